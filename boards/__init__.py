@@ -1,0 +1,1 @@
+"""FPGA boards: pins, clocks, PHYs and build recipes."""

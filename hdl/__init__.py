@@ -1,0 +1,1 @@
+"""Amaranth gateware, from stream components up to the whole network card."""
