@@ -1,0 +1,1 @@
+"""Transmit side of the device, from a descriptor ring to the MAC."""
