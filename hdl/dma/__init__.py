@@ -1,0 +1,1 @@
+"""Data movers between host memory and packet streams."""

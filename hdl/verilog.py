@@ -1,0 +1,73 @@
+"""Verilog of any component of ours, with flat port names."""
+
+from collections.abc import Iterator
+
+from amaranth.back import verilog
+from amaranth.hdl import Elaboratable, Module, Signal, Value
+from amaranth.lib import data, wiring
+
+from .config import NicConfig
+
+__all__ = ["FlatPorts", "flat_verilog", "nic_verilog"]
+
+
+class FlatPorts(Elaboratable):
+    """A component behind ports that are plain signals.
+
+    A port is named by its path joined by ``_``, ``payload`` left out; members of structures get ports of their own:
+    ``i.payload.data`` becomes ``i_data``, ``i.valid`` becomes ``i_valid``. Amaranth adds ``clk`` and ``rst``.
+
+    Parameters
+    ----------
+    component : wiring.Component
+        What to wrap.
+
+    Members
+    -------
+    ports : dict
+        Name of each port to its signal.
+    """
+
+    def __init__(self, component: wiring.Component) -> None:
+        self._component = component
+        self._inner = []
+        self.ports = {}
+        for path, member, value in component.signature.flatten(component):
+            for leaf_path, leaf in _leaves(tuple(str(p) for p in path if p != "payload"), value):
+                name = "_".join(leaf_path)
+                if name in self.ports:
+                    raise ValueError(f"{type(component).__name__} has two ports that would be called {name!r}")
+                self.ports[name] = Signal(leaf.shape(), name=name)
+                self._inner.append((self.ports[name], leaf, member.flow))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.core = self._component
+        for port, leaf, flow in self._inner:
+            if flow == wiring.In:
+                m.d.comb += leaf.eq(port)
+            else:
+                m.d.comb += port.eq(leaf)
+        return m
+
+
+def _leaves(path: tuple[str, ...], value: object) -> Iterator[tuple[tuple[str, ...], Value]]:
+    """Yield path and plain value of each member of a structure, or of the value itself."""
+    if isinstance(value, data.View) and isinstance(value.shape(), data.StructLayout):
+        for name in value.shape().members:
+            yield from _leaves((*path, name), value[name])
+    else:
+        yield path, Value.cast(value)
+
+
+def flat_verilog(component: wiring.Component, name: str) -> str:
+    """Return the Verilog of a component as a module ``name`` with flat ports; see :class:`FlatPorts`."""
+    flat = FlatPorts(component)
+    return verilog.convert(flat, name=name, ports=list(flat.ports.values()), emit_src=False, strip_internal_attrs=True)
+
+
+def nic_verilog(config: NicConfig) -> str:
+    """Return the Verilog of the whole NIC, module ``hardwire_nic``."""
+    from .nic import Nic
+
+    return flat_verilog(Nic(config=config), "hardwire_nic")
