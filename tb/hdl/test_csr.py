@@ -1,0 +1,198 @@
+# amaranth: UnusedElaboratable=no
+"""The register bank in Amaranth's simulator: each kind of field, and the constructor's errors."""
+
+import dataclasses
+import re
+
+import pytest
+from amaranth.sim import Simulator
+
+from hardwire.hdl.csr import CsrBank
+from hardwire.stack.abi import ARP, GLOBAL, STATS, TXQ
+
+OKAY, SLVERR = 0, 2
+
+
+async def write(ctx, bus, address, data, strobes=0b1111):
+    """Write a register; return the response."""
+    ctx.set(bus.awaddr, address)
+    ctx.set(bus.wdata, data)
+    ctx.set(bus.wstrb, strobes)
+    ctx.set(bus.awvalid, 1)
+    ctx.set(bus.wvalid, 1)
+    await ctx.tick().until(bus.awready & bus.wready)
+    ctx.set(bus.awvalid, 0)
+    ctx.set(bus.wvalid, 0)
+    ctx.set(bus.bready, 1)
+    (resp,) = await ctx.tick().sample(bus.bresp).until(bus.bvalid)
+    ctx.set(bus.bready, 0)
+    return resp
+
+
+async def read(ctx, bus, address):
+    """Read a register; return data and response."""
+    ctx.set(bus.araddr, address)
+    ctx.set(bus.arvalid, 1)
+    await ctx.tick().until(bus.arready)
+    ctx.set(bus.arvalid, 0)
+    ctx.set(bus.rready, 1)
+    data, resp = await ctx.tick().sample(bus.rdata, bus.rresp).until(bus.rvalid)
+    ctx.set(bus.rready, 0)
+    return data, resp
+
+
+def simulate(dut, testbench):
+    """Run one testbench."""
+    sim = Simulator(dut)
+    sim.add_clock(8e-9)
+    sim.add_testbench(testbench)
+    sim.run()
+
+
+def test_csr_constants_come_from_the_map():
+    dut = CsrBank()
+
+    async def testbench(ctx):
+        for name in ("ID", "VERSION"):
+            register = GLOBAL[name]
+            assert await read(ctx, dut.bus, GLOBAL.address(register)) == (register.reset, OKAY)
+
+    simulate(dut, testbench)
+
+
+def test_csr_read_write_field_keeps_its_value_and_strobes_once():
+    dut = CsrBank(queues=2)
+    tail = TXQ.address(TXQ["TAIL"], 1)
+    strobes = []
+
+    async def watch(ctx):
+        async for _, _, stb, index in ctx.tick().sample(dut.txq[1].tail.stb, dut.txq[1].tail.index):
+            if stb:
+                strobes.append(index)
+
+    async def testbench(ctx):
+        assert await write(ctx, dut.bus, tail, 0xABCD1234) == OKAY
+        assert await read(ctx, dut.bus, tail) == (0x1234, OKAY)
+        assert await read(ctx, dut.bus, TXQ.address(TXQ["TAIL"], 0)) == (0, OKAY)
+        assert strobes == [0x1234]
+
+    sim = Simulator(dut)
+    sim.add_clock(8e-9)
+    sim.add_process(watch)
+    sim.add_testbench(testbench)
+    sim.run()
+
+
+def test_csr_hardware_clears_and_sets_a_read_write_field():
+    dut = CsrBank()
+    ctrl, size = TXQ.address(TXQ["CTRL"]), TXQ.address(TXQ["SIZE"])
+    enable = TXQ["CTRL"]["enable"]
+
+    async def testbench(ctx):
+        assert await read(ctx, dut.bus, size) == (TXQ["SIZE"].reset, OKAY)
+        await write(ctx, dut.bus, size, 9)
+        assert ctx.get(dut.txq[0].size.log2) == 9
+        ctx.set(dut.txq[0].size.log2_clear, 1)
+        ctx.set(dut.txq[0].ctrl.enable_set, 1)
+        await ctx.tick()
+        assert ctx.get(dut.txq[0].size.log2) == TXQ["SIZE"]["log2"].reset
+        assert await read(ctx, dut.bus, ctrl) == (enable.put(1), OKAY)
+        ctx.set(dut.txq[0].ctrl.enable_clear, 1)
+        await ctx.tick()
+        assert ctx.get(dut.txq[0].ctrl.enable) == 0
+
+    simulate(dut, testbench)
+
+
+def test_csr_write_one_to_clear_loses_no_event():
+    dut = CsrBank()
+    irq, pending = TXQ.address(TXQ["IRQ"]), TXQ["IRQ"]["pending"]
+    ports = dut.txq[0].irq
+
+    async def testbench(ctx):
+        ctx.set(ports.pending_set, 1)
+        await ctx.tick()
+        ctx.set(ports.pending_set, 0)
+        await write(ctx, dut.bus, irq, 0)
+        assert ctx.get(ports.pending)
+        await write(ctx, dut.bus, irq, pending.put(1))
+        assert not ctx.get(ports.pending)
+        ctx.set(ports.pending_set, 1)
+        ctx.set(ports.pending_clear, 1)
+        await write(ctx, dut.bus, irq, pending.put(1))
+        assert ctx.get(ports.pending)
+        ctx.set(ports.pending_set, 0)
+        await ctx.tick()
+        assert not ctx.get(ports.pending)
+
+    simulate(dut, testbench)
+
+
+def test_csr_low_half_of_a_counter_latches_its_high_half():
+    dut = CsrBank()
+    low, high = (STATS.address(STATS[f"TX_OCTETS_{half}"]) for half in ("LO", "HI"))
+    other = STATS.address(STATS["TX_FRAMES_LO"])
+
+    async def testbench(ctx):
+        ctx.set(dut.stats.tx_octets.value, 0x1_FFFFFFFF)
+        assert await read(ctx, dut.bus, low) == (0xFFFFFFFF, OKAY)
+        ctx.set(dut.stats.tx_octets.value, 0x2_00000000)
+        await read(ctx, dut.bus, other)
+        assert await read(ctx, dut.bus, high) == (1, OKAY)
+
+    simulate(dut, testbench)
+
+
+def test_csr_pair_that_is_no_counter_is_not_latched():
+    dut = CsrBank()
+
+    async def testbench(ctx):
+        ctx.set(dut.arp.result_mac.value, 0x0200_00000005)
+        assert await read(ctx, dut.bus, ARP.address(ARP["RESULT_MAC_HI"])) == (0x0200, OKAY)
+        await write(ctx, dut.bus, ARP.address(ARP["MAC_LO"]), 0x44556677)
+        await write(ctx, dut.bus, ARP.address(ARP["MAC_HI"]), 0xFFFF2233)
+        assert ctx.get(dut.arp.mac.value) == 0x2233_44556677
+
+    simulate(dut, testbench)
+
+
+@pytest.mark.parametrize("address", [0x1C, 0x2C, 0x38, 0xFC, 0x124, 0x240, 0x300, 0x1038, 0x1100, 0xFFFC])
+def test_csr_answers_an_unmapped_address_with_slverr(address):
+    dut = CsrBank()
+
+    async def testbench(ctx):
+        assert await write(ctx, dut.bus, address, 0xFFFFFFFF) == SLVERR
+        assert await read(ctx, dut.bus, address) == (0, SLVERR)
+
+    simulate(dut, testbench)
+
+
+def test_csr_writes_whole_registers_only():
+    dut = CsrBank()
+    key = ARP.address(ARP["KEY"])
+
+    async def testbench(ctx):
+        await write(ctx, dut.bus, key, 0x11111111)
+        for strobes in range(1, 15):
+            assert await write(ctx, dut.bus, key, 0x22222222, strobes) == SLVERR
+        assert await write(ctx, dut.bus, key, 0x22222222, 0) == OKAY
+        assert await read(ctx, dut.bus, key) == (0x11111111, OKAY)
+
+    simulate(dut, testbench)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"queues": 0}, "queues must be in 1..16, not 0"),
+        ({"queues": 17}, "queues must be in 1..16, not 17"),
+        ({"addr_width": 12}, "txq ends at 0x1038, which needs more than 12 address bits"),
+        (
+            {"blocks": (dataclasses.replace(GLOBAL, base=0x20),)},
+            "global at 0x20 is not aligned to its size of 0x40 octets",
+        ),
+    ],
+)
+def test_csr_refuses_wrong_parameters(parameters, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        CsrBank(**parameters)
