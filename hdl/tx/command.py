@@ -2,7 +2,7 @@
 
 from amaranth.lib import data, enum
 
-__all__ = ["ChecksumCommand", "ChecksumMode", "FrameCommand"]
+__all__ = ["ChecksumCommand", "ChecksumMode", "FrameCommand", "FramePart"]
 
 
 class ChecksumMode(enum.Enum, shape=2):
@@ -35,3 +35,15 @@ class FrameCommand(data.Struct):
     csum_offset: 16
     l3_start: 8
     next_hop: 32
+
+
+class FramePart(data.Struct):
+    """A run of octets in host memory, as the TX ring hands it to the payload DMA.
+
+    A part with ``drop`` has ``last`` and length 0: the frame was given up, nothing of it may be sent.
+    """
+
+    addr: 64
+    length: 16
+    last: 1
+    drop: 1
