@@ -1,0 +1,1 @@
+"""The stack's core: packets, devices, sockets, neighbours."""

@@ -1,0 +1,50 @@
+"""Why an skb was dropped: the kernel's reasons, and those of our device."""
+
+from enum import IntEnum
+
+__all__ = ["SkbDropReason"]
+
+
+class SkbDropReason(IntEnum):
+    """``SKB_DROP_REASON_*``, the prefix left out; each is counted in ``Kernel.drops``."""
+
+    NOT_SPECIFIED = 0
+    CONSUMED = 1  # Not a drop: the skb did its work.
+    NO_SOCKET = 2
+    PKT_TOO_SMALL = 3
+    SOCKET_FILTER = 4
+    NETFILTER_DROP = 5
+    OTHERHOST = 6
+    IP_CSUM = 7
+    IP_INHDR = 8
+    UDP_CSUM = 9
+    SOCKET_RCVBUFF = 10
+    NOMEM = 11
+    PKT_TOO_BIG = 12
+    IP_OUTNOROUTES = 13
+    BPF_CGROUP_EGRESS = 14
+    NEIGH_CREATEFAIL = 15
+    NEIGH_FAILED = 16
+    NEIGH_QUEUEFULL = 17
+    NEIGH_DEAD = 18
+    QDISC_DROP = 19
+    CPU_BACKLOG = 20
+    UNHANDLED_PROTO = 21
+    SKB_CSUM = 22
+    SKB_UCOPY_FAULT = 23
+    DEV_HDR = 24
+    DEV_READY = 25
+    FULL_RING = 26
+    HDR_TRUNC = 27
+    FRAG_REASM_TIMEOUT = 28
+    XFRM_POLICY = 29
+    # Of our device: its TxStatus, and what the driver itself could not do.
+    HW_PAYLOAD_ERROR = 64
+    HW_DESC_ERROR = 65
+    HW_ABORTED = 66
+    HW_BAD_LENGTH = 67
+    HW_UNSUPPORTED = 68
+    HW_UNDERRUN = 69
+    HW_BAD_CHECKSUM_FIELD = 70
+    HW_BAD_SEQUENCE = 71
+    DMA_MAPPING = 72

@@ -1,0 +1,89 @@
+"""A host's kernel and its network namespaces: what Linux keeps in globals and in ``struct net``."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .drop_reasons import SkbDropReason
+from .softirq import Softirq
+from .softnet import SoftnetData
+
+if TYPE_CHECKING:
+    from .netdevice import NetDevice
+    from .platform import Platform
+    from .skbuff import SkBuff
+
+__all__ = ["Kernel", "Net"]
+
+
+class Net:
+    """A network namespace: devices, tables and counters (Linux: ``struct net``).
+
+    Members
+    -------
+    kernel : Kernel
+        The host.
+    devices : dict[int, NetDevice]
+        Registered devices by ``ifindex``, in the order of registration.
+    dev_by_name : dict[str, NetDevice]
+        The same by name.
+    loopback_dev : NetDevice or None
+        The namespace's ``lo``.
+    mib : defaultdict[str, int]
+        SNMP counters, by the names that ``nstat`` shows: ``"Ip:OutRequests"``, ``"Udp:OutDatagrams"``.
+    ipv4, nf, xfrm : object
+        Tables that belong to the protocols; each sets its own up.
+    ptype_all : list
+        Packet taps for all devices: functions of skb and device.
+    netdev_chain, netevent_chain : list
+        Notifiers of device and neighbour events: functions of the event and what it happened to.
+    """
+
+    def __init__(self, kernel: "Kernel") -> None:
+        self.kernel = kernel
+        self.devices: dict[int, NetDevice] = {}
+        self.dev_by_name: dict[str, NetDevice] = {}
+        self.ifindex = 0  # The last one given.
+        self.loopback_dev: NetDevice | None = None
+        self.mib: defaultdict[str, int] = defaultdict(int)
+        self.ipv4: Any = None
+        self.nf: Any = None
+        self.xfrm: Any = None
+        self.ptype_all: list[Callable[[SkBuff, NetDevice], None]] = []
+        self.netdev_chain: list[Callable[[Any, NetDevice], None]] = []
+        self.netevent_chain: list[Callable[[Any, Any], None]] = []
+
+
+class Kernel:
+    """One host: the platform that it runs on, its softirqs, its namespaces and what they share.
+
+    Members
+    -------
+    platform : Platform
+        Time, timers, sleep, memory and randomness.
+    drops : list[int]
+        Number of skbs dropped, by ``SkbDropReason``.
+    receive : function or None
+        Where received packets go; set by the receive side.
+    init_net : Net
+        The first namespace.
+    """
+
+    def __init__(self, platform: "Platform") -> None:
+        self.platform = platform
+        self.kmalloc = platform.kmalloc
+        self.kfree = platform.kfree
+        self.now_ns = platform.now_ns
+        self.drops = [0] * (max(SkbDropReason) + 1)
+        self.softirq = Softirq(self)
+        self.softnet = SoftnetData()
+        self.receive: Callable[[SkBuff], int] | None = None
+        self.init_net = Net(self)
+
+    def drop_counts(self) -> dict[str, int]:
+        """Return the reasons for which skbs were dropped, with their numbers."""
+        return {
+            reason.name: self.drops[reason]
+            for reason in SkbDropReason
+            if reason != SkbDropReason.CONSUMED and self.drops[reason]
+        }

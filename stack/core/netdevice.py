@@ -1,0 +1,321 @@
+"""Network devices and their queues (Linux: include/linux/netdevice.h)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .dql import Dql
+
+if TYPE_CHECKING:
+    from ..sched.sch_generic import Qdisc
+    from .dev_napi import Napi
+    from .net import Net
+    from .skbuff import SkBuff
+    from .timer import TimerList
+
+__all__ = [
+    "ARPHRD_ETHER",
+    "ARPHRD_LOOPBACK",
+    "IFF_BROADCAST",
+    "IFF_LOOPBACK",
+    "IFF_MULTICAST",
+    "IFF_NOARP",
+    "IFF_POINTOPOINT",
+    "IFF_RUNNING",
+    "IFF_UP",
+    "IFF_XMIT_DST_RELEASE",
+    "LINK_STATE_NOCARRIER",
+    "LINK_STATE_PRESENT",
+    "LINK_STATE_START",
+    "NETDEV_TX_BUSY",
+    "NETDEV_TX_OK",
+    "NETIF_F_CSUM_MASK",
+    "NETIF_F_FRAGLIST",
+    "NETIF_F_HIGHDMA",
+    "NETIF_F_HW_CSUM",
+    "NETIF_F_IP_CSUM",
+    "NETIF_F_LLTX",
+    "NETIF_F_LOOPBACK",
+    "NETIF_F_SG",
+    "NETIF_F_TSO",
+    "NET_RX_DROP",
+    "NET_RX_SUCCESS",
+    "NET_XMIT_CN",
+    "NET_XMIT_DROP",
+    "NET_XMIT_MASK",
+    "NET_XMIT_SUCCESS",
+    "QUEUE_STATE_DRV_XOFF",
+    "QUEUE_STATE_FROZEN",
+    "QUEUE_STATE_STACK_XOFF",
+    "Capabilities",
+    "HeaderOps",
+    "HhCache",
+    "NetDevice",
+    "NetDeviceOps",
+    "NetdevQueue",
+    "Stats64",
+    "dev_xmit_complete",
+    "net_xmit_eval",
+    "netdev_get_tx_queue",
+    "netif_carrier_ok",
+    "netif_keep_dst",
+    "netif_running",
+    "netif_tx_queue_stopped",
+    "netif_xmit_frozen_or_stopped",
+    "netif_xmit_stopped",
+]
+
+# Plain numbers, not enums: they are tested for every packet.
+IFF_UP = 1 << 0
+IFF_BROADCAST = 1 << 1
+IFF_LOOPBACK = 1 << 3
+IFF_POINTOPOINT = 1 << 4
+IFF_RUNNING = 1 << 6
+IFF_NOARP = 1 << 7
+IFF_MULTICAST = 1 << 12
+
+IFF_XMIT_DST_RELEASE = 1 << 10  # In priv_flags: dev_queue_xmit lets go of an skb's dst.
+
+NETIF_F_SG = 1 << 0
+NETIF_F_IP_CSUM = 1 << 1
+NETIF_F_HW_CSUM = 1 << 3
+NETIF_F_HIGHDMA = 1 << 5
+NETIF_F_FRAGLIST = 1 << 6
+NETIF_F_LLTX = 1 << 12
+NETIF_F_TSO = 1 << 16
+NETIF_F_LOOPBACK = 1 << 37
+NETIF_F_CSUM_MASK = NETIF_F_IP_CSUM | NETIF_F_HW_CSUM
+
+ARPHRD_ETHER = 1
+ARPHRD_LOOPBACK = 772
+
+NETDEV_TX_OK = 0x00
+NETDEV_TX_BUSY = 0x10
+
+NET_XMIT_SUCCESS = 0x00
+NET_XMIT_DROP = 0x01
+NET_XMIT_CN = 0x02
+NET_XMIT_MASK = 0x0F
+NET_RX_SUCCESS = 0
+NET_RX_DROP = 1
+
+QUEUE_STATE_DRV_XOFF = 1 << 0
+QUEUE_STATE_STACK_XOFF = 1 << 1
+QUEUE_STATE_FROZEN = 1 << 2
+
+LINK_STATE_START = 1 << 0
+LINK_STATE_PRESENT = 1 << 1
+LINK_STATE_NOCARRIER = 1 << 2
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a device can do; the stack asks nothing else of it.
+
+    Parameters
+    ----------
+    features : int
+        ``NETIF_F_*`` bits that may be switched on.
+    min_mtu, max_mtu : int
+        Bounds of the IP MTU.
+    tx_queues : int
+        Number of TX queues.
+    """
+
+    features: int = 0
+    min_mtu: int = 68
+    max_mtu: int = 1500
+    tx_queues: int = 1
+
+
+@dataclass(slots=True)
+class Stats64:
+    """Counters of a device (Linux: ``struct rtnl_link_stats64``)."""
+
+    rx_packets: int = 0
+    tx_packets: int = 0
+    rx_bytes: int = 0
+    tx_bytes: int = 0
+    rx_errors: int = 0
+    tx_errors: int = 0
+    rx_dropped: int = 0
+    tx_dropped: int = 0
+    multicast: int = 0
+    tx_aborted_errors: int = 0
+    tx_carrier_errors: int = 0
+    tx_fifo_errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NetDeviceOps:
+    """A driver's functions (Linux: ``struct net_device_ops``); those that are None it does not have."""
+
+    ndo_start_xmit: Callable[["SkBuff", "NetDevice"], int]
+    ndo_init: Callable[["NetDevice"], None] | None = None
+    ndo_open: Callable[["NetDevice"], None] | None = None
+    ndo_stop: Callable[["NetDevice"], None] | None = None
+    ndo_tx_timeout: Callable[["NetDevice", int], None] | None = None
+    ndo_change_mtu: Callable[["NetDevice", int], None] | None = None
+    ndo_set_mac_address: Callable[["NetDevice", bytes], None] | None = None
+    ndo_set_features: Callable[["NetDevice", int], None] | None = None
+    ndo_get_stats64: Callable[["NetDevice"], Stats64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderOps:
+    """How a kind of link builds its headers (Linux: ``struct header_ops``).
+
+    ``create(skb, dev, protocol, daddr, saddr, length)`` pushes a header and returns its length, negative if the
+    destination is missing. ``cache(neigh, hh, protocol)`` prebuilds one; ``cache_update(hh, dev, haddr)`` changes the
+    destination in it.
+    """
+
+    create: Callable[["SkBuff", "NetDevice", int, bytes | None, bytes | None, int], int]
+    cache: Callable[[Any, "HhCache", int], None] | None = None
+    cache_update: Callable[["HhCache", "NetDevice", bytes], None] | None = None
+
+
+class HhCache:
+    """A prebuilt link header (Linux: ``struct hh_cache``); ``hh_len`` is 0 while there is none."""
+
+    __slots__ = ("hh_data", "hh_len")
+
+    def __init__(self) -> None:
+        self.hh_len = 0
+        self.hh_data = b""
+
+
+class NetdevQueue:
+    """One TX queue of a device (Linux: ``struct netdev_queue``).
+
+    Members
+    -------
+    state : int
+        ``QUEUE_STATE_*`` bits: stopped by the driver, by byte queue limits, or frozen.
+    qdisc : Qdisc
+        What packets go through before the driver.
+    qdisc_sleeping : Qdisc
+        The one that takes over when the device is up.
+    trans_start_ns : int
+        When the last packet went to the driver; the watchdog reads it.
+    """
+
+    __slots__ = ("dev", "dql", "index", "qdisc", "qdisc_sleeping", "state", "trans_start_ns", "trans_timeouts")
+
+    def __init__(self, dev: "NetDevice", index: int) -> None:
+        self.dev = dev
+        self.index = index
+        self.state = 0
+        self.dql = Dql()
+        self.qdisc: Qdisc
+        self.qdisc_sleeping: Qdisc
+        self.trans_start_ns = 0
+        self.trans_timeouts = 0
+
+
+class NetDevice:
+    """A network device (Linux: ``struct net_device``).
+
+    A driver makes it, sets what it has to, and hands it to ``register_netdevice``.
+
+    Parameters
+    ----------
+    net : Net
+        Namespace that it is in.
+    name : str
+        Name; ``%d`` in it becomes the first free number.
+    netdev_ops : NetDeviceOps
+        The driver's functions.
+    capabilities : Capabilities
+        What it can do.
+    priv : object
+        The driver's own (Linux: ``netdev_priv``).
+    """
+
+    def __init__(
+        self, net: "Net", name: str, netdev_ops: NetDeviceOps, capabilities: Capabilities, priv: Any = None
+    ) -> None:
+        self.net = net
+        self.kernel = net.kernel
+        self.name = name
+        self.ifindex = 0
+        self.netdev_ops = netdev_ops
+        self.ethtool_ops: Any = None
+        self.header_ops: HeaderOps | None = None
+        self.capabilities = capabilities
+        self.features = capabilities.features
+        self.priv = priv
+        self.flags = 0
+        self.priv_flags = IFF_XMIT_DST_RELEASE
+        self.state = LINK_STATE_PRESENT
+        self.type = ARPHRD_ETHER
+        self.mtu = min(1500, capabilities.max_mtu)
+        self.hard_header_len = 14
+        self.needed_headroom = 0
+        self.needed_tailroom = 0
+        self.addr_len = 6
+        self.dev_addr = bytes(6)
+        self.broadcast = b"\xff" * 6
+        self.tx_queue_len = 1000
+        self.tx = [NetdevQueue(self, index) for index in range(capabilities.tx_queues)]
+        self.qdisc: Qdisc  # The root, as "tc qdisc show" names it.
+        self.stats = Stats64()
+        self.ptype_all: list[Callable[[SkBuff, NetDevice], None]] = []
+        self.napi_list: list[Napi] = []
+        self.watchdog_timeo_ns = 5_000_000_000
+        self.watchdog_timer: TimerList | None = None
+        self.ip_ptr: Any = None  # in_device of IPv4.
+        self.arp_parms: Any = None  # Neighbour parameters of this device.
+
+    def __repr__(self) -> str:
+        return f"<NetDevice {self.name} ifindex={self.ifindex}>"
+
+    def limit_features(self, features: int) -> None:
+        """Narrow what the device may switch on, once the driver knows better."""
+        self.capabilities = replace(self.capabilities, features=self.capabilities.features & features)
+        self.features &= features
+
+
+def netdev_get_tx_queue(dev: NetDevice, index: int) -> NetdevQueue:
+    """Return a TX queue of a device."""
+    return dev.tx[index]
+
+
+def netif_running(dev: NetDevice) -> bool:
+    """Return whether the device is up."""
+    return dev.state & LINK_STATE_START != 0
+
+
+def netif_carrier_ok(dev: NetDevice) -> bool:
+    """Return whether the device has a link."""
+    return not dev.state & LINK_STATE_NOCARRIER
+
+
+def netif_keep_dst(dev: NetDevice) -> None:
+    """Ask ``dev_queue_xmit`` to leave an skb its dst, because the driver needs it."""
+    dev.priv_flags &= ~IFF_XMIT_DST_RELEASE
+
+
+def netif_tx_queue_stopped(txq: NetdevQueue) -> bool:
+    """Return whether the driver stopped the queue."""
+    return txq.state & QUEUE_STATE_DRV_XOFF != 0
+
+
+def netif_xmit_stopped(txq: NetdevQueue) -> bool:
+    """Return whether driver or byte queue limits stopped the queue."""
+    return txq.state & (QUEUE_STATE_DRV_XOFF | QUEUE_STATE_STACK_XOFF) != 0
+
+
+def netif_xmit_frozen_or_stopped(txq: NetdevQueue) -> bool:
+    """Return whether the queue takes no packet now."""
+    return txq.state != 0
+
+
+def dev_xmit_complete(code: int) -> bool:
+    """Return whether the driver has taken the skb (or it is gone), going by what came back."""
+    return code < NET_XMIT_MASK
+
+
+def net_xmit_eval(code: int) -> int:
+    """Return 0 for what a sender shall take as sent: congestion is none of its business."""
+    return 0 if code == NET_XMIT_CN else code

@@ -1,0 +1,1 @@
+"""Device drivers, and the protocols through which they reach their hardware."""

@@ -1,0 +1,1 @@
+"""The Ethernet link layer."""

@@ -1,0 +1,113 @@
+"""Ethernet headers (Linux: net/ethernet/eth.c)."""
+
+from typing import TYPE_CHECKING
+
+from ..core.netdevice import ARPHRD_ETHER, HeaderOps, HhCache, NetDevice
+from ..core.skbuff import (
+    PACKET_BROADCAST,
+    PACKET_HOST,
+    PACKET_MULTICAST,
+    PACKET_OTHERHOST,
+    SkBuff,
+    skb_push,
+)
+
+if TYPE_CHECKING:
+    from ..core.neighbour import Neighbour
+
+__all__ = [
+    "ETH_HLEN",
+    "ETH_P_ALL",
+    "ETH_P_ARP",
+    "ETH_P_IP",
+    "ETH_P_IPV6",
+    "ETH_ZLEN",
+    "eth_header",
+    "eth_header_cache",
+    "eth_header_cache_update",
+    "eth_header_ops",
+    "eth_type_trans",
+    "ether_setup",
+]
+
+ETH_HLEN = 14
+ETH_ZLEN = 60  # Shortest frame, without FCS.
+ETH_P_IP = 0x0800
+ETH_P_ARP = 0x0806
+ETH_P_IPV6 = 0x86DD
+ETH_P_ALL = 0x0003
+ETH_P_802_3_MIN = 0x0600
+
+
+def eth_header(
+    skb: SkBuff, dev: NetDevice, protocol: int, daddr: bytes | None, saddr: bytes | None, length: int
+) -> int:
+    """Push an Ethernet header; ``length`` goes in for a frame that has no EtherType (IEEE Std 802.3 §3.2.6).
+
+    Returns
+    -------
+    int
+        14, or -14 if the destination is missing and has to be written later.
+    """
+    at = skb_push(skb, ETH_HLEN)
+    view = skb.view
+    if protocol >= ETH_P_802_3_MIN:
+        view[at + 12 : at + 14] = protocol.to_bytes(2, "big")
+    else:
+        view[at + 12 : at + 14] = length.to_bytes(2, "big")
+    view[at + 6 : at + 12] = saddr or dev.dev_addr
+    if daddr is not None:
+        view[at : at + 6] = daddr
+        return ETH_HLEN
+    if dev.flags & 0x88:  # IFF_LOOPBACK | IFF_NOARP
+        view[at : at + 6] = bytes(6)
+        return ETH_HLEN
+    return -ETH_HLEN
+
+
+def eth_header_cache(neigh: "Neighbour", hh: HhCache, protocol: int) -> None:
+    """Prebuild the header for a neighbour."""
+    if protocol < ETH_P_802_3_MIN:
+        return
+    hh.hh_data = neigh.ha + neigh.dev.dev_addr + protocol.to_bytes(2, "big")
+    hh.hh_len = ETH_HLEN
+
+
+def eth_header_cache_update(hh: HhCache, dev: NetDevice, haddr: bytes) -> None:
+    """Put another destination address into a prebuilt header."""
+    hh.hh_data = haddr + hh.hh_data[6:]
+
+
+def eth_type_trans(skb: SkBuff, dev: NetDevice) -> int:
+    """Take the header off a received frame, set for whom it is, and return its protocol."""
+    skb.dev = dev
+    at = skb.data
+    skb.mac_header = at
+    skb.data = at + ETH_HLEN
+    skb.len -= ETH_HLEN
+    view = skb.view
+    daddr = bytes(view[at : at + 6])
+    if daddr == dev.dev_addr:
+        skb.pkt_type = PACKET_HOST
+    elif daddr == dev.broadcast:
+        skb.pkt_type = PACKET_BROADCAST
+    elif daddr[0] & 1:
+        skb.pkt_type = PACKET_MULTICAST
+    else:
+        skb.pkt_type = PACKET_OTHERHOST
+    protocol = view[at + 12] << 8 | view[at + 13]
+    if protocol >= ETH_P_802_3_MIN:
+        return protocol
+    return 0x0004  # ETH_P_802_2: a length field, with an LLC header behind it.
+
+
+eth_header_ops = HeaderOps(eth_header, eth_header_cache, eth_header_cache_update)
+
+
+def ether_setup(dev: NetDevice) -> None:
+    """Make a device an Ethernet one."""
+    dev.header_ops = eth_header_ops
+    dev.type = ARPHRD_ETHER
+    dev.hard_header_len = ETH_HLEN
+    dev.addr_len = 6
+    dev.broadcast = b"\xff" * 6
