@@ -1,13 +1,17 @@
 """The TX queue: descriptors out of host memory, parts of frames to the datapath, completions back."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ...stack.abi.regs import TXQ
 from ..axi import Axi4ReadSignature, Axi4WriteSignature
 from ..csr import block_signature
+from ..irq_moderation import IrqModeration
 from .command import FrameCommand, FramePart
+from .completion import CompletionWrite, ResultJoin
+from .decode import DescriptorDecode
+from .fetch import DescriptorFetch
 
 __all__ = ["TxRing"]
 
@@ -34,8 +38,9 @@ class TxRing(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. All outputs come from registers, but ``idle`` (a few gates). TAIL's strobe to ``arvalid`` 2 cycles,
-    last beat of a descriptor to ``part.valid`` 4 cycles, ``result`` to ``awvalid`` 5 cycles, last B to ``irq`` 5 cycles.
+    Domain ``sync``. All outputs come from registers, but ``idle`` and ``wake_in`` (a few gates). TAIL's strobe to
+    ``arvalid`` 2 cycles, last beat of a descriptor to ``part.valid`` 4 cycles, ``result`` to ``awvalid`` 5 cycles, last
+    B to ``irq`` 6 cycles.
 
     Parameters
     ----------
@@ -69,7 +74,8 @@ class TxRing(wiring.Component):
     wake_in : Out(32)
         Cycles until the moderation timer fires; all ones: it does not run.
     advance_stb, advance_cycles : In(1), In(32)
-        Let the moderation timer jump ahead by so many cycles, besides the one of this clock edge.
+        Let the moderation timer jump ahead by so many cycles, less than ``wake_in``, besides the one of this clock
+        edge.
     desc_stb, desc_index : Out(1), Out(16)
         A descriptor was decoded: its index.
     cpl_stb, cpl_status, cpl_index : Out(1), Out(8), Out(16)
@@ -122,4 +128,106 @@ class TxRing(wiring.Component):
         )
 
     def elaborate(self, platform):
-        return Module()
+        m = Module()
+        csr, log2_max = self.csr, self._ring_log2_max
+        bus = {"axi_width_bits": self._axi_width_bits, "id_width_bits": self._id_width_bits, "ring_log2_max": log2_max}
+        m.submodules.fetch = fetch = DescriptorFetch(**bus, prefetch=self._prefetch)
+        m.submodules.decode = decode = DescriptorDecode()
+        m.submodules.join = join = ResultJoin()
+        m.submodules.write = write = CompletionWrite(**bus)
+        m.submodules.moderation = moderation = IrqModeration(index_width_bits=log2_max)
+
+        mask = Signal(log2_max)
+        m.d.sync += mask.eq(Cat(csr.size.log2 > bit for bit in range(log2_max)))
+        m.d.comb += [fetch.mask.eq(mask), write.mask.eq(mask), moderation.mask.eq(mask)]
+
+        connect(m, fetch.o, decode.i)
+        connect(m, decode.record, join.record)
+        connect(m, join.o, write.i)
+        connect(m, fetch.axi, flipped(self.axi_read))
+        connect(m, write.axi, flipped(self.axi_write))
+        connect(m, decode.frame, flipped(self.frame))
+        connect(m, decode.part, flipped(self.part))
+        connect(m, flipped(self.result), join.result)
+
+        resetting, clear = Signal(), Signal()
+        self._control(m, fetch, decode, [decode.busy, join.busy, write.busy], mask, resetting, clear)
+        m.d.comb += [
+            fetch.base.eq(csr.base.value),
+            fetch.clear.eq(clear),
+            decode.clear.eq(clear),
+            write.base.eq(csr.cpl_base.value),
+            write.clear.eq(clear),
+            write.give_up.eq(resetting),
+            csr.head.index.eq(write.head),
+            csr.cpl_head.index.eq(write.index),
+            self.abort.eq(resetting),
+            self.desc_stb.eq(decode.decoded),
+            self.desc_index.eq(decode.index),
+            self.cpl_stb.eq(write.written),
+            self.cpl_status.eq(write.place.status),
+            self.cpl_index.eq(write.place.index),
+            self.cpl_retried.eq(write.retried),
+        ]
+
+        m.d.comb += [
+            moderation.head.eq(write.index),
+            moderation.seen.eq(csr.cpl_tail.index),
+            moderation.stb.eq(csr.cpl_tail.stb | csr.cpl_tail.arm),
+            moderation.count.eq(csr.irq_count.completions),
+            moderation.time_cycles.eq(csr.irq_time.cycles),
+            moderation.advance_stb.eq(self.advance_stb),
+            moderation.advance_cycles.eq(self.advance_cycles),
+            self.wake_in.eq(moderation.wake_in),
+            csr.irq.enable_set.eq(csr.cpl_tail.arm),
+            csr.irq.pending_clear.eq(csr.cpl_tail.arm),
+            csr.irq.pending_set.eq(moderation.fire),
+        ]
+        m.d.sync += self.irq.eq(csr.irq.pending & csr.irq.enable)
+        return m
+
+    def _control(self, m: Module, fetch, decode, busy, mask: Signal, resetting: Signal, clear: Signal) -> None:
+        """Start, stop in order, reset."""
+        csr = self.csr
+        drained, quiet = Signal(), Signal()
+        m.d.comb += [
+            drained.eq(fetch.empty & (resetting | (~csr.ctrl.enable & fetch.caught_up))),
+            quiet.eq(fetch.empty & ~Cat(busy).any()),
+            fetch.halt.eq(resetting),
+        ]
+        # After a stop TAIL may go on, but the limit stays, and with it what is fetched.
+        with m.If(clear):
+            m.d.sync += fetch.limit.eq(0)
+        with m.Elif(csr.ctrl.enable):
+            m.d.sync += fetch.limit.eq(csr.tail.index & mask)
+        m.d.comb += decode.abort.eq(resetting)
+        m.d.sync += decode.close.eq(drained)
+
+        # Cleared while resetting, for good: without the second term a late end would clear twice.
+        m.d.sync += clear.eq(resetting & quiet & ~clear)
+        with m.If(clear):
+            m.d.sync += resetting.eq(0)
+        with m.Elif(csr.ctrl.reset):
+            m.d.sync += resetting.eq(1)
+        m.d.comb += [
+            csr.ctrl.enable_clear.eq(clear),
+            csr.tail.index_clear.eq(clear),
+            csr.cpl_tail.index_clear.eq(clear),
+        ]
+
+        # A register was written, or a completion too: it takes some cycles until all that follows is seen.
+        settling = Signal(6)
+        written = Cat(
+            port.stb for port in (csr.ctrl, csr.size, csr.tail, csr.cpl_tail, csr.irq_count, csr.irq_time, csr.irq)
+        ).any()
+        touched = written | resetting | ~quiet
+        m.d.sync += settling.eq(Cat(touched, settling[:-1]))
+        inside = Signal()
+        m.d.sync += inside.eq(~quiet | resetting | ~fetch.caught_up)
+        m.d.comb += self.idle.eq(~inside & ~settling.any())
+
+        m.d.sync += [
+            csr.status.idle.eq(quiet),
+            csr.status.running.eq(csr.ctrl.enable | ~quiet | ~fetch.caught_up),
+            csr.status.resetting.eq(resetting | csr.ctrl.reset),
+        ]

@@ -1,0 +1,162 @@
+"""Descriptor prefetch: bursts of descriptors out of the ring in host memory, one by one to the decoder."""
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from ...stack.abi.desc import TX_DESC
+from ..axi import Axi4ReadSignature, Burst
+
+__all__ = ["DescriptorFetch", "FetchedDescriptor"]
+
+_BLOCK_LOG2 = 3  # A burst ends where a block of 8 descriptors ends, so it crosses neither 4 KiB nor the ring's end.
+
+
+class FetchedDescriptor(data.Struct):
+    """A descriptor as it came from memory; with ``error`` its fields mean nothing."""
+
+    fields: data.StructLayout({member.name: member.width for member in TX_DESC.members})
+    index: 16
+    error: 1
+
+
+class DescriptorFetch(wiring.Component):
+    """Read the descriptors from index 0 on, up to but never at ``limit``, and hand them out in order.
+
+    A burst takes up to 8 descriptors; further ones follow without waiting for data, as long as all of it has room
+    inside. All have the same ID, so that their data comes in order, and it is always accepted at once.
+
+    Timing
+    ------
+    Domain ``sync``. All outputs come from registers, but ``caught_up`` (a comparison). A change of ``limit`` to
+    ``arvalid`` 1 cycle; last beat of a descriptor to ``o.valid`` 3 cycles; one burst each 2 cycles, one descriptor
+    each beats + 1 cycles.
+
+    Parameters
+    ----------
+    axi_width_bits : int
+        Width of the host bus: 32, 64, 128 or 256.
+    ring_log2_max : int
+        Largest ring, as log2 of its descriptors.
+    id_width_bits : int
+        Bits of a transaction ID.
+    prefetch : int
+        Descriptors that have room inside, a power of two from 16 up.
+
+    Members
+    -------
+    base : In(64)
+        Bus address of the ring, aligned to its size and to 4 KiB.
+    mask : In(ring_log2_max)
+        Number of descriptors, less one.
+    limit : In(ring_log2_max)
+        Index of the first descriptor that must not be read.
+    halt : In(1)
+        Start no burst.
+    clear : In(1)
+        Start again at index 0. Only while ``empty``.
+    axi : Out(Axi4ReadSignature)
+        Host memory.
+    o : Out(stream.Signature(FetchedDescriptor))
+        Descriptors.
+    caught_up : Out(1)
+        All up to ``limit`` was asked for.
+    empty : Out(1)
+        All that was asked for was handed out.
+    """
+
+    def __init__(self, *, axi_width_bits: int, ring_log2_max: int, id_width_bits: int, prefetch: int) -> None:
+        self._beats = 8 * TX_DESC.size_octets // axi_width_bits
+        self._prefetch = prefetch
+        super().__init__(
+            {
+                "base": In(64),
+                "mask": In(ring_log2_max),
+                "limit": In(ring_log2_max),
+                "halt": In(1),
+                "clear": In(1),
+                "axi": Out(Axi4ReadSignature(data_width=axi_width_bits, id_width=id_width_bits)),
+                "o": Out(stream.Signature(FetchedDescriptor)),
+                "caught_up": Out(1),
+                "empty": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        taken = Signal()
+        m.d.comb += taken.eq(self.o.valid & self.o.ready)
+        self._request(m, taken)
+        self._assemble(m, taken)
+        return m
+
+    def _request(self, m: Module, taken: Signal) -> None:
+        """Ask for bursts while there is room for a whole block."""
+        axi, mask, limit = self.axi, self.mask, self.limit
+        low = min(_BLOCK_LOG2, len(mask))
+        index = Signal.like(mask)
+        room = Signal(range(self._prefetch + 1), init=self._prefetch)
+
+        same_block, to_limit, start = Signal(), Signal(), Signal()
+        count, asked = Signal(low + 1), Signal(low + 1)
+        # Where the next block starts. It is one cycle late, but so is the next burst.
+        next_block = Signal.like(mask)
+        m.d.sync += next_block.eq(Cat(C(0, low), index[low:] + 1) & mask)
+        m.d.comb += [
+            same_block.eq(index[low:] == limit[low:] if len(mask) > low else 1),
+            self.caught_up.eq(same_block & (index[:low] == limit[:low])),
+            to_limit.eq(same_block & (index[:low] < limit[:low])),
+            count.eq(Mux(to_limit, limit[:low], mask[:low] + 1) - index[:low]),
+            start.eq(~axi.arvalid & ~self.caught_up & ~self.halt & room[low:].any()),
+            asked.eq(Mux(start, count, 0)),
+            self.empty.eq(room == self._prefetch),
+        ]
+        m.d.sync += room.eq(room - asked + taken)
+
+        with m.If(axi.arready):
+            m.d.sync += axi.arvalid.eq(0)
+        with m.If(start):
+            address = self.base | (index << exact_log2(TX_DESC.size_octets))
+            m.d.sync += [
+                axi.arvalid.eq(1),
+                axi.araddr.eq(address),
+                axi.arlen.eq((count << exact_log2(self._beats)) - 1),
+                index.eq(Mux(to_limit, limit, next_block)),
+            ]
+        with m.If(self.clear):
+            m.d.sync += index.eq(0)
+        m.d.comb += [
+            axi.arsize.eq(exact_log2(len(axi.rdata) // 8)),
+            axi.arburst.eq(Burst.INCR),
+            axi.rready.eq(1),
+        ]
+
+    def _assemble(self, m: Module, taken: Signal) -> None:
+        """Collect the beats of a descriptor."""
+        axi, o = self.axi, self.o
+        beat = data.StructLayout({"data": len(axi.rdata), "error": 1})
+        # One more than a power of two: the FIFO's own output register.
+        m.submodules.fifo = fifo = SyncFIFOBuffered(width=beat.size, depth=self._prefetch * self._beats + 1)
+        number = Signal(range(self._beats))
+        read, last = Signal(), Signal()
+        m.d.comb += [
+            fifo.w_data.eq(Cat(axi.rdata, axi.rresp[1])),
+            fifo.w_en.eq(axi.rvalid),
+            read.eq(fifo.r_rdy & ~o.valid),
+            fifo.r_en.eq(read),
+            last.eq(number == self._beats - 1),
+        ]
+        arrived = data.View(beat, fifo.r_data)
+        with m.If(taken):
+            m.d.sync += [o.valid.eq(0), o.payload.index.eq((o.payload.index + 1) & self.mask)]
+        with m.If(self.clear):
+            m.d.sync += o.payload.index.eq(0)
+        with m.If(read):
+            m.d.sync += o.payload.fields.as_value().word_select(number, len(axi.rdata)).eq(arrived.data)
+            m.d.sync += [
+                number.eq(Mux(last, 0, number + 1)),
+                o.valid.eq(last),
+                o.payload.error.eq(arrived.error | (o.payload.error & (number != 0))),
+            ]
