@@ -53,8 +53,9 @@ class FlatPorts(Elaboratable):
 
 def _leaves(path: tuple[str, ...], value: object) -> Iterator[tuple[tuple[str, ...], Value]]:
     """Yield path and plain value of each member of a structure, or of the value itself."""
-    if isinstance(value, data.View) and isinstance(value.shape(), data.StructLayout):
-        for name in value.shape().members:
+    layout = data.Layout.cast(value.shape()) if isinstance(value, data.View) else None
+    if isinstance(layout, data.StructLayout):
+        for name in layout.members:
             yield from _leaves((*path, name), value[name])
     else:
         yield path, Value.cast(value)
