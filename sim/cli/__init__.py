@@ -1,0 +1,5 @@
+"""The command ``hardwire``."""
+
+from .app import main
+
+__all__ = ["main"]

@@ -1,0 +1,55 @@
+"""All commands in one application. Each is a file of its own; what is slow to import, it imports when it runs."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ... import __version__
+from . import bench, doctor, regs, send, tb, verilog
+from .report import CommandError
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    name="hardwire",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("send")(send.send)
+app.command("tb", context_settings=tb.PASS_ON, add_help_option=False)(tb.tb)
+app.command("verilog")(verilog.verilog)
+app.command("regs")(regs.regs)
+app.command("bench")(bench.bench)
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hardwire {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """A network card in Amaranth, its driver and a Linux-like network stack above it, simulated."""
+
+
+def main() -> None:
+    """Run the command line; exit with 0, with 1 if the work failed, with 2 if the request made no sense."""
+    try:
+        app()
+    except CommandError as error:
+        sys.stderr.write(f"hardwire: {error}\n")
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)  # The reader, such as head, has seen enough.
