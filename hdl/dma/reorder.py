@@ -1,0 +1,217 @@
+"""Take read responses in whatever order they come and give their octets in the order of the requests."""
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from ..axi import Axi4ReadSignature, Burst, check_axi_width_bits
+from .split import AddressCommand, Run, check_burst_octets
+
+__all__ = ["Chunk", "ReorderBuffer"]
+
+
+class Chunk(data.StructLayout):
+    """Up to ``octets`` octets of a frame: ``count`` of them from octet ``first`` up.
+
+    ``frame_end``: the frame ends after them; ``error``: the bus reported an error, or the last part was empty.
+    """
+
+    def __init__(self, octets: int) -> None:
+        super().__init__(
+            {
+                "data": 8 * octets,
+                "first": ceil_log2(octets),
+                "count": range(octets + 1),
+                "frame_end": 1,
+                "error": 1,
+            }
+        )
+
+
+class ReorderBuffer(wiring.Component):
+    """Send read bursts with an ID each, and hand out what they bring in the order in which they were sent.
+
+    Each ID owns a place for a whole burst, so ``axi.rready`` is always high. Responses may come in any order, beats of
+    different IDs mixed. A beat is handed out as soon as it and all before it are there.
+
+    Timing
+    ------
+    Domain ``sync``. ``axi`` has registers on all signals but ``arready``, which reaches ``address.ready``. Latency from
+    the R channel to ``o``: 4 cycles (5 if the bus is wider than a chunk), one chunk a cycle. Combinational from
+    ``o.ready`` into clock enables only.
+
+    Parameters
+    ----------
+    chunk_octets : int
+        Octets handed out at a time; at most a beat of the bus.
+    axi_width_bits : int
+        Width of the host bus.
+    outstanding : int
+        Bursts under way: 2, 4, 8 or 16.
+    burst_octets : int
+        Longest burst, in octets.
+
+    Members
+    -------
+    address : In(stream.Signature(AddressCommand))
+        Bursts, from a ``BurstSplitter``.
+    run : In(stream.Signature(Run))
+        What they are for, in the same cycle.
+    axi : Out(Axi4ReadSignature(data_width=axi_width_bits, id_width=ceil_log2(outstanding)))
+        Host bus.
+    o : Out(stream.Signature(Chunk(chunk_octets)))
+        Octets, in order.
+    idle : Out(1)
+        Nothing inside and nothing under way.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+    """
+
+    def __init__(
+        self, *, chunk_octets: int = 8, axi_width_bits: int = 64, outstanding: int = 8, burst_octets: int = 256
+    ) -> None:
+        check_axi_width_bits(axi_width_bits)
+        check_burst_octets(burst_octets, axi_width_bits)
+        if chunk_octets not in (4, 8, 16) or 8 * chunk_octets > axi_width_bits:
+            raise ValueError(f"chunk_octets must be 4, 8 or 16 and at most a beat of the bus, not {chunk_octets!r}")
+        if outstanding not in (2, 4, 8, 16):
+            raise ValueError(f"outstanding must be 2, 4, 8 or 16, not {outstanding!r}")
+        self._chunk_octets = chunk_octets
+        self._axi_octets = axi_width_bits // 8
+        self._outstanding = outstanding
+        self._burst_octets = burst_octets
+        super().__init__(
+            {
+                "address": In(stream.Signature(AddressCommand)),
+                "run": In(stream.Signature(Run(burst_octets))),
+                "axi": Out(Axi4ReadSignature(data_width=axi_width_bits, id_width=ceil_log2(outstanding))),
+                "o": Out(stream.Signature(Chunk(chunk_octets))),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        axi = self.axi
+        slot_bits = ceil_log2(self._outstanding)
+        beat_bits = ceil_log2(self._axi_octets)
+        chunk_bits = ceil_log2(self._chunk_octets)
+        beats_per_window = self._burst_octets // self._axi_octets
+
+        # Slots are taken and freed in turn; the pointers have a bit more than a slot number, to tell full from empty.
+        taken, loaded, freed = Signal(slot_bits + 1), Signal(slot_bits + 1), Signal(slot_bits + 1)
+        slot = taken[:slot_bits]
+        full = Signal()
+        m.d.comb += full.eq((taken ^ freed) == self._outstanding)
+        # Number of the beat of its window that each slot waits for next.
+        expected = Array(Signal(range(beats_per_window + 1), name=f"expected_{n}") for n in range(self._outstanding))
+
+        m.submodules.runs = runs = memory.Memory(shape=Run(self._burst_octets), depth=self._outstanding, init=[])
+        run_write, run_read = runs.write_port(), runs.read_port(domain="comb")
+        m.d.comb += [run_write.addr.eq(slot), run_write.data.eq(self.run.payload)]
+
+        # Address channel.
+        may_send = Signal()
+        m.d.comb += [
+            may_send.eq(~axi.arvalid | axi.arready),
+            self.address.ready.eq(may_send & ~full),
+            self.run.ready.eq(~full),
+            axi.arsize.eq(beat_bits),
+            axi.arburst.eq(Burst.INCR),
+            axi.rready.eq(1),
+        ]
+        with m.If(may_send):
+            m.d.sync += [
+                axi.arvalid.eq(self.address.valid & ~full),
+                axi.arid.eq(slot),
+                axi.araddr.eq(self.address.payload.araddr),
+                axi.arlen.eq(self.address.payload.arlen),
+            ]
+        with m.If(self.run.valid & self.run.ready):
+            m.d.comb += run_write.en.eq(1)
+            m.d.sync += [taken.eq(taken + 1), expected[slot].eq(self.run.payload.first[beat_bits:])]
+
+        # Response channel, from registers.
+        rvalid, rid, beat = Signal(), Signal.like(axi.rid), Signal(8 * self._axi_octets + 1)
+        m.d.sync += [rvalid.eq(axi.rvalid), rid.eq(axi.rid), beat.eq(Cat(axi.rdata, axi.rresp[1]))]
+        m.submodules.beats = beats = memory.Memory(
+            shape=8 * self._axi_octets + 1, depth=self._outstanding * beats_per_window, init=[]
+        )
+        write, read = beats.write_port(), beats.read_port()
+        m.d.comb += [
+            write.en.eq(rvalid),
+            write.addr.eq(Cat(expected[rid][: ceil_log2(beats_per_window)], rid)),
+            write.data.eq(beat),
+        ]
+        with m.If(rvalid):
+            m.d.sync += expected[rid].eq(expected[rid] + 1)
+
+        # The run being handed out.
+        step = Signal()  # The pipeline below moves.
+        busy = Signal()
+        run = Signal(Run(self._burst_octets))
+        run_slot = Signal(slot_bits)
+        chunk = run.first[chunk_bits:]
+        arrived, issue, done = Signal(), Signal(), Signal()
+        m.d.comb += [
+            arrived.eq(run.empty | (expected[run_slot] != run.first[beat_bits:])),
+            issue.eq(busy & arrived & step),
+            done.eq((chunk == run.last[chunk_bits:]) | run.empty),
+            run_read.addr.eq(loaded),
+            read.addr.eq(Cat(run.first[beat_bits:], run_slot)),
+            read.en.eq(step),
+        ]
+        with m.If(issue):
+            m.d.sync += [run.first[:chunk_bits].eq(0), chunk.eq(chunk + 1)]
+            with m.If(done):
+                m.d.sync += freed.eq(freed + 1)
+        with m.If(~busy | (issue & done)):
+            m.d.sync += [busy.eq(loaded != taken), run.eq(run_read.data), run_slot.eq(loaded)]
+            with m.If(loaded != taken):
+                m.d.sync += loaded.eq(loaded + 1)
+
+        # The memory answers in the stage "fetched"; "o" registers that. A bus wider than a chunk needs one stage more.
+        last_octet = Mux(done, run.last[:chunk_bits], self._chunk_octets - 1)
+        fetched = Signal(
+            data.StructLayout(
+                {
+                    "first": chunk_bits,
+                    "count": range(self._chunk_octets + 1),
+                    "frame_end": 1,
+                    "empty": 1,
+                    "place": beat_bits - chunk_bits,
+                    "valid": 1,
+                }
+            )
+        )
+        with m.If(step):
+            m.d.sync += [
+                fetched.valid.eq(issue),
+                fetched.first.eq(run.first[:chunk_bits]),
+                fetched.count.eq(Mux(run.empty, 0, last_octet - run.first[:chunk_bits] + 1)),
+                fetched.frame_end.eq(done & run.frame_end),
+                fetched.empty.eq(run.empty),
+                fetched.place.eq(run.first[chunk_bits:beat_bits]),
+            ]
+        chosen, answer = fetched, read.data
+        if self._chunk_octets < self._axi_octets:
+            chosen, answer = Signal.like(fetched), Signal.like(read.data)
+            with m.If(step):
+                m.d.sync += [chosen.eq(fetched), answer.eq(read.data)]
+        o = self.o.payload
+        m.d.comb += step.eq(~self.o.valid | self.o.ready)
+        with m.If(step):
+            m.d.sync += [
+                self.o.valid.eq(chosen.valid),
+                o.data.eq(answer[:-1].word_select(chosen.place, 8 * self._chunk_octets)),
+                o.first.eq(chosen.first),
+                o.count.eq(chosen.count),
+                o.frame_end.eq(chosen.frame_end),
+                o.error.eq(chosen.empty | answer[-1]),
+            ]
+        m.d.comb += self.idle.eq((taken == freed) & ~self.o.valid & ~chosen.valid & ~fetched.valid)
+        return m
