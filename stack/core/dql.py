@@ -36,7 +36,12 @@ class Dql:
     def __init__(self, *, min_limit: int = 0, max_limit: int = 1 << 30) -> None:
         self.min_limit = min_limit
         self.max_limit = max_limit
-        dql_reset(self)
+        self.limit = min_limit
+        self.num_queued = 0
+        self.num_completed = 0
+        self.held_back = 0  # Most octets over the limit since the last completion.
+        self.lowest_slack = _NO_SLACK
+        self.window_end_ns = 0
 
 
 def dql_reset(dql: Dql) -> None:
@@ -44,7 +49,7 @@ def dql_reset(dql: Dql) -> None:
     dql.limit = dql.min_limit
     dql.num_queued = 0
     dql.num_completed = 0
-    dql.held_back = 0  # Most octets over the limit since the last completion.
+    dql.held_back = 0
     dql.lowest_slack = _NO_SLACK
     dql.window_end_ns = 0
 

@@ -35,8 +35,8 @@ class Net:
         Tables that belong to the protocols; each sets its own up.
     ptype_all : list
         Packet taps for all devices: functions of skb and device.
-    netdev_chain, netevent_chain : list
-        Notifiers of device and neighbour events: functions of the event and what it happened to.
+    netdev_chain : list
+        Notifiers of device events: functions of the event and the device.
     """
 
     def __init__(self, kernel: "Kernel") -> None:
@@ -51,7 +51,6 @@ class Net:
         self.xfrm: Any = None
         self.ptype_all: list[Callable[[SkBuff, NetDevice], None]] = []
         self.netdev_chain: list[Callable[[Any, NetDevice], None]] = []
-        self.netevent_chain: list[Callable[[Any, Any], None]] = []
 
 
 class Kernel:
@@ -63,6 +62,8 @@ class Kernel:
         Time, timers, sleep, memory and randomness.
     drops : list[int]
         Number of skbs dropped, by ``SkbDropReason``.
+    netevent_chain : list
+        Notifiers of neighbour events: functions of the event and what it happened to.
     receive : function or None
         Where received packets go; set by the receive side.
     init_net : Net
@@ -77,6 +78,7 @@ class Kernel:
         self.drops = [0] * (max(SkbDropReason) + 1)
         self.softirq = Softirq(self)
         self.softnet = SoftnetData()
+        self.netevent_chain: list[Callable[[Any, Any], None]] = []
         self.receive: Callable[[SkBuff], int] | None = None
         self.init_net = Net(self)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from errno import ENOBUFS
 from typing import TYPE_CHECKING, Any
 
 from .dql import Dql
@@ -55,6 +56,7 @@ __all__ = [
     "NetdevQueue",
     "Stats64",
     "dev_xmit_complete",
+    "net_xmit_errno",
     "net_xmit_eval",
     "netdev_get_tx_queue",
     "netif_carrier_ok",
@@ -314,6 +316,11 @@ def netif_xmit_frozen_or_stopped(txq: NetdevQueue) -> bool:
 def dev_xmit_complete(code: int) -> bool:
     """Return whether the driver has taken the skb (or it is gone), going by what came back."""
     return code < NET_XMIT_MASK
+
+
+def net_xmit_errno(code: int) -> int:
+    """Return the negative errno that a sender gets for a positive ``NET_XMIT_*`` code."""
+    return 0 if code == NET_XMIT_CN else -ENOBUFS
 
 
 def net_xmit_eval(code: int) -> int:

@@ -142,6 +142,7 @@ class SkBuff:
         "queue_mapping",
         "sk",
         "tail",
+        "tapped",
         "transport_header",
         "truesize",
         "tstamp_ns",
@@ -169,6 +170,7 @@ class SkBuff:
         self.priority = self.mark = self.hash = self.queue_mapping = 0
         self.tstamp_ns = 0
         self.ignore_df = False
+        self.tapped = False  # Sent again after a resolution miss: taps have seen it.
         self.dev: NetDevice | None = None
         self.sk: Sock | None = None
         self.dst: DstEntry | None = None

@@ -4,6 +4,7 @@ import heapq
 import random
 from collections.abc import Callable
 
+from hardwire.stack.core.dev import net_dev_init
 from hardwire.stack.core.net import Kernel, Net
 from hardwire.stack.core.netdevice import (
     IFF_BROADCAST,
@@ -19,6 +20,7 @@ from hardwire.stack.core.netdevice import (
 from hardwire.stack.core.platform import WaitQueue
 from hardwire.stack.core.skbuff import SkBuff, consume_skb
 from hardwire.stack.core.skbuff_data import skb_copy_bits
+from hardwire.stack.ethernet.eth import ether_setup
 
 __all__ = ["FakeBuffer", "FakeNetDevice", "FakePlatform", "FakeTimer", "make_kernel"]
 
@@ -141,8 +143,6 @@ class FakeNetDevice(NetDevice):
     ) -> None:
         ops = NetDeviceOps(ndo_start_xmit=fake_start_xmit)
         super().__init__(net, name, ops, Capabilities(features=features, max_mtu=max_mtu))
-        from hardwire.stack.ethernet.eth import ether_setup
-
         ether_setup(self)
         self.flags |= IFF_BROADCAST | IFF_MULTICAST
         self.dev_addr = bytes.fromhex("020000000001")
@@ -174,4 +174,6 @@ def fake_start_xmit(skb: SkBuff, dev: NetDevice) -> int:
 def make_kernel(seed: int = 1) -> tuple[Kernel, FakePlatform]:
     """Return a host on a fake platform."""
     platform = FakePlatform(seed)
-    return Kernel(platform), platform
+    kernel = Kernel(platform)
+    net_dev_init(kernel)
+    return kernel, platform

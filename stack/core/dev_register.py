@@ -1,0 +1,246 @@
+"""Devices coming and going, up and down, and changing (Linux: net/core/dev.c)."""
+
+from enum import IntEnum
+from errno import EEXIST, EINVAL, ENODEV, ENOTSUP
+from typing import TYPE_CHECKING
+
+from ..sched.sch_generic import dev_activate, dev_deactivate, dev_init_scheduler
+from .dev_queue import netif_schedule_queue
+from .netdevice import (
+    IFF_RUNNING,
+    IFF_UP,
+    LINK_STATE_NOCARRIER,
+    LINK_STATE_START,
+    NetDevice,
+    Stats64,
+    netif_running,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .net import Net
+
+__all__ = [
+    "NetdevEvent",
+    "call_netdevice_notifiers",
+    "dev_change_features",
+    "dev_close",
+    "dev_get_by_index",
+    "dev_get_by_name",
+    "dev_get_stats",
+    "dev_open",
+    "dev_set_mac_address",
+    "dev_set_mtu",
+    "netif_carrier_off",
+    "netif_carrier_on",
+    "register_netdevice",
+    "register_netdevice_notifier",
+    "unregister_netdevice",
+]
+
+
+class NetdevEvent(IntEnum):
+    """What happened to a device (Linux: ``enum netdev_cmd``)."""
+
+    UP = 1
+    DOWN = 2
+    CHANGE = 4
+    REGISTER = 5
+    UNREGISTER = 6
+    CHANGEMTU = 7
+    CHANGEADDR = 8
+    GOING_DOWN = 9
+    FEAT_CHANGE = 11
+
+
+def register_netdevice_notifier(net: "Net", notifier: "Callable[[NetdevEvent, NetDevice], None]") -> None:
+    """Have ``notifier(event, dev)`` called for the devices of a namespace; those that exist are announced at once."""
+    net.netdev_chain.append(notifier)
+    for dev in net.devices.values():
+        notifier(NetdevEvent.REGISTER, dev)
+        if netif_running(dev):
+            notifier(NetdevEvent.UP, dev)
+
+
+def call_netdevice_notifiers(event: NetdevEvent, dev: NetDevice) -> None:
+    """Tell everyone who registered, in the order of registration."""
+    for notifier in tuple(dev.net.netdev_chain):
+        notifier(event, dev)
+
+
+def dev_get_by_name(net: "Net", name: str) -> NetDevice | None:
+    """Return the device of that name."""
+    return net.dev_by_name.get(name)
+
+
+def dev_get_by_index(net: "Net", ifindex: int) -> NetDevice | None:
+    """Return the device of that number."""
+    return net.devices.get(ifindex)
+
+
+def _free_name(net: "Net", pattern: str) -> str:
+    number = 0
+    while (name := pattern.replace("%d", str(number))) in net.dev_by_name:
+        number += 1
+    return name
+
+
+def register_netdevice(dev: NetDevice) -> None:
+    """Make a device known, with a name and a number of its own.
+
+    Raises
+    ------
+    OSError
+        ``EEXIST`` if its name is taken; what ``ndo_init`` raises.
+    """
+    net = dev.net
+    if "%d" in dev.name:
+        dev.name = _free_name(net, dev.name)
+    elif dev.name in net.dev_by_name:
+        raise OSError(EEXIST, f"there is a device {dev.name}")
+    if dev.netdev_ops.ndo_init is not None:
+        dev.netdev_ops.ndo_init(dev)
+    net.ifindex += 1
+    dev.ifindex = net.ifindex
+    dev_init_scheduler(dev)
+    net.devices[dev.ifindex] = dev
+    net.dev_by_name[dev.name] = dev
+    call_netdevice_notifiers(NetdevEvent.REGISTER, dev)
+
+
+def unregister_netdevice(dev: NetDevice) -> None:
+    """Take a device down and forget it.
+
+    Raises
+    ------
+    OSError
+        ``ENODEV`` if it is not registered.
+    """
+    net = dev.net
+    if net.devices.get(dev.ifindex) is not dev:
+        raise OSError(ENODEV, f"{dev.name} is not registered")
+    dev_close(dev)
+    call_netdevice_notifiers(NetdevEvent.UNREGISTER, dev)
+    del net.devices[dev.ifindex]
+    del net.dev_by_name[dev.name]
+
+
+def dev_open(dev: NetDevice) -> None:
+    """Bring a device up: ``ip link set DEV up``.
+
+    Raises
+    ------
+    OSError
+        What ``ndo_open`` raises; the device stays down.
+    """
+    if dev.flags & IFF_UP:
+        return
+    dev.state |= LINK_STATE_START
+    if dev.netdev_ops.ndo_open is not None:
+        try:
+            dev.netdev_ops.ndo_open(dev)
+        except OSError:
+            dev.state &= ~LINK_STATE_START
+            raise
+    dev.flags |= IFF_UP
+    dev_activate(dev)
+    if not dev.state & LINK_STATE_NOCARRIER:
+        dev.flags |= IFF_RUNNING
+    call_netdevice_notifiers(NetdevEvent.UP, dev)
+
+
+def dev_close(dev: NetDevice) -> None:
+    """Take a device down; what waits in its qdiscs is dropped."""
+    if not dev.flags & IFF_UP:
+        return
+    call_netdevice_notifiers(NetdevEvent.GOING_DOWN, dev)
+    dev.state &= ~LINK_STATE_START
+    dev_deactivate(dev)
+    if dev.netdev_ops.ndo_stop is not None:
+        dev.netdev_ops.ndo_stop(dev)
+    dev.flags &= ~(IFF_UP | IFF_RUNNING)
+    call_netdevice_notifiers(NetdevEvent.DOWN, dev)
+
+
+def netif_carrier_on(dev: NetDevice) -> None:
+    """Say that the device has a link."""
+    if dev.state & LINK_STATE_NOCARRIER:
+        dev.state &= ~LINK_STATE_NOCARRIER
+        if dev.flags & IFF_UP:
+            dev.flags |= IFF_RUNNING
+            for txq in dev.tx:
+                netif_schedule_queue(txq)
+        call_netdevice_notifiers(NetdevEvent.CHANGE, dev)
+
+
+def netif_carrier_off(dev: NetDevice) -> None:
+    """Say that the device has lost its link."""
+    if not dev.state & LINK_STATE_NOCARRIER:
+        dev.state |= LINK_STATE_NOCARRIER
+        dev.flags &= ~IFF_RUNNING
+        call_netdevice_notifiers(NetdevEvent.CHANGE, dev)
+
+
+def dev_set_mtu(dev: NetDevice, mtu: int) -> None:
+    """Set the IP MTU.
+
+    Raises
+    ------
+    OSError
+        ``EINVAL`` outside the device's bounds; what ``ndo_change_mtu`` raises.
+    """
+    capabilities = dev.capabilities
+    if not capabilities.min_mtu <= mtu <= capabilities.max_mtu:
+        raise OSError(EINVAL, f"{dev.name} takes an MTU of {capabilities.min_mtu}..{capabilities.max_mtu}, not {mtu}")
+    if mtu == dev.mtu:
+        return
+    if dev.netdev_ops.ndo_change_mtu is not None:
+        dev.netdev_ops.ndo_change_mtu(dev, mtu)
+    else:
+        dev.mtu = mtu
+    call_netdevice_notifiers(NetdevEvent.CHANGEMTU, dev)
+
+
+def dev_set_mac_address(dev: NetDevice, addr: bytes) -> None:
+    """Set the link address.
+
+    Raises
+    ------
+    OSError
+        ``EINVAL`` for the wrong length or a group address; what ``ndo_set_mac_address`` raises.
+    """
+    if len(addr) != dev.addr_len or addr[0] & 1:
+        raise OSError(EINVAL, f"{addr.hex(':')} is no address for {dev.name}")
+    if dev.netdev_ops.ndo_set_mac_address is not None:
+        dev.netdev_ops.ndo_set_mac_address(dev, addr)
+    else:
+        dev.dev_addr = bytes(addr)
+    call_netdevice_notifiers(NetdevEvent.CHANGEADDR, dev)
+
+
+def dev_change_features(dev: NetDevice, wanted: int, mask: int = -1) -> None:
+    """Switch features on and off: ``ethtool -K``; ``mask`` says which.
+
+    Raises
+    ------
+    OSError
+        ``ENOTSUP`` for features that the device does not have; what ``ndo_set_features`` raises.
+    """
+    features = (dev.features & ~mask) | (wanted & mask)
+    missing = features & ~dev.capabilities.features
+    if missing:
+        raise OSError(ENOTSUP, f"{dev.name} has no features {missing:#x}")
+    if features == dev.features:
+        return
+    if dev.netdev_ops.ndo_set_features is not None:
+        dev.netdev_ops.ndo_set_features(dev, features)
+    dev.features = features
+    call_netdevice_notifiers(NetdevEvent.FEAT_CHANGE, dev)
+
+
+def dev_get_stats(dev: NetDevice) -> Stats64:
+    """Return the device's counters."""
+    if dev.netdev_ops.ndo_get_stats64 is not None:
+        return dev.netdev_ops.ndo_get_stats64(dev)
+    return dev.stats

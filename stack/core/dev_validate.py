@@ -1,0 +1,107 @@
+"""Making a packet one that its device can send (Linux: net/core/dev.c)."""
+
+from ..wire.checksum import csum_fold
+from ..xfrm.xfrm_device import validate_xmit_xfrm
+from .drop_reasons import SkbDropReason
+from .netdevice import NETIF_F_CSUM_MASK, NETIF_F_FRAGLIST, NETIF_F_HW_CSUM, NETIF_F_IP_CSUM, NETIF_F_SG, NetDevice
+from .skbuff import CHECKSUM_NONE, CHECKSUM_PARTIAL, SkBuff, kfree_skb_reason
+from .skbuff_data import pskb_expand_head, pskb_may_pull, skb_checksum, skb_cloned, skb_linearize
+
+__all__ = [
+    "netif_skb_features",
+    "skb_checksum_help",
+    "skb_csum_hwoffload_help",
+    "validate_xmit_skb",
+    "validate_xmit_skb_list",
+]
+
+_ETH_P_IP = 0x0800
+_TCP_CHECK = 16  # Places of the checksum field that a device with NETIF_F_IP_CSUM knows.
+_UDP_CHECK = 6
+
+
+def netif_skb_features(skb: SkBuff, dev: NetDevice) -> int:
+    """Return the device's features that apply to this packet."""
+    features = dev.features
+    if (
+        skb.ip_summed != CHECKSUM_NONE
+        and not features & NETIF_F_HW_CSUM
+        and not (features & NETIF_F_IP_CSUM and skb.protocol == _ETH_P_IP)
+    ):
+        features &= ~NETIF_F_CSUM_MASK
+    return features
+
+
+def skb_checksum_help(skb: SkBuff) -> None:
+    """Do the work that ``CHECKSUM_PARTIAL`` leaves to the device.
+
+    Raises
+    ------
+    OSError
+        ``ENOMEM``; the packet is as it was.
+    ValueError
+        If the checksum does not lie inside the packet.
+    """
+    start = skb.csum_start - skb.data
+    field = start + skb.csum_offset
+    csum = csum_fold(skb_checksum(skb, start, skb.len - start)) or 0xFFFF
+    if not pskb_may_pull(skb, field + 2):
+        raise ValueError(f"checksum at {field} of {skb!r}")
+    if skb_cloned(skb):
+        pskb_expand_head(skb, 0, 0)
+    at = skb.csum_start + skb.csum_offset
+    skb.view[at] = csum >> 8
+    skb.view[at + 1] = csum & 0xFF
+    skb.ip_summed = CHECKSUM_NONE
+
+
+def skb_csum_hwoffload_help(skb: SkBuff, features: int) -> None:
+    """Compute the checksum unless the device will.
+
+    Raises
+    ------
+    OSError
+        ``ENOMEM``.
+    """
+    if features & NETIF_F_HW_CSUM:
+        return
+    if features & NETIF_F_IP_CSUM and skb.csum_offset in (_TCP_CHECK, _UDP_CHECK):
+        return
+    skb_checksum_help(skb)
+
+
+def validate_xmit_skb(skb: SkBuff, dev: NetDevice) -> SkBuff | None:
+    """Do in software what the device cannot; return None if the packet had to be dropped."""
+    features = netif_skb_features(skb, dev)
+    try:
+        if skb.data_len and (
+            not features & NETIF_F_SG or (skb.frag_list is not None and not features & NETIF_F_FRAGLIST)
+        ):
+            skb_linearize(skb)
+        if skb.ip_summed == CHECKSUM_PARTIAL:
+            skb.transport_header = skb.csum_start
+            skb_csum_hwoffload_help(skb, features)
+    except OSError:
+        dev.stats.tx_dropped += 1
+        kfree_skb_reason(skb, SkbDropReason.NOMEM)
+        return None
+    return validate_xmit_xfrm(skb, features)
+
+
+def validate_xmit_skb_list(skb: SkBuff | None, dev: NetDevice) -> SkBuff | None:
+    """Validate each packet of a list, and return the list of those that are left."""
+    if skb is None or skb.next is None:
+        return None if skb is None else validate_xmit_skb(skb, dev)
+    first = last = None
+    while skb is not None:
+        following = skb.next
+        skb.next = None
+        valid = validate_xmit_skb(skb, dev)
+        if valid is not None:
+            if last is None:
+                first = valid
+            else:
+                last.next = valid
+            last = valid
+        skb = following
+    return first
