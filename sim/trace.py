@@ -1,0 +1,141 @@
+"""The journey of a datagram: which functions of the stack ran, and what the gateware did, on one time line.
+
+The stack has the kernel's function names, so nothing in it is decorated: while a tracer is on, Python reports
+each call, and those into ``hardwire.stack`` are kept. While it is off it costs nothing.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+from .. import stack
+
+__all__ = ["Call", "Event", "Tracer", "to_json"]
+
+_STACK = str(Path(stack.__path__[0]).resolve())
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of a stack function.
+
+    Parameters
+    ----------
+    name : str
+        Name of the function.
+    module : str
+        Its module below ``stack``, such as ``ipv4.udp``.
+    begin_fs, end_fs : int
+        Simulated time. They differ only if the call slept or read a register.
+    calls : list[Call]
+        What it called.
+    """
+
+    name: str
+    module: str
+    begin_fs: int
+    end_fs: int = -1
+    calls: "list[Call]" = field(default_factory=list)
+
+    def walk(self, depth: int = 0) -> "Iterator[tuple[int, Call]]":
+        """Yield this call and all below it, in order, each with its depth."""
+        yield depth, self
+        for call in self.calls:
+            yield from call.walk(depth + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that the device did: ``what`` for a person, ``kind`` and ``values`` for a program."""
+
+    time_fs: int
+    kind: str
+    what: str
+    values: dict[str, int]
+
+
+class Tracer:
+    """Records calls into the stack, in every task.
+
+    Parameters
+    ----------
+    now_fs : Callable[[], int]
+        The world's clock.
+
+    Members
+    -------
+    roots : list[Call]
+        Calls that came from outside the stack, in order.
+    """
+
+    def __init__(self, now_fs: Callable[[], int]) -> None:
+        self.roots: list[Call] = []
+        self._now_fs = now_fs
+        self._open: dict[FrameType, Call] = {}
+        self._modules: dict[CodeType, str | None] = {}
+
+    def __enter__(self) -> "Tracer":
+        """Start to record."""
+        sys.setprofile(self._profile)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop to record."""
+        sys.setprofile(None)
+        now = self._now_fs()
+        for call in self._open.values():
+            call.end_fs = now
+        self._open.clear()
+
+    def _profile(self, frame: FrameType, event: str, _: Any) -> None:
+        if event == "call":
+            code = frame.f_code
+            if code not in self._modules:
+                self._modules[code] = _module(code)
+            module = self._modules[code]
+            if module is None:
+                return
+            call = Call(code.co_name, module, self._now_fs())
+            # By frames, not by a stack of our own: tasks interleave, and each has its own chain of frames.
+            caller = frame.f_back
+            while caller is not None and caller not in self._open:
+                caller = caller.f_back
+            (self.roots if caller is None else self._open[caller].calls).append(call)
+            self._open[frame] = call
+        elif event == "return":
+            ended = self._open.pop(frame, None)
+            if ended is not None:
+                ended.end_fs = self._now_fs()
+
+
+def _module(code: CodeType) -> str | None:
+    """Return the module below ``stack`` of a function worth showing, or None."""
+    name = code.co_name
+    if name.startswith("<") or (name.startswith("_") and not name.startswith("__")) or name.endswith("__"):
+        return None
+    path = Path(code.co_filename)
+    if not path.is_relative_to(_STACK):
+        path = path.resolve()
+        if not path.is_relative_to(_STACK):
+            return None
+    return ".".join(path.relative_to(_STACK).with_suffix("").parts)
+
+
+def to_json(timeline: list[Call | Event]) -> list[dict[str, Any]]:
+    """Return a time line as plain values, times in ns."""
+
+    def plain(item: Call | Event) -> dict[str, Any]:
+        if isinstance(item, Event):
+            return {"time_ns": item.time_fs / 1e6, "event": item.kind, **item.values}
+        return {
+            "time_ns": item.begin_fs / 1e6,
+            "end_ns": item.end_fs / 1e6,
+            "call": item.name,
+            "module": item.module,
+            "calls": [plain(call) for call in item.calls],
+        }
+
+    return [plain(item) for item in timeline]
