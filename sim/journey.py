@@ -1,9 +1,8 @@
 """The journey of a datagram as a person reads it: a tree of stack functions and device events in order of time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.text import Text
-from rich.tree import Tree
 
 from ..stack.abi import BLOCKS, TxStatus
 from .nic import Event as NicEvent
@@ -11,6 +10,8 @@ from .nic import SimNic
 from .trace import Call, Event, Tracer
 
 __all__ = ["device_events", "timeline", "tree"]
+
+_STATUS_NAMES = {status.value: status.name for status in TxStatus}
 
 
 def _register_names() -> dict[int, str]:
@@ -51,7 +52,7 @@ def _what(event: NicEvent, registers: dict[int, str]) -> str:
         "desc": f"descriptor {a} fetched and decoded",
         "arp": f"ARP cache lookup: {'hit' if a else 'miss'}",
         "csum": "checksums done",
-        "cpl": f"completion for descriptor {a}: {TxStatus(b & 0xFF).name if b & 0xFF in TxStatus else b}",
+        "cpl": f"completion for descriptor {a}: {_STATUS_NAMES.get(b, hex(b))}",
         "frame_start": "wire: first octet of the preamble",
         "frame_end": f"wire: last octet of a frame of {a} octets with FCS",
     }.get(kind, f"{kind} {a} {b:#x}")
@@ -66,32 +67,26 @@ def timeline(tracer: Tracer, events: Iterable[Event]) -> list[Call | Event]:
     return sorted([*tracer.roots, *events], key=key)
 
 
-def tree(title: str, items: list[Call | Event]) -> Tree:
-    """Return a time line as a tree for the terminal."""
-    root = Tree(Text(title, style="bold"), guide_style="dim")
-    start_fs = min((_start_fs(item) for item in items), default=0)
+def tree(title: str, items: list[Call | Event]) -> Text:
+    """Return a time line as a tree for the terminal: two columns a level, for the stack is deep."""
+    start_fs = min((item.time_fs if isinstance(item, Event) else item.begin_fs for item in items), default=0)
+    lines = [Text(title, style="bold")]
     for item in items:
+        last = item is items[-1]
         if isinstance(item, Event):
             style = "green" if item.kind.startswith("frame") else "yellow"
-            root.add(_line(item.time_fs - start_fs, item.what, "", style))
+            lines.append(_line(item.time_fs - start_fs, "└ " if last else "├ ", item.what, style))
         else:
-            _add_call(root, item, start_fs)
-    return root
+            lines.extend(_call_lines(item, "", last, start_fs))
+    return Text("\n").join(lines)
 
 
-def _start_fs(item: Call | Event) -> int:
-    return item.time_fs if isinstance(item, Event) else item.begin_fs
-
-
-def _add_call(parent: Tree, call: Call, start_fs: int) -> None:
-    branch = parent.add(_line(call.begin_fs - start_fs, call.name, call.module, "cyan"))
+def _call_lines(call: Call, guides: str, last: bool, start_fs: int) -> Iterator[Text]:
+    where = f"  {call.module.replace('.', '/')}.py"
+    yield _line(call.begin_fs - start_fs, guides + ("└ " if last else "├ "), call.name, "cyan", where)
     for inner in call.calls:
-        _add_call(branch, inner, start_fs)
+        yield from _call_lines(inner, guides + ("  " if last else "│ "), inner is call.calls[-1], start_fs)
 
 
-def _line(time_fs: int, what: str, where: str, style: str) -> Text:
-    return Text.assemble(
-        (f"{time_fs / 1e9:>9.3f} µs  ", "dim"),
-        (what, style),
-        (f"  {where.replace('.', '/')}.py" if where else "", "dim"),
-    )
+def _line(time_fs: int, guides: str, what: str, style: str, where: str = "") -> Text:
+    return Text.assemble((f"{time_fs / 1e9:>9.3f} µs  {guides}", "dim"), (what, style), (where, "dim"))
