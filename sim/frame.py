@@ -1,0 +1,42 @@
+"""A frame on the wire."""
+
+from typing import NamedTuple
+
+__all__ = ["Frame"]
+
+FCS_OK, PREAMBLE_OK, TX_ER, RUNT = 1, 2, 4, 8  # native/abi.h, hw_frame_flag
+
+
+class Frame(NamedTuple):
+    """A frame as the far end of the cable saw it.
+
+    Parameters
+    ----------
+    time_fs : int
+        When the first octet of its preamble was on the wire.
+    octets : bytes
+        The frame without preamble and FCS.
+    gap_octets : int
+        Octet times of silence before it.
+    flags : int
+        What the octet checks found; see ``ok``.
+    start_cycle, end_cycle : int
+        Cycles of the first preamble octet and the last FCS octet.
+    """
+
+    time_fs: int
+    octets: bytes
+    gap_octets: int
+    flags: int
+    start_cycle: int
+    end_cycle: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether preamble, FCS and length are right and no error was signalled."""
+        return self.flags == FCS_OK | PREAMBLE_OK
+
+    @property
+    def time_ns(self) -> int:
+        """``time_fs`` in ns, rounded down."""
+        return self.time_fs // 1_000_000

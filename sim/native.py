@@ -1,0 +1,51 @@
+"""The shared library, loaded: thin calls into native code."""
+
+import importlib.util
+import os
+from types import ModuleType
+from typing import Any
+
+from ..hdl.config import NicConfig
+from .build import ABI_MODULE, LIBRARY, Progress, library_dir
+
+__all__ = ["NativeLibrary", "load"]
+
+_LOADED: dict[str, "NativeLibrary"] = {}
+
+
+class NativeLibrary:
+    """One loaded library.
+
+    Members
+    -------
+    lib
+        The functions of ``native/abi.h``.
+    ffi
+        cffi's object for their types. The declarations were parsed when the library was built.
+    """
+
+    __slots__ = ("ffi", "lib", "path")
+
+    def __init__(self, path: str) -> None:
+        abi = _module(os.path.join(path, f"{ABI_MODULE}.py"))
+        self.path = path
+        self.ffi: Any = abi.ffi
+        self.lib: Any = self.ffi.dlopen(os.path.join(path, LIBRARY))
+
+
+def load(config: NicConfig, *, waves: bool = False, progress: Progress | None = None) -> NativeLibrary:
+    """Return the library for ``config``, built if need be; see :func:`.build.library_dir`."""
+    path = str(library_dir(config, waves=waves, progress=progress))
+    library = _LOADED.get(path)
+    if library is None:
+        library = _LOADED[path] = NativeLibrary(path)
+    return library
+
+
+def _module(path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(ABI_MODULE, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,133 @@
+/* What Python and the harness say to each other. Read by the C++ compiler and by cffi: plain C declarations only. */
+
+typedef struct hw_nic hw_nic;
+
+/* Why hw_run came back; also the mask that says what to stop for. HW_TIME, HW_IDLE and HW_HANG always stop. */
+enum hw_reason {
+  HW_TIME = 1,       /* until_cycle is reached. */
+  HW_IRQ = 2,        /* The interrupt line is high and all posted writes have taken effect. */
+  HW_FRAME = 4,      /* A frame has left. */
+  HW_VIOLATION = 8,  /* A violation was recorded. */
+  HW_IDLE = 16,      /* until_cycle is the largest number, and nothing will ever happen by itself. */
+  HW_HANG = 32,      /* The device is busy, but nothing moved on any port for hang_cycles. */
+  HW_QUIET = 64      /* Nothing is under way, and no moderation timer runs. */
+};
+
+/* Flags of a frame on the wire. */
+enum hw_frame_flag { HW_FCS_OK = 1, HW_PREAMBLE_OK = 2, HW_TX_ER = 4, HW_RUNT = 8 };
+
+/* Kinds of violation. */
+enum hw_violation_kind {
+  HW_READ_OUTSIDE = 0,  /* A read of a bus word without a single octet that the device may read. */
+  HW_WRITE_OUTSIDE = 1, /* A write of an octet that the device may not write. */
+  HW_CROSSES_4K = 2,    /* A burst that crosses a 4 KiB border. */
+  HW_BAD_BURST = 3,     /* A burst that is not INCR, or wlast at the wrong beat. */
+  HW_MMIO_ERROR = 4     /* The device answered a register access with an error. */
+};
+
+/* Kinds of event in the log; a and b as said. */
+enum hw_event_kind {
+  HW_EV_MMIO_WRITE = 0,  /* a: offset, b: value */
+  HW_EV_MMIO_READ = 1,   /* a: offset, b: value */
+  HW_EV_READ = 2,        /* a: beats, b: address */
+  HW_EV_READ_DONE = 3,   /* a: response, b: address */
+  HW_EV_WRITE = 4,       /* a: beats, b: address */
+  HW_EV_WRITE_DONE = 5,  /* a: response, b: address */
+  HW_EV_DESC = 6,        /* a: ring index */
+  HW_EV_ARP = 7,         /* a: hit */
+  HW_EV_CSUM = 8,
+  HW_EV_CPL = 9,         /* a: ring index, b: status */
+  HW_EV_FRAME_START = 10,
+  HW_EV_FRAME_END = 11,  /* a: octets with FCS, b: flags */
+  HW_EV_IRQ = 12         /* a: new level */
+};
+
+typedef struct {
+  uint64_t start_cycle; /* Of the first preamble octet. */
+  uint64_t end_cycle;   /* Of the last octet. */
+  uint64_t offset;      /* Where the frame's octets start in hw_state.octets. */
+  uint32_t length;      /* Octets, FCS included, preamble not. */
+  uint32_t gap;         /* Octet times of silence since the last frame. */
+  uint32_t flags;       /* hw_frame_flag */
+  uint32_t reserved;
+} hw_frame;
+
+typedef struct {
+  uint64_t cycle;
+  uint64_t address;
+  uint32_t kind;       /* hw_violation_kind */
+  uint32_t descriptor; /* Ring index of the last descriptor decoded; all ones: none yet. */
+} hw_violation;
+
+typedef struct {
+  uint64_t cycle;
+  uint32_t kind; /* hw_event_kind */
+  uint32_t a;
+  uint64_t b;
+} hw_event;
+
+/* The host memory's behaviour on the bus; times in cycles, chances out of 2^32. */
+typedef struct {
+  uint64_t seed;
+  uint32_t read_latency;     /* From the address to the first beat. */
+  uint32_t write_latency;    /* From the last beat to the response. */
+  uint32_t read_jitter;      /* Up to so much more, at random. */
+  uint32_t write_jitter;
+  uint32_t read_gap;         /* Pause after each read beat. */
+  uint32_t write_gap;
+  uint32_t stall_chance;     /* Of a pause after any handshake. */
+  uint32_t stall_max;        /* Longest such pause. */
+  uint32_t read_outstanding; /* 1 to 64 */
+  uint32_t write_outstanding;
+  uint32_t reorder;          /* Transactions with different IDs may overtake each other. */
+  uint32_t interleave;       /* Beats of reads with different IDs may alternate. */
+  uint32_t read_error_chance; /* Per transaction; all beats from a random one on are SLVERR. */
+  uint32_t write_error_chance;
+  uint64_t read_error_nth;   /* That read, counted from 1, fails; 0: none. */
+  uint64_t write_error_nth;
+  uint64_t error_start;      /* Accesses from this bus address ... */
+  uint64_t error_end;        /* ... up to this one, exclusive, fail. */
+} hw_memory_config;
+
+/* State that Python looks at without a call. */
+typedef struct {
+  uint64_t cycle;         /* Time, in clock cycles, skipped ones included. */
+  uint64_t evaluated;     /* Cycles that the model was run for. */
+  uint32_t irq;           /* Level of the interrupt line. */
+  uint32_t quiet;         /* Nothing is under way in the device or the harness, and no moderation timer runs. */
+  uint64_t frame_count;   /* Frames waiting ... */
+  const hw_frame *frames; /* ... here ... */
+  const uint8_t *octets;  /* ... and here, until hw_clear_frames. */
+  uint64_t violation_count;
+  const hw_violation *violations;
+  uint64_t event_count;
+  const hw_event *events;
+  uint64_t events_lost;
+  uint64_t reads, writes; /* Bus transactions seen. */
+  uint64_t errors_injected;
+  uint64_t mmio_errors;
+  uint64_t frames_total;
+} hw_state;
+
+hw_nic *hw_new(void);
+void hw_free(hw_nic *nic);
+const hw_state *hw_get_state(hw_nic *nic);
+void hw_reset(hw_nic *nic, uint32_t cycles);
+void hw_set_memory(hw_nic *nic, uint8_t *octets, const uint8_t *shadow, uint64_t base, uint64_t size);
+void hw_configure(hw_nic *nic, const hw_memory_config *config);
+void hw_set_skipping(hw_nic *nic, int on);
+void hw_set_events(hw_nic *nic, uint64_t capacity);
+void hw_set_hang(hw_nic *nic, uint64_t cycles);
+void hw_write32(hw_nic *nic, uint32_t offset, uint32_t value);
+/* Bits 31:0 value, 33:32 response, 63: no answer for hang_cycles. */
+uint64_t hw_read32(hw_nic *nic, uint32_t offset);
+uint32_t hw_run(hw_nic *nic, uint64_t until_cycle, uint32_t stop_mask);
+void hw_clear_frames(hw_nic *nic);
+void hw_clear_violations(hw_nic *nic);
+void hw_clear_events(hw_nic *nic);
+/* Write waves of cycles from..to to a file; 0: this library was built without. */
+int hw_waves(hw_nic *nic, const char *path, uint64_t period_fs, uint64_t from_cycle, uint64_t to_cycle);
+/* Post `frames` prefilled descriptors in doorbells of `batch`, never more than `in_flight` unsent, with no Python in
+   the loop; `tail` is the first index to post. Returns frames sent. */
+uint64_t hw_bench_prefilled(hw_nic *nic, uint32_t tail_offset, uint32_t cpl_tail_offset, uint32_t tail, uint32_t mask,
+                            uint64_t frames, uint32_t batch, uint32_t in_flight);

@@ -1,0 +1,378 @@
+// The Verilated NIC with everything around it: Python calls in once per event, not once per cycle.
+//
+// All outputs of the NIC that matter here come from registers, so what an edge will transfer is known before it, and
+// one evaluation a cycle is enough: HW_SINGLE_EVAL sets Verilator's memory of the clock back by hand instead of
+// evaluating the falling edge. Without it (waves), the falling edge is evaluated too; a test compares the two.
+#include "Vnic.h"
+#include "Vnic___024root.h"
+#include "verilated.h"
+#if HW_WAVES
+#include "verilated_fst_c.h"
+#endif
+#include <memory>
+#pragma GCC visibility push(default)
+extern "C" {
+#include "abi.h"
+}
+#pragma GCC visibility pop
+#include "axil_manager.h"
+#include "gmii_sink.h"
+#include "memory_model.h"
+
+#define HW_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+#if HW_SINGLE_EVAL
+void Vnic___024root___eval(Vnic___024root *root);
+#endif
+
+namespace {
+using Root = Vnic___024root;
+constexpr uint64_t kNever = ~uint64_t(0);
+constexpr uint32_t kSettleCycles = 4;  // From a register write or the last activity to when its effect shows outside.
+
+template <class Port> const void *octets_of(const Port &port) { return &port; }
+template <class Port> uint64_t number_of(const Port &port) {
+  uint64_t value = 0;
+  memcpy(&value, &port, sizeof port < 8 ? sizeof port : 8);
+  return value;
+}
+}  // namespace
+
+struct hw_nic {
+  hw_state state{};
+  VerilatedContext context;
+  std::unique_ptr<Vnic> model;
+  Root *d = nullptr;
+  hw::Memory memory;
+  hw::GmiiSink sink;
+  hw::AxilManager<Root> csr;
+  std::vector<hw_violation> violations;
+  std::vector<hw_event> events;
+  uint64_t event_capacity = 0, hang_cycles = 1'000'000;
+  uint64_t last_activity = 0, last_write = 0, ar_pause = 0, aw_pause = 0, w_pause = 0, r_addr = 0;
+  uint32_t reasons = 0, last_descriptor = ~0u;
+  bool skipping = true, irq_before = false;
+#if HW_WAVES
+  std::unique_ptr<VerilatedFstC> waves;
+  uint64_t waves_from = 0, waves_to = 0, period_fs = 0;
+#endif
+
+  hw_nic() {
+    context.traceEverOn(HW_WAVES);
+    model = std::make_unique<Vnic>(&context, "nic");
+    d = model->rootp;
+    d->clk = 0;
+    model->eval();
+    hw_memory_config config{};
+    config.read_latency = config.write_latency = 125;
+    memory.configure(config);
+    reset(4);
+  }
+
+  void edge() {
+#if HW_SINGLE_EVAL
+    d->clk = 1;
+    d->__Vtrigprevexpr___TOP__clk__0 = 0;
+    Vnic___024root___eval(d);
+#else
+    d->clk = 1;
+    model->eval();
+    dump(0);
+#endif
+  }
+  // With both edges evaluated, inputs reach combinational outputs before anything is sampled.
+  void before_edge() {
+#if !HW_SINGLE_EVAL
+    d->clk = 0;
+    model->eval();
+    dump(1);
+#endif
+  }
+  void dump([[maybe_unused]] int half) {
+#if HW_WAVES
+    if (waves && state.cycle >= waves_from && state.cycle <= waves_to)
+      waves->dump(state.cycle * period_fs - uint64_t(half) * (period_fs / 2));
+#endif
+  }
+
+  void reset(uint32_t cycles) {
+    csr.reset(*d);
+    d->m_axi_rvalid = d->m_axi_bvalid = d->m_axi_arready = d->m_axi_awready = d->m_axi_wready = 0;
+    d->advance_stb = 0;
+    d->rst = 1;
+    for (uint32_t i = 0; i < cycles; i++) { before_edge(); edge(); }
+    d->rst = 0;
+  }
+
+  void log(uint32_t kind, uint32_t a = 0, uint64_t b = 0) {
+    if (events.size() >= event_capacity) { state.events_lost++; return; }
+    events.push_back({state.cycle, kind, a, b});
+  }
+  void violation(uint32_t kind, uint64_t address) {
+    violations.push_back({state.cycle, address, kind, last_descriptor});
+    reasons |= HW_VIOLATION;
+  }
+
+  // One cycle: state.cycle is the number of the coming edge.
+  template <bool kLog> void tick() {
+    Root &p = *d;
+    if (csr.busy()) csr.drive(p);
+    before_edge();
+    const bool csr_busy = csr.busy();
+    bool csr_moved = false;
+    if (csr_busy) {
+      csr_moved = csr.sample(p, [this](const hw::PostedWrite &w) { if (kLog) log(HW_EV_MMIO_WRITE, w.offset, w.value); },
+                 [this](uint32_t offset) { violation(HW_MMIO_ERROR, offset); });
+      if (csr_moved) last_write = state.cycle;
+      if (kLog && csr.read_done) log(HW_EV_MMIO_READ, csr.read_offset, csr.read_data);
+    }
+    const bool ar = p.m_axi_arvalid & p.m_axi_arready, r = p.m_axi_rvalid & p.m_axi_rready;
+    const bool aw = p.m_axi_awvalid & p.m_axi_awready, w = p.m_axi_wvalid & p.m_axi_wready;
+    const bool b = p.m_axi_bvalid & p.m_axi_bready;
+    const bool bus = ar | r | aw | w | b, active = bus | csr_moved;
+    if (ar | aw | w) transfer<kLog>(ar, aw, w);
+    edge();
+    state.cycle++;
+    state.evaluated++;
+    if (csr_busy) csr.settle(p);
+    if (r) {
+      p.m_axi_rvalid = 0;
+      if (kLog && p.m_axi_rlast) log(HW_EV_READ_DONE, p.m_axi_rresp, r_addr);
+      memory.read_taken(state.cycle);
+    }
+    if (b) {
+      p.m_axi_bvalid = 0;
+      memory.response_taken();
+    }
+    if (bus | memory.pending() | address_stalled()) drive_memory<kLog>();
+    if (active) last_activity = state.cycle;
+    if (p.gmii_tx_en | sink.in_frame) wire<kLog>();
+    if (p.probe_desc_stb) last_descriptor = p.probe_desc_index;
+    if (kLog) probes();
+  }
+  bool address_stalled() const { return !(d->m_axi_arready & d->m_axi_awready); }
+
+  // What the coming edge takes from the device: it is gone after the edge.
+  template <bool kLog> void transfer(bool ar, bool aw, bool w) {
+    Root &p = *d;
+    const uint64_t now = state.cycle;
+    if (ar) {
+      const uint32_t beats = uint32_t(p.m_axi_arlen) + 1;
+      check_burst(p.m_axi_araddr, beats, p.m_axi_arsize, p.m_axi_arburst);
+      memory.accept_read(now + 1, p.m_axi_arid, p.m_axi_araddr, beats, p.m_axi_arsize);
+      ar_pause = now + 1 + memory.stall();
+      if (kLog) log(HW_EV_READ, beats, p.m_axi_araddr);
+    }
+    if (aw) {
+      const uint32_t beats = uint32_t(p.m_axi_awlen) + 1;
+      check_burst(p.m_axi_awaddr, beats, p.m_axi_awsize, p.m_axi_awburst);
+      memory.accept_write(p.m_axi_awid, p.m_axi_awaddr, beats, p.m_axi_awsize);
+      aw_pause = now + 1 + memory.stall();
+      if (kLog) log(HW_EV_WRITE, beats, p.m_axi_awaddr);
+    }
+    if (w) {
+      w_pause = now + 1 + memory.config.write_gap + memory.stall();
+      if (!memory.accept_data(now + 1, octets_of(p.m_axi_wdata), number_of(p.m_axi_wstrb), p.m_axi_wlast))
+        violation(HW_BAD_BURST, 0);
+    }
+  }
+
+  void check_burst(uint64_t addr, uint32_t beats, uint32_t size, uint32_t burst) {
+    const uint64_t start = addr & ~((uint64_t(1) << size) - 1);
+    if (burst != 1 || (1u << size) > hw::kAxiOctets) violation(HW_BAD_BURST, addr);
+    if ((start ^ (start + (uint64_t(beats) << size) - 1)) >> 12) violation(HW_CROSSES_4K, addr);
+  }
+
+  // Inputs of the memory bus for the next edge. What was taken is gone: rvalid and bvalid are high here only if a beat
+  // or response still waits.
+  template <bool kLog> void drive_memory() {
+    Root &p = *d;
+    const uint64_t now = state.cycle;
+    uint32_t resp;
+    bool bad;
+    uint64_t bad_addr;
+    if (!p.m_axi_rvalid) {
+      if (hw::Transaction *t = memory.next_read(now, &p.m_axi_rdata, &resp, &bad)) {
+        p.m_axi_rvalid = 1;
+        p.m_axi_rid = decltype(p.m_axi_rid)(t->id);
+        p.m_axi_rresp = uint8_t(resp);
+        p.m_axi_rlast = t->beat + 1 == t->beats;
+        r_addr = t->addr;
+        if (HW_UNLIKELY(bad)) violation(HW_READ_OUTSIDE, t->next_addr);
+      }
+    }
+    if (!p.m_axi_bvalid) {
+      if (hw::Transaction *t = memory.next_response(now, &resp, &bad, &bad_addr)) {
+        p.m_axi_bvalid = 1;
+        p.m_axi_bid = decltype(p.m_axi_bid)(t->id);
+        p.m_axi_bresp = uint8_t(resp);
+        if (HW_UNLIKELY(bad)) violation(HW_WRITE_OUTSIDE, bad_addr);
+        if (kLog) log(HW_EV_WRITE_DONE, resp, t->addr);
+      }
+    }
+    p.m_axi_arready = memory.read_room() && now >= ar_pause;
+    p.m_axi_awready = memory.write_room() && now >= aw_pause;
+    p.m_axi_wready = memory.wants_data() && now >= w_pause;
+  }
+
+  // The octet that the PHY sees in the cycle after the edge.
+  template <bool kLog> void wire() {
+    const bool start = !sink.in_frame;
+    if (sink.clock(state.cycle, d->gmii_tx_en, d->gmii_tx_er, d->gmii_txd)) {
+      reasons |= HW_FRAME;
+      if (kLog) log(HW_EV_FRAME_END, sink.frames.back().length, sink.frames.back().flags);
+    } else if (kLog && start) {
+      log(HW_EV_FRAME_START);
+    }
+    last_activity = state.cycle;
+  }
+
+  void probes() {
+    if (d->probe_desc_stb) log(HW_EV_DESC, d->probe_desc_index);
+    if (d->probe_arp_stb) log(HW_EV_ARP, d->probe_arp_hit);
+    if (d->probe_csum_stb) log(HW_EV_CSUM);
+    if (d->probe_cpl_stb) log(HW_EV_CPL, d->probe_cpl_index, d->probe_cpl_status);
+    if (bool(d->irq) != irq_before) log(HW_EV_IRQ, irq_before = d->irq);
+  }
+
+  // Nothing under way anywhere, and long enough for the last activity to have shown.
+  bool quiet() const {
+    return d->idle && !csr.busy() && !memory.pending() && !sink.in_frame && !address_stalled() &&
+           state.cycle >= last_activity + kSettleCycles;
+  }
+  bool irq_settled() const { return d->irq && csr.writes_done() && state.cycle >= last_write + kSettleCycles; }
+
+  // Let the free-running counters jump: one edge for `cycles` of them.
+  void skip(uint64_t cycles) {
+    d->advance_stb = 1;
+    d->advance_cycles = uint32_t(cycles - 1);
+    before_edge();
+    edge();
+    d->advance_stb = 0;
+    state.cycle += cycles;
+    state.evaluated++;
+  }
+  // How many cycles may be jumped over; 0 or 1: none. Two are kept back before the device starts something.
+  uint64_t skippable(uint64_t until) const {
+    uint64_t cycles = until - state.cycle;
+    if (d->wake_in != ~0u) cycles = std::min<uint64_t>(cycles, d->wake_in > 3 ? d->wake_in - 2 : 0);
+    return std::min<uint64_t>(cycles, 0xFFFF'FFF0u);
+  }
+
+  template <bool kLog> uint32_t run_loop(uint64_t until, uint32_t stop) {
+    stop |= HW_TIME | HW_IDLE | HW_HANG;
+    for (;;) {
+      if (d->irq && irq_settled()) reasons |= HW_IRQ;
+      else reasons &= ~uint32_t(HW_IRQ);
+      if (reasons & stop) break;
+      if (state.cycle >= until) { reasons |= HW_TIME; break; }
+      if (d->idle && quiet()) {
+        if (d->wake_in == ~0u) {
+          if (until == kNever) { reasons |= HW_IDLE; break; }
+          if (stop & HW_QUIET) { reasons |= HW_QUIET; break; }
+        }
+        if (skipping) {
+          const uint64_t cycles = skippable(until);
+          if (cycles > 1) { skip(cycles); continue; }
+        }
+      } else if (HW_UNLIKELY(state.cycle - last_activity > hang_cycles)) {
+        reasons |= HW_HANG;
+        break;
+      }
+      tick<kLog>();
+    }
+    const uint32_t why = reasons & stop;
+    reasons &= (HW_FRAME | HW_VIOLATION) & ~why;
+    publish();
+    return why;
+  }
+  uint32_t run(uint64_t until, uint32_t stop) {
+    return event_capacity ? run_loop<true>(until, stop) : run_loop<false>(until, stop);
+  }
+
+  uint64_t read32(uint32_t offset) {
+    csr.read(offset);
+    last_activity = state.cycle;
+    while (!csr.read_done && state.cycle - last_activity <= hang_cycles) {
+      const uint64_t before = last_activity;
+      if (event_capacity) tick<true>(); else tick<false>();
+      last_activity = before;  // Waiting for the answer is not activity.
+    }
+    const bool answered = csr.read_done;
+    csr.read_done = false;
+    last_activity = state.cycle;
+    publish();
+    return answered ? csr.read_data | uint64_t(csr.read_resp) << 32 : uint64_t(1) << 63;
+  }
+
+  void publish() {
+    state.irq = d->irq;
+    state.quiet = quiet() && d->wake_in == ~0u;
+    state.frame_count = sink.frames.size();
+    state.frames = sink.frames.data();
+    state.octets = sink.octets.data();
+    state.frames_total = sink.total;
+    state.violation_count = violations.size();
+    state.violations = violations.data();
+    state.event_count = events.size();
+    state.events = events.data();
+    state.reads = memory.reads;
+    state.writes = memory.writes;
+    state.errors_injected = memory.errors_injected;
+    state.mmio_errors = csr.errors;
+  }
+};
+
+extern "C" {
+hw_nic *hw_new(void) { return new hw_nic; }
+void hw_free(hw_nic *n) { delete n; }
+const hw_state *hw_get_state(hw_nic *n) { n->publish(); return &n->state; }
+void hw_reset(hw_nic *n, uint32_t cycles) { n->reset(cycles); }
+void hw_set_memory(hw_nic *n, uint8_t *octets, const uint8_t *shadow, uint64_t base, uint64_t size) {
+  n->memory.attach(octets, shadow, base, size);
+}
+void hw_configure(hw_nic *n, const hw_memory_config *config) { n->memory.configure(*config); }
+void hw_set_skipping(hw_nic *n, int on) { n->skipping = on; }
+void hw_set_events(hw_nic *n, uint64_t capacity) { n->event_capacity = capacity; }
+void hw_set_hang(hw_nic *n, uint64_t cycles) { n->hang_cycles = cycles; }
+void hw_write32(hw_nic *n, uint32_t offset, uint32_t value) { n->csr.post(offset, value); }
+uint64_t hw_read32(hw_nic *n, uint32_t offset) { return n->read32(offset); }
+uint32_t hw_run(hw_nic *n, uint64_t until, uint32_t stop) { return n->run(until, stop); }
+void hw_clear_frames(hw_nic *n) { n->sink.clear(); n->publish(); }
+void hw_clear_violations(hw_nic *n) { n->violations.clear(); n->publish(); }
+void hw_clear_events(hw_nic *n) { n->events.clear(); n->publish(); }
+int hw_waves([[maybe_unused]] hw_nic *n, [[maybe_unused]] const char *path, [[maybe_unused]] uint64_t period_fs,
+             [[maybe_unused]] uint64_t from, [[maybe_unused]] uint64_t to) {
+#if HW_WAVES
+  if (n->waves) n->waves->close();
+  n->waves = nullptr;
+  if (path) {
+    n->waves = std::make_unique<VerilatedFstC>();
+    n->model->trace(n->waves.get(), 99);
+    n->waves->set_time_unit("1fs");
+    n->waves->set_time_resolution("1fs");
+    n->waves->open(path);
+    n->waves_from = from;
+    n->waves_to = to;
+    n->period_fs = period_fs;
+  }
+#endif
+  return HW_WAVES;
+}
+uint64_t hw_bench_prefilled(hw_nic *n, uint32_t tail_offset, uint32_t cpl_tail_offset, uint32_t tail, uint32_t mask,
+                            uint64_t frames, uint32_t batch, uint32_t in_flight) {
+  const uint64_t start = n->sink.total;
+  uint64_t posted = 0;
+  while (n->sink.total - start < frames) {
+    while (posted < frames && posted + batch - (n->sink.total - start) <= in_flight) {
+      posted += batch;
+      n->csr.post(cpl_tail_offset, uint32_t(tail + (n->sink.total - start)) & mask);
+      n->csr.post(tail_offset, uint32_t(tail + posted) & mask);
+    }
+    if (n->run(kNever, HW_FRAME) & (HW_IDLE | HW_HANG | HW_VIOLATION)) break;
+    if (n->sink.frames.size() >= 4096) n->sink.clear();
+  }
+  n->publish();
+  return n->sink.total - start;
+}
+}

@@ -1,0 +1,395 @@
+"""A simulated world: one time for all its hosts and devices, and the scheduler that alone lets it pass."""
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from greenlet import getcurrent, greenlet
+
+from ..stack.core.platform import WaitQueue
+from .memory import HostMemory, MemoryBlock
+
+if TYPE_CHECKING:
+    from .nic import SimNic
+
+__all__ = ["FS_PER_NS", "DeadlockError", "Host", "SimTimer", "Task", "World"]
+
+FS_PER_NS = 1_000_000
+_TURN_FS = 1_000_000_000  # With several devices, how far one may run ahead of the others: 1 us.
+_STORM = 1000
+
+
+class DeadlockError(RuntimeError):
+    """Tasks wait, and nothing that could wake them will ever happen."""
+
+
+class Task:
+    """A simulated program: a function that may call what sleeps.
+
+    Members
+    -------
+    name : str
+        For messages.
+    done : bool
+        Whether it has returned or raised.
+    result : object
+        What it returned.
+    """
+
+    __slots__ = ("_greenlet", "done", "name", "result", "waits_on", "woken")
+
+    def __init__(self, name: str, function: Callable[[], Any] | None) -> None:
+        self.name = name
+        self.done = False
+        self.result: Any = None
+        self.woken = False
+        self.waits_on: WaitQueue | None = None
+        self._greenlet = None if function is None else greenlet(self._run)
+        if function is not None:
+            self.result = function
+
+    def _run(self) -> None:
+        function, self.result = self.result, None
+        try:
+            self.result = function()
+        finally:
+            self.done = True
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r})"
+
+
+class SimTimer:
+    """A timer that was set; see ``stack.core.platform.Timer``."""
+
+    __slots__ = ("_world", "callback")
+
+    def __init__(self, world: "World", callback: Callable[[], None]) -> None:
+        self._world = world
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> bool:
+        """Stop the timer; return whether it was still pending."""
+        if self.callback is None:
+            return False
+        self.callback = None
+        self._world._timer_cancelled()
+        return True
+
+
+class World:
+    """Hosts, devices and the time that they share.
+
+    Stack code takes no simulated time. The scheduler runs what is ready, in the order in which it became ready; when
+    all tasks sleep it lets the devices run up to the next timer, interrupt or frame. The same seed gives the same run,
+    to the cycle.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of every random decision in the world.
+
+    Members
+    -------
+    now_fs : int
+        Simulated time in femtoseconds.
+    hosts, nics : list
+        In the order in which they were made.
+    """
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.seed = seed
+        self.now_fs = 0
+        self.hosts: list[Host] = []
+        self.nics: list[SimNic] = []
+        self.current: Task | None = None
+        self.draining = False  # The only device stops as soon as it is quiet.
+        self._timers: list[tuple[int, int, SimTimer]] = []
+        self._cancelled = 0
+        self._sequence = 0
+        self._ready: deque[Task] = deque()
+        self._tasks: list[Task] = []
+        self._hub: greenlet | None = None
+        self._running = False
+        self._deliveries = (0, 0)
+
+    def random(self, name: str) -> Random:
+        """Return a random source of its own for ``name``: it gives the same numbers whoever else draws some."""
+        return Random(f"{self.seed}/{name}")
+
+    def host(self, name: str | None = None, *, memory: HostMemory | None = None) -> "Host":
+        """Make a host."""
+        host = Host(self, name or f"host{len(self.hosts)}", memory or HostMemory())
+        self.hosts.append(host)
+        return host
+
+    @property
+    def now_ns(self) -> int:
+        """Simulated time in ns, rounded down."""
+        return self.now_fs // FS_PER_NS
+
+    # Tasks.
+
+    def spawn(self, function: Callable[..., Any], *arguments: Any, name: str | None = None) -> Task:
+        """Make a task of ``function(*arguments)``; it starts when the world runs."""
+        task = Task(name or getattr(function, "__name__", "task"), lambda: function(*arguments))
+        self._tasks.append(task)
+        self._ready.append(task)
+        return task
+
+    def run(self, function: Callable[..., Any] | None = None, *arguments: Any, limit_ns: int | None = None) -> Any:
+        """Run until all tasks have ended, or only the one of ``function``, if one is given.
+
+        Parameters
+        ----------
+        function : callable or None
+            What to run as a task; its result is returned.
+        limit_ns : int or None
+            Stop at this time, whatever still runs.
+
+        Raises
+        ------
+        DeadlockError
+            If tasks wait and nothing will ever happen.
+        """
+        limit_fs = None if limit_ns is None else limit_ns * FS_PER_NS
+        if function is not None:
+            task = self.spawn(function, *arguments)
+            self._loop(lambda: task.done, limit_fs)
+            return task.result
+        self._loop(lambda: not self._tasks, limit_fs)
+        return None
+
+    def advance(self, duration_ns: int) -> None:
+        """Let time pass, with all that happens in it."""
+        limit_fs = self.now_fs + duration_ns * FS_PER_NS
+        self._loop(lambda: self.now_fs >= limit_fs, limit_fs)
+
+    def drain(self, limit_ns: int = 1_000_000_000) -> None:
+        """Run until no task is ready, no device has anything to do and no interrupt is left.
+
+        Timers that fall due meanwhile run; the others are not waited for.
+
+        Raises
+        ------
+        TimeoutError
+            If that takes more than ``limit_ns``.
+        """
+        limit_fs = self.now_fs + limit_ns * FS_PER_NS
+        self.draining = len(self.nics) == 1
+        try:
+            self._loop(lambda: not self._ready and all(nic.quiet for nic in self.nics), limit_fs)
+        finally:
+            self.draining = False
+        if self.now_fs >= limit_fs:
+            raise TimeoutError(f"devices still busy after {limit_ns} ns")
+
+    def sleep(self, duration_ns: int) -> None:
+        """Let the calling task sleep."""
+        self.wait(WaitQueue(), self.now_fs + duration_ns * FS_PER_NS)
+
+    def wait(self, queue: WaitQueue, deadline_fs: int | None = None) -> bool:
+        """Park the calling task until ``wake(queue)``, True, or the deadline, False.
+
+        Outside of any task, the caller's place is taken as a task for so long.
+
+        Raises
+        ------
+        RuntimeError
+            If an interrupt or timer callback calls it.
+        """
+        task = self.current
+        if task is None:
+            if self._running:
+                raise RuntimeError("sleeping function called from invalid context: an interrupt or a timer callback")
+            task = Task("main", None)
+        task.woken = False
+        task.waits_on = queue
+        queue.sleepers.append(task)
+        timer = None
+        if deadline_fs is not None:
+            timer = self.timer(deadline_fs, lambda: self._timed_out(task))
+        if task._greenlet is None:
+            self._tasks.append(task)
+            try:
+                self._loop(lambda: task.waits_on is None)
+            finally:
+                self._tasks.remove(task)
+                if task in self._ready:
+                    self._ready.remove(task)
+        else:
+            assert self._hub is not None
+            self._hub.switch()
+        if timer is not None:
+            timer.cancel()
+        return task.woken
+
+    def wake(self, queue: WaitQueue) -> None:
+        """Make every task that sleeps on ``queue`` runnable, in the order in which they went to sleep."""
+        sleepers = queue.sleepers
+        if sleepers:
+            for task in sleepers:
+                task.woken = True  # type: ignore[attr-defined]  # Only ``wait`` puts something in.
+                self._make_ready(task)  # type: ignore[arg-type]  # The same.
+            sleepers.clear()
+
+    def timer(self, deadline_fs: int, callback: Callable[[], None]) -> SimTimer:
+        """Call ``callback`` at a time, or after the present call if that is past."""
+        timer = SimTimer(self, callback)
+        self._sequence += 1
+        heapq.heappush(self._timers, (deadline_fs, self._sequence, timer))
+        return timer
+
+    # Inside.
+
+    def _make_ready(self, task: Task) -> None:
+        task.waits_on = None
+        if task._greenlet is not None:
+            self._ready.append(task)
+
+    def _timed_out(self, task: Task) -> None:
+        if task.waits_on is not None:
+            task.waits_on.sleepers.remove(task)
+            self._make_ready(task)
+
+    def _timer_cancelled(self) -> None:
+        self._cancelled += 1
+        if self._cancelled > 64 and self._cancelled > len(self._timers) // 2:
+            self._timers = [entry for entry in self._timers if entry[2].callback is not None]
+            heapq.heapify(self._timers)
+            self._cancelled = 0
+
+    def _loop(self, done: Callable[[], bool], limit_fs: int | None = None) -> None:
+        if self._running:
+            raise RuntimeError("the world runs already: a task cannot run it, only sleep")
+        self._running = True
+        self._hub = getcurrent()
+        try:
+            while not done():
+                if self._ready:
+                    self._step(self._ready.popleft())
+                elif not self._run_timers():
+                    if limit_fs is not None and self.now_fs >= limit_fs:
+                        return
+                    if not self._pass_time(limit_fs):
+                        self._stuck()
+        finally:
+            self._running = False
+
+    def _step(self, task: Task) -> None:
+        inner = task._greenlet
+        assert inner is not None
+        self.current = task
+        inner.parent = self._hub
+        try:
+            inner.switch()
+        finally:
+            self.current = None
+            if task.done:
+                self._tasks.remove(task)
+
+    def _run_timers(self) -> bool:
+        """Run one timer that is due; whether there was one."""
+        timers = self._timers
+        while timers and timers[0][0] <= self.now_fs:
+            timer = heapq.heappop(timers)[2]
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                callback()
+                return True
+            self._cancelled -= 1
+        return False
+
+    def _next_timer_fs(self) -> int | None:
+        timers = self._timers
+        while timers:
+            if timers[0][2].callback is not None:
+                return timers[0][0]
+            heapq.heappop(timers)
+            self._cancelled -= 1
+        return None
+
+    def _pass_time(self, limit_fs: int | None) -> bool:
+        """Let time pass up to the next event; False: nothing will ever happen by itself."""
+        target = self._next_timer_fs()
+        if limit_fs is not None and (target is None or limit_fs < target):
+            target = limit_fs
+        nics = self.nics
+        if len(nics) == 1:
+            stopped = nics[0].step(target)
+        elif nics:
+            stopped = self._take_turns(target)
+        else:
+            stopped = target
+        if stopped is None:
+            return False
+        if stopped > self.now_fs:
+            self.now_fs = stopped
+        return True
+
+    def _take_turns(self, target: int | None) -> int | None:
+        """Step several devices; each stops at the first event of those before it, or after a turn."""
+        busy = [nic for nic in self.nics if not nic.quiet]
+        if busy:
+            turn = min(nic.time_fs for nic in busy) + _TURN_FS
+            target = turn if target is None else min(target, turn)
+        for nic in self.nics:
+            stopped = nic.step(target)
+            if stopped is not None and (target is None or stopped < target):
+                target = stopped
+        return target
+
+    def _stuck(self) -> None:
+        names = ", ".join(task.name for task in self._tasks) or "nothing"
+        raise DeadlockError(f"waiting for ever: {names}; no timer is set and no device has anything to do")
+
+    def interrupt(self, handler: Callable[[], None]) -> None:
+        """Call an interrupt handler; devices do this when their line is high, between the steps of tasks."""
+        at, count = self._deliveries
+        count = count + 1 if at == self.now_fs else 1
+        if count > _STORM:
+            raise RuntimeError(f"irq: nobody cared: the line stays high after {_STORM} calls of its handler")
+        self._deliveries = (self.now_fs, count)
+        handler()
+
+
+class Host:
+    """One host of a world: the ``Platform`` of its stack.
+
+    Members
+    -------
+    name : str
+        Unique in its world.
+    memory : HostMemory
+        Its memory, which is the ``Dma`` of its devices.
+    """
+
+    def __init__(self, world: World, name: str, memory: HostMemory) -> None:
+        self.world = world
+        self.name = name
+        self.memory = memory
+        self._random = world.random(name)
+        self._started_fs = world.now_fs
+        self.kmalloc: Callable[[int], MemoryBlock] = memory.kmalloc
+        self.kfree: Callable[[Any], None] = memory.kfree
+        self.wake: Callable[[WaitQueue], None] = world.wake
+
+    def now_ns(self) -> int:
+        """Return the simulated time in ns since the host was made."""
+        return (self.world.now_fs - self._started_fs) // FS_PER_NS
+
+    def timer(self, deadline_ns: int, callback: Callable[[], None]) -> SimTimer:
+        """Call ``callback`` at ``deadline_ns``, or at once after the present call if that is past."""
+        return self.world.timer(deadline_ns * FS_PER_NS + self._started_fs, callback)
+
+    def wait(self, queue: WaitQueue, deadline_ns: int | None = None) -> bool:
+        """Park the calling task until ``wake(queue)``, True, or the deadline, False."""
+        if deadline_ns is None:
+            return self.world.wait(queue)
+        return self.world.wait(queue, deadline_ns * FS_PER_NS + self._started_fs)
+
+    def random_u32(self) -> int:
+        """Return a random number of 32 bits from the run's seed."""
+        return self._random.getrandbits(32)
