@@ -1,0 +1,283 @@
+"""The TX ring under Verilator: random rings, errors, stops, resets and interrupts against its model."""
+
+import random
+
+import cocotb
+from cocotb.triggers import ClockCycles, RisingEdge
+
+from hardwire.stack.abi import TxFlags, TxStatus
+from hardwire.tb.hdl.tx_ring_harness import Harness
+
+RESERVED = (TxFlags.VLAN, TxFlags.SEGMENT, TxFlags.TIMESTAMP, TxFlags(1 << 9), TxFlags(1 << 15))
+OFFLOADS = (TxFlags(0), TxFlags.CSUM_PARTIAL, TxFlags.CSUM_L4 | TxFlags.CSUM_IPV4, TxFlags.RESOLVE)
+
+
+class Frames:
+    """Endless random descriptors; some do not make sense, some cannot be read.
+
+    The ring must be able to hold what has no completion of its own, so each run without LAST is shorter than it.
+    """
+
+    def __init__(self, rng: random.Random, size: int, *, faults: float) -> None:
+        self._rng = rng
+        self._faults = faults
+        self._longest = size - 2
+        self._run = 0
+        self._left = 0
+
+    def next(self) -> TxFlags:
+        """Return the flags of the next descriptor."""
+        rng = self._rng
+        flags = TxFlags(0)
+        if self._left == 0:
+            self._left = rng.choice((1, 1, 1, 2, 3, rng.randint(1, 25)))
+            flags = TxFlags.FIRST | rng.choice(OFFLOADS)
+            if rng.random() < self._faults:
+                flags |= rng.choice(RESERVED)
+        self._left -= 1
+        if self._left == 0:
+            flags |= TxFlags.LAST
+        if rng.random() < self._faults:
+            flags ^= rng.choice((TxFlags.FIRST, TxFlags.LAST))
+        if self._run >= self._longest:
+            flags |= TxFlags.LAST
+        self._run = 0 if flags & TxFlags.LAST else 1 if flags & TxFlags.FIRST else self._run + 1
+        return flags
+
+
+async def started(dut) -> Harness:
+    """Return a harness after reset."""
+    harness = Harness(dut)
+    await harness.start()
+    return harness
+
+
+async def send(harness: Harness, count: int, *, faults: float) -> None:
+    """Post random descriptors; look at completions only when an interrupt comes."""
+    rng = harness.rng
+    frames = Frames(rng, harness.rings.size, faults=faults)
+    batch = rng.choice((1, 4, harness.rings.size))
+    while count:
+        posted = min(count, harness.room, rng.randint(0, batch))
+        for _ in range(posted):
+            bad = rng.randrange(32) if rng.random() < faults else None
+            harness.put(harness.random_descriptor(frames.next()), bad=bad)
+        if posted:
+            await harness.ring()
+            count -= posted
+        if rng.random() < 0.3:
+            await ClockCycles(harness.dut.clk, rng.randint(1, 200))
+        if harness.room == 0:
+            await harness.wait(lambda: harness.dut.irq.value or harness.poll())
+        if harness.dut.irq.value:
+            harness.poll()
+            await harness.acknowledge()
+
+
+@cocotb.test()
+async def random_rings_complete_every_descriptor_once_and_in_order(dut):
+    harness = await started(dut)
+    rng = harness.rng
+    for log2 in (1, 2, 3, 4, 5, 7, 10):
+        harness.stall()
+        harness.rings.write_errors = rng.choice((0.0, 0.05, 0.5))
+        size = 1 << log2
+        await harness.configure(log2=log2, irq_count=rng.randint(0, size), irq_time=rng.choice((0, 10, 1000)))
+        await send(harness, 150, faults=rng.choice((0.0, 0.05, 0.2)))
+        await harness.stop()
+        harness.check()
+        assert (await harness.read("HEAD"))["index"] == harness.next_to_use
+        assert (await harness.read("CPL_HEAD"))["index"] == harness.cpl_tail
+        assert harness.rings.fetched == 150 * 32
+        await harness.reset()
+
+
+@cocotb.test()
+async def a_stop_sends_what_was_posted_and_no_more(dut):
+    harness = await started(dut)
+    rng = harness.rng
+    await harness.configure(log2=4)
+    for _ in range(12):
+        harness.stall()
+        await send(harness, rng.randint(1, 30), faults=0.05)
+        await harness.write("CTRL", enable=0)
+        limit = harness.next_to_use
+        harness.poll()
+        for _ in range(min(harness.room, 3)):
+            harness.put(harness.random_descriptor(TxFlags.FIRST | TxFlags.LAST))
+        await harness.write("TAIL", index=harness.next_to_use)  # Comes too late.
+        await harness.until("STATUS", running=0)
+        harness.model.close()
+        harness.check()
+        assert (await harness.read("HEAD"))["index"] == limit
+        harness.rings.tail = harness.next_to_use
+        await harness.acknowledge()
+        await harness.write("CTRL", enable=1)
+    await harness.stop()
+    harness.check()
+
+
+@cocotb.test()
+async def a_reset_at_any_time_completes_what_was_fetched(dut):
+    harness = await started(dut)
+    rng = harness.rng
+    for _ in range(30):
+        log2 = rng.randint(1, 7)
+        harness.stall()
+        harness.rings.write_errors = rng.choice((0.0, 0.1))
+        await harness.configure(log2=log2, irq_time=rng.choice((0, 300)))
+        await send(harness, rng.randint(1, 60), faults=rng.choice((0.0, 0.1)))
+        await ClockCycles(dut.clk, rng.randint(1, rng.choice((5, 100, 400))))
+        await harness.reset()
+        harness.check()
+        fetched = harness.rings.fetched // 32 % harness.rings.size
+        assert harness.next_to_clean == fetched, "a fetched descriptor has no completion"
+        for name in ("HEAD", "TAIL", "CPL_HEAD", "CPL_TAIL"):
+            assert (await harness.read(name))["index"] == 0
+        assert (await harness.read("CTRL"))["enable"] == 0
+        status = await harness.read("STATUS")
+        assert status == {"running": 0, "idle": 1, "resetting": 0}
+
+
+@cocotb.test()
+async def a_reset_ends_even_if_completions_cannot_be_written(dut):
+    harness = await started(dut)
+    await harness.configure(log2=4)
+    harness.rings.write_errors = 1.0
+    for _ in range(10):
+        harness.put(harness.random_descriptor(TxFlags.FIRST | TxFlags.LAST))
+    await harness.ring()
+    await ClockCycles(dut.clk, 2000)
+    assert (await harness.read("CPL_HEAD"))["index"] == 0
+    await harness.write("CTRL", reset=1)
+    await harness.until("STATUS", resetting=0)
+
+
+@cocotb.test()
+async def a_frame_of_many_parts_goes_out_whole(dut):
+    harness = await started(dut)
+    await harness.configure(log2=6)
+    for parts in (18, 19, 62):
+        for part in range(parts):
+            flags = (TxFlags.FIRST if part == 0 else 0) | (TxFlags.LAST if part == parts - 1 else 0)
+            harness.put(harness.random_descriptor(TxFlags(flags)))
+        await harness.ring()
+        await harness.wait(lambda: dut.irq.value)
+        harness.poll()
+        await harness.acknowledge()
+        assert harness.next_to_clean == harness.next_to_use
+    await harness.stop()
+    harness.check()
+    assert len(harness.seen) == 3
+
+
+async def complete(harness: Harness, count: int) -> None:
+    """Post frames of one part and wait until so many more completions are written."""
+    before = (await harness.read("CPL_HEAD"))["index"]
+    for _ in range(count):
+        harness.put(harness.random_descriptor(TxFlags.FIRST | TxFlags.LAST))
+    await harness.ring()
+    await harness.until("CPL_HEAD", index=(before + count) % harness.rings.size)
+
+
+@cocotb.test()
+async def interrupts_wait_for_enough_completions_or_for_their_time(dut):
+    harness = await started(dut)
+    harness.delay = harness.stalls = 0
+    await harness.configure(log2=6, irq_count=4, irq_time=5000)
+    await complete(harness, 3)
+    assert not dut.irq.value
+    await complete(harness, 1)
+    await ClockCycles(dut.clk, 10)
+    assert dut.irq.value
+
+    await harness.write("IRQ", enable=1, pending=1)  # Cleared too early: the completions are still unseen.
+    await ClockCycles(dut.clk, 10)
+    assert dut.irq.value
+
+    harness.poll()
+    await harness.acknowledge()
+    await ClockCycles(dut.clk, 10)
+    assert not dut.irq.value
+
+    await harness.write("IRQ", enable=0)
+    await complete(harness, 4)
+    await ClockCycles(dut.clk, 10)
+    assert not dut.irq.value
+    assert await harness.read("IRQ") == {"enable": 0, "pending": 1}
+    harness.poll()
+    await harness.acknowledge(arm=False)
+    assert (await harness.read("IRQ"))["pending"] == 1
+    await harness.acknowledge(arm=True)
+    assert await harness.read("IRQ") == {"enable": 1, "pending": 0}
+
+    harness.put(harness.random_descriptor(TxFlags.FIRST | TxFlags.LAST))
+    await harness.ring()
+    await harness.wait(lambda: dut.cpl_stb.value)
+    started_at = harness.cycle
+    await harness.wait(lambda: dut.irq.value)
+    assert 4990 <= harness.cycle - started_at <= 5010
+
+
+@cocotb.test()
+async def time_that_jumps_ahead_is_time_that_passed(dut):
+    harness = await started(dut)
+    harness.delay = harness.stalls = 0
+    took = 0
+    for jump in (0, 1, 100, 8000, 9000):
+        await harness.configure(log2=6, irq_count=63, irq_time=9000)
+        assert int(dut.wake_in.value) == (1 << 32) - 1
+        harness.put(harness.random_descriptor(TxFlags.FIRST | TxFlags.LAST))
+        await harness.ring()
+        await harness.wait(lambda: dut.cpl_stb.value)
+        started_at = harness.cycle
+        await harness.wait(lambda: dut.idle.value)
+        skipped = min(jump, int(dut.wake_in.value) - 1) if jump else 0
+        if jump:
+            dut.advance_stb.value = 1
+            dut.advance_cycles.value = skipped
+            await RisingEdge(dut.clk)
+            dut.advance_stb.value = 0
+        await harness.wait(lambda: dut.irq.value)
+        before, took = took, harness.cycle - started_at + skipped
+        assert jump == 0 or took == before, jump
+        assert int(dut.wake_in.value) == (1 << 32) - 1
+        await harness.reset()
+
+
+@cocotb.test()
+async def no_interrupt_is_lost_however_arming_and_completions_meet(dut):
+    harness = await started(dut)
+    harness.delay = harness.stalls = 0
+    await harness.configure(log2=6, irq_count=2, irq_time=40)
+    for offset in range(60):
+        harness.put(harness.random_descriptor(TxFlags.FIRST | TxFlags.LAST))
+        await harness.ring()
+        await ClockCycles(dut.clk, offset)
+        await harness.acknowledge()  # Before, while or after the completion is written, and not looking at it.
+        await harness.wait(lambda: dut.irq.value, 500)
+        assert harness.poll() == 1
+        await harness.acknowledge()
+        await ClockCycles(dut.clk, 4)
+        assert not dut.irq.value
+    await harness.stop()
+    harness.check()
+
+
+@cocotb.test()
+async def the_ring_is_idle_only_when_nothing_can_happen(dut):
+    harness = await started(dut)
+    await harness.configure(log2=4)
+    await harness.wait(lambda: dut.idle.value, 100)
+    for _ in range(10):
+        harness.stall()
+        await complete(harness, harness.rng.randint(1, 8))
+        await harness.wait(lambda: dut.idle.value, 100)
+        watched = [dut.axi_read_arvalid, dut.axi_write_awvalid, dut.axi_write_wvalid, dut.frame_valid, dut.part_valid]
+        for _ in range(100):
+            await RisingEdge(dut.clk)
+            assert dut.idle.value
+            assert not any(signal.value for signal in watched)
+        harness.poll()
+        await harness.acknowledge()
+    assert {status for _, _, status in harness.seen} <= set(TxStatus)

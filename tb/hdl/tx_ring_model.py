@@ -1,0 +1,112 @@
+"""What a TX ring has to do with each descriptor, in Python: the reference of its bench."""
+
+from dataclasses import dataclass, field
+
+from hardwire.stack.abi import TxFlags, TxStatus
+
+__all__ = ["Expected", "RingModel"]
+
+_WORKING = TxFlags.FIRST | TxFlags.LAST | TxFlags.CSUM_PARTIAL | TxFlags.CSUM_L4 | TxFlags.CSUM_IPV4 | TxFlags.RESOLVE
+_COMMAND = ("flags", "csum_start", "csum_offset", "l3_start", "next_hop")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A completion. ``result`` is the number of the datapath's result that it waits for, if any."""
+
+    cookie: int
+    index: int
+    status: TxStatus
+    result: int | None
+
+    def value(self, results: list[int]) -> tuple[int, int, int]:
+        """Return cookie, index and status once the datapath has given its results."""
+        status = self.status
+        if self.result is not None and status == TxStatus.OK:
+            status = TxStatus(results[self.result])
+        return self.cookie, self.index, status
+
+
+@dataclass
+class RingModel:
+    """The rules of ``stack.abi.desc`` for one descriptor after another.
+
+    Members
+    -------
+    completions : list[Expected]
+        What is to be in the completion ring.
+    frames : list[dict]
+        Commands for the datapath.
+    parts : list[tuple]
+        Address, length, last, drop; the address of a dropping part is None.
+    """
+
+    completions: list[Expected] = field(default_factory=list)
+    frames: list[dict[str, int]] = field(default_factory=list)
+    parts: list[tuple[int | None, int, bool, bool]] = field(default_factory=list)
+    _state: str = "between"  # Or "sending", "refusing".
+    _cookie: int = 0
+    _refusal: TxStatus = TxStatus.OK
+    _uncovered: bool = False
+    _last_index: int = 0
+
+    def _complete(self, index: int, status: TxStatus, *, sent: bool) -> None:
+        self.completions.append(Expected(self._cookie, index, status, len(self.frames) - 1 if sent else None))
+        self._uncovered = False
+
+    def _give_up(self, index: int, status: TxStatus) -> None:
+        """Complete what is under way, early."""
+        sending = self._state == "sending"
+        if sending:
+            self.parts.append((None, 0, True, True))
+        self._complete(index, status, sent=sending)
+
+    def close(self, *, aborted: bool = False) -> None:
+        """End what is under way: no descriptor follows, or (``aborted``) none will be sent."""
+        if self._uncovered:
+            because = TxStatus.ABORTED if aborted else TxStatus.BAD_SEQUENCE
+            self._give_up(self._last_index, because if self._state == "sending" else self._refusal)
+        self._state = "between"
+
+    def abort(self) -> None:
+        """A reset was seen."""
+        if self._state == "sending":
+            self.close(aborted=True)
+            self._state, self._refusal = "refusing", TxStatus.ABORTED
+
+    def feed(self, index: int, desc: dict[str, int], *, error: bool, aborted: bool) -> None:
+        """Take the next descriptor."""
+        flags = TxFlags(desc["flags"])
+        if aborted:
+            self.abort()
+        if error:
+            if self._state == "between":
+                self._cookie = 0
+            self._give_up(index, TxStatus.DESC_ERROR)
+            self._state, self._refusal = "refusing", TxStatus.DESC_ERROR
+        else:
+            if flags & TxFlags.FIRST:
+                self.close()
+            self._good(index, desc, flags, aborted)
+        self._last_index = index
+
+    def _good(self, index: int, desc: dict[str, int], flags: TxFlags, aborted: bool) -> None:
+        last = bool(flags & TxFlags.LAST)
+        if self._state == "between":
+            self._cookie = desc["cookie"]
+            if aborted:
+                self._state, self._refusal = "refusing", TxStatus.ABORTED
+            elif not flags & TxFlags.FIRST:
+                self._state, self._refusal = "refusing", TxStatus.BAD_SEQUENCE
+            elif desc["flags"] & ~int(_WORKING) & 0xFFFF:
+                self._state, self._refusal = "refusing", TxStatus.UNSUPPORTED
+            else:
+                self._state = "sending"
+                self.frames.append({name: desc[name] for name in _COMMAND})
+        sending = self._state == "sending"
+        if sending:
+            self.parts.append((desc["addr"], desc["length"], last, False))
+        self._uncovered = True
+        if last:
+            self._complete(index, TxStatus.OK if sending else self._refusal, sent=sending)
+            self._state = "between"
