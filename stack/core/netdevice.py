@@ -34,6 +34,7 @@ __all__ = [
     "NETIF_F_FRAGLIST",
     "NETIF_F_HIGHDMA",
     "NETIF_F_HW_CSUM",
+    "NETIF_F_HW_NEIGH",
     "NETIF_F_IP_CSUM",
     "NETIF_F_LLTX",
     "NETIF_F_LOOPBACK",
@@ -86,6 +87,7 @@ NETIF_F_FRAGLIST = 1 << 6
 NETIF_F_LLTX = 1 << 12
 NETIF_F_TSO = 1 << 16
 NETIF_F_LOOPBACK = 1 << 37
+NETIF_F_HW_NEIGH = 1 << 60  # Ours: the device writes the destination address of known next hops.
 NETIF_F_CSUM_MASK = NETIF_F_IP_CSUM | NETIF_F_HW_CSUM
 
 ARPHRD_ETHER = 1
