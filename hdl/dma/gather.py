@@ -102,7 +102,7 @@ class Gather(wiring.Component):
                 placed.full.eq(total >= lanes),
                 placed.rest.eq((total > lanes) & i.frame_end),
                 placed.frame_end.eq(i.frame_end),
-                placed.error.eq(i.error),
+                placed.error.eq(i.error | (i.count == 0)),
             ]
             with m.If(self.i.valid):
                 m.d.sync += filled.eq(Mux(i.frame_end, 0, total[:lane_bits]))

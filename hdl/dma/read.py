@@ -8,8 +8,8 @@ from amaranth.utils import ceil_log2
 from ..axi import Axi4ReadSignature, check_axi_width_bits
 from ..packet import check_width_bits, packet_signature
 from .gather import Gather
-from .reorder import ReorderBuffer
-from .split import BurstSplitter, Part
+from .reorder import ReorderBuffer, check_outstanding
+from .split import BurstSplitter, Part, check_burst_octets
 
 __all__ = ["DmaRead"]
 
@@ -67,15 +67,11 @@ class DmaRead(wiring.Component):
     ) -> None:
         check_width_bits(stream_width_bits)
         check_axi_width_bits(axi_width_bits)
-        chunk_octets = min(stream_width_bits, axi_width_bits) // 8
-        self._split = BurstSplitter(axi_width_bits=axi_width_bits, burst_octets=burst_octets)
-        self._reorder = ReorderBuffer(
-            chunk_octets=chunk_octets,
-            axi_width_bits=axi_width_bits,
-            outstanding=outstanding,
-            burst_octets=burst_octets,
-        )
-        self._gather = Gather(chunk_octets=chunk_octets, width_bits=stream_width_bits)
+        check_outstanding(outstanding)
+        check_burst_octets(burst_octets, axi_width_bits)
+        self._stream_width_bits = stream_width_bits
+        self._bus = {"axi_width_bits": axi_width_bits, "burst_octets": burst_octets}
+        self._outstanding = outstanding
         super().__init__(
             {
                 "request": In(stream.Signature(Part)),
@@ -87,9 +83,12 @@ class DmaRead(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.split = split = self._split
-        m.submodules.reorder = reorder = self._reorder
-        m.submodules.gather = gather = self._gather
+        chunk_octets = min(self._stream_width_bits, self._bus["axi_width_bits"]) // 8
+        m.submodules.split = split = BurstSplitter(**self._bus)
+        m.submodules.reorder = reorder = ReorderBuffer(
+            **self._bus, chunk_octets=chunk_octets, outstanding=self._outstanding
+        )
+        m.submodules.gather = gather = Gather(chunk_octets=chunk_octets, width_bits=self._stream_width_bits)
         wiring.connect(m, wiring.flipped(self.request), split.part)
         wiring.connect(m, split.address, reorder.address)
         wiring.connect(m, split.run, reorder.run)

@@ -8,13 +8,27 @@ from amaranth.utils import ceil_log2
 from ..axi import Axi4ReadSignature, Burst, check_axi_width_bits
 from .split import AddressCommand, Run, check_burst_octets
 
-__all__ = ["Chunk", "ReorderBuffer"]
+__all__ = ["Chunk", "ReorderBuffer", "check_outstanding"]
+
+
+def check_outstanding(outstanding: int) -> int:
+    """Return ``outstanding`` if a reorder buffer can have so many bursts under way.
+
+    Raises
+    ------
+    ValueError
+        If it is not 2, 4, 8 or 16.
+    """
+    if outstanding not in (2, 4, 8, 16):
+        raise ValueError(f"outstanding must be 2, 4, 8 or 16, not {outstanding!r}")
+    return outstanding
 
 
 class Chunk(data.StructLayout):
     """Up to ``octets`` octets of a frame: ``count`` of them from octet ``first`` up.
 
-    ``frame_end``: the frame ends after them; ``error``: the bus reported an error, or the last part was empty.
+    ``frame_end``: the frame ends after them; ``error``: the bus reported an error. A chunk of no octets ends a frame whose
+    last part was empty; its ``error`` means nothing.
     """
 
     def __init__(self, octets: int) -> None:
@@ -78,8 +92,7 @@ class ReorderBuffer(wiring.Component):
         check_burst_octets(burst_octets, axi_width_bits)
         if chunk_octets not in (4, 8, 16) or 8 * chunk_octets > axi_width_bits:
             raise ValueError(f"chunk_octets must be 4, 8 or 16 and at most a beat of the bus, not {chunk_octets!r}")
-        if outstanding not in (2, 4, 8, 16):
-            raise ValueError(f"outstanding must be 2, 4, 8 or 16, not {outstanding!r}")
+        check_outstanding(outstanding)
         self._chunk_octets = chunk_octets
         self._axi_octets = axi_width_bits // 8
         self._outstanding = outstanding
@@ -133,46 +146,60 @@ class ReorderBuffer(wiring.Component):
             ]
         with m.If(self.run.valid & self.run.ready):
             m.d.comb += run_write.en.eq(1)
-            m.d.sync += [taken.eq(taken + 1), expected[slot].eq(self.run.payload.first[beat_bits:])]
+            m.d.sync += taken.eq(taken + 1)
+            for number in range(self._outstanding):
+                with m.If(slot == number):
+                    m.d.sync += expected[number].eq(self.run.payload.first[beat_bits:])
 
-        # Response channel, from registers.
-        rvalid, rid, beat = Signal(), Signal.like(axi.rid), Signal(8 * self._axi_octets + 1)
-        m.d.sync += [rvalid.eq(axi.rvalid), rid.eq(axi.rid), beat.eq(Cat(axi.rdata, axi.rresp[1]))]
+        # Response channel. The beat is written a cycle after it was counted, and read a cycle later at the earliest.
+        beat_shape, place_bits = 8 * self._axi_octets + 1, ceil_log2(beats_per_window)
         m.submodules.beats = beats = memory.Memory(
-            shape=8 * self._axi_octets + 1, depth=self._outstanding * beats_per_window, init=[]
+            shape=beat_shape,
+            depth=self._outstanding * beats_per_window,
+            init=[],
+            attrs={"no_rw_check": 1},  # Never reads what is being written: spare the logic that would make it exact.
         )
         write, read = beats.write_port(), beats.read_port()
-        m.d.comb += [
-            write.en.eq(rvalid),
-            write.addr.eq(Cat(expected[rid][: ceil_log2(beats_per_window)], rid)),
-            write.data.eq(beat),
+        for number in range(self._outstanding):  # An adder each: choosing one before and after it took too long.
+            with m.If(axi.rvalid & (axi.rid == number)):
+                m.d.sync += expected[number].eq(expected[number] + 1)
+        written = Signal(data.StructLayout({"valid": 1, "place": len(write.addr), "beat": beat_shape}))
+        m.d.sync += [
+            written.valid.eq(axi.rvalid),
+            written.place.eq(Cat(expected[axi.rid][:place_bits], axi.rid)),
+            written.beat.eq(Cat(axi.rdata, axi.rresp[1])),
         ]
-        with m.If(rvalid):
-            m.d.sync += expected[rid].eq(expected[rid] + 1)
+        m.d.comb += [write.en.eq(written.valid), write.addr.eq(written.place), write.data.eq(written.beat)]
 
         # The run being handed out.
         step = Signal()  # The pipeline below moves.
         busy = Signal()
         run = Signal(Run(self._burst_octets))
         run_slot = Signal(slot_bits)
+        arrived_until = Signal.like(expected[0])  # What was expected of this run a cycle ago.
         chunk = run.first[chunk_bits:]
-        arrived, issue, done = Signal(), Signal(), Signal()
+        issue, done, more = Signal(), Signal(), Signal()
         m.d.comb += [
-            arrived.eq(run.empty | (expected[run_slot] != run.first[beat_bits:])),
-            issue.eq(busy & arrived & step),
+            issue.eq(busy & step & (run.empty | (arrived_until != run.first[beat_bits:]))),
             done.eq((chunk == run.last[chunk_bits:]) | run.empty),
+            more.eq(loaded != taken),
             run_read.addr.eq(loaded),
             read.addr.eq(Cat(run.first[beat_bits:], run_slot)),
             read.en.eq(step),
         ]
+        m.d.sync += arrived_until.eq(expected[run_slot])
         with m.If(issue):
             m.d.sync += [run.first[:chunk_bits].eq(0), chunk.eq(chunk + 1)]
             with m.If(done):
                 m.d.sync += freed.eq(freed + 1)
         with m.If(~busy | (issue & done)):
-            m.d.sync += [busy.eq(loaded != taken), run.eq(run_read.data), run_slot.eq(loaded)]
-            with m.If(loaded != taken):
-                m.d.sync += loaded.eq(loaded + 1)
+            m.d.sync += [
+                busy.eq(more),
+                run.eq(run_read.data),
+                run_slot.eq(loaded),
+                arrived_until.eq(expected[loaded[:slot_bits]]),
+                loaded.eq(loaded + more),
+            ]
 
         # The memory answers in the stage "fetched"; "o" registers that. A bus wider than a chunk needs one stage more.
         last_octet = Mux(done, run.last[:chunk_bits], self._chunk_octets - 1)
@@ -182,7 +209,6 @@ class ReorderBuffer(wiring.Component):
                     "first": chunk_bits,
                     "count": range(self._chunk_octets + 1),
                     "frame_end": 1,
-                    "empty": 1,
                     "place": beat_bits - chunk_bits,
                     "valid": 1,
                 }
@@ -194,7 +220,6 @@ class ReorderBuffer(wiring.Component):
                 fetched.first.eq(run.first[:chunk_bits]),
                 fetched.count.eq(Mux(run.empty, 0, last_octet - run.first[:chunk_bits] + 1)),
                 fetched.frame_end.eq(done & run.frame_end),
-                fetched.empty.eq(run.empty),
                 fetched.place.eq(run.first[chunk_bits:beat_bits]),
             ]
         chosen, answer = fetched, read.data
@@ -211,7 +236,7 @@ class ReorderBuffer(wiring.Component):
                 o.first.eq(chosen.first),
                 o.count.eq(chosen.count),
                 o.frame_end.eq(chosen.frame_end),
-                o.error.eq(chosen.empty | answer[-1]),
+                o.error.eq(answer[-1]),
             ]
         m.d.comb += self.idle.eq((taken == freed) & ~self.o.valid & ~chosen.valid & ~fetched.valid)
         return m
