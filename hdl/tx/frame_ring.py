@@ -1,0 +1,109 @@
+"""Ring of beats that holds frames until they are whole."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from ..block_ram import BlockRam
+
+__all__ = ["FrameRing"]
+
+# Beats that may still come in after the ring was found nearly full.
+_MARGIN = 8
+
+
+class FrameRing(wiring.Component):
+    """Store frames; give out only whole ones; forget those that end with ``drop``.
+
+    A beat is announced by ``push`` and its content is taken in the cycle after: this hides one stage of
+    the user's pipeline from the latency.
+
+    Timing
+    ------
+    Domain ``sync``. From ``push`` with ``last`` to the first beat on ``o``: 3 cycles; 4 if it is the frame's only one.
+    One beat a cycle both ways. Combinational from ``o.ready`` to the enable of registers, not to any output.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+        One beat.
+    max_beats : int
+        Longest frame, in beats. The ring holds at least that and a margin.
+
+    Members
+    -------
+    room : Out(1)
+        The ring has room for this cycle's beat. ``push`` only while it is high.
+    push, last, drop : In(1)
+        A beat comes; it ends its frame; that frame is not to be sent.
+    lost : In(1)
+        The beat and all to come of this frame need not be stored, as the frame ends with ``drop``.
+    beat : In(shape)
+        Content of the beat that was pushed in the cycle before.
+    o : Out(stream.Signature(shape))
+        Beats of whole frames.
+    """
+
+    def __init__(self, *, shape, max_beats: int) -> None:
+        self._shape = shape
+        self._depth = 1 << ceil_log2(max_beats + 2 * _MARGIN)
+        super().__init__(
+            {
+                "room": Out(1),
+                "push": In(1),
+                "last": In(1),
+                "drop": In(1),
+                "lost": In(1),
+                "beat": In(shape),
+                "o": Out(stream.Signature(shape)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.ram = ram = BlockRam(shape=self._shape, depth=self._depth)
+
+        # Write side: `head` is where the next beat goes, `start` where its frame starts.
+        head = Signal(range(self._depth))
+        next_head = Signal.like(head)
+        start = Signal.like(head)
+        inside = Signal()
+        end = Signal.like(head)
+        m.d.comb += next_head.eq(head + 1)
+        # A frame of one beat shows up a cycle later than others: it is not in the memory before.
+        m.d.sync += end.eq(start)
+        with m.If(self.push):
+            m.d.sync += inside.eq(~self.last)
+            with m.If(self.last & self.drop):
+                m.d.sync += head.eq(start)
+            with m.Elif(~self.lost):
+                m.d.sync += head.eq(next_head)
+            with m.If(self.last & ~self.drop):
+                m.d.sync += start.eq(next_head)
+                with m.If(inside):
+                    m.d.sync += end.eq(next_head)
+        m.d.sync += [ram.write_en.eq(self.push), ram.write_addr.eq(head)]
+        m.d.comb += ram.write_data.eq(self.beat)
+
+        # Read side: up to `end`, through the two stages of the memory.
+        tail = Signal.like(head)
+        readable = Signal()
+        step = Signal()
+        fetched = Signal()
+        m.d.comb += [
+            readable.eq(tail != end),
+            step.eq(self.o.ready | ~self.o.valid),
+            ram.read_en.eq(step),
+            ram.read_addr.eq(tail),
+            self.o.payload.eq(ram.read_data),
+        ]
+        with m.If(step):
+            m.d.sync += [fetched.eq(readable), self.o.valid.eq(fetched)]
+            with m.If(readable):
+                m.d.sync += tail.eq(tail + 1)
+
+        # Two cycles late, which the margin covers.
+        used = Signal.like(head)
+        m.d.sync += [used.eq(head - tail), self.room.eq(used < self._depth - _MARGIN)]
+        return m
