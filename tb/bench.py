@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Any
 from xml.etree import ElementTree
 
-from ..sim.cache import cache_dir
+from ..sim.build import cache_dir
 from . import hdl as hdl_benches
 
 __all__ = ["Bench", "BenchError", "Case", "Result", "cases", "parameters", "run", "seed"]

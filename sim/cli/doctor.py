@@ -13,7 +13,7 @@ __all__ = ["doctor"]
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False) -> None:
     """Say what the machine lacks, and the command that installs it; exit 1 if something required is missing."""
-    from ..cache import cache_dir
+    from ..build import cache_dir
     from ..doctor import examine
 
     checks = examine(cache_dir())

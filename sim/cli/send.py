@@ -1,8 +1,138 @@
-"""``hardwire send``."""
+"""``hardwire send``: real data through stack, driver and gateware, and the journey that it took."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .report import FAILED, MISUSED, CommandError, print_json, say
+
+if TYPE_CHECKING:
+    from ..send import Endpoint, SendReport, SendRequest
 
 __all__ = ["send"]
 
 
-def send() -> None:
-    """Not there yet."""
-    raise NotImplementedError
+def send(
+    to: Annotated[str, typer.Option("--to", metavar="ADDR:PORT", help="Where to send the datagrams.")],
+    file: Annotated[Path | None, typer.Option("--file", metavar="FILE", help="Send the file's content.")] = None,
+    text: Annotated[str | None, typer.Option("--text", metavar="TEXT", help="Send this text, as UTF-8.")] = None,
+    stdin: Annotated[bool, typer.Option("--stdin", help="Send what comes in.")] = False,
+    source: Annotated[
+        str, typer.Option("--from", metavar="ADDR[/PREFIX][:PORT]", help="Address of the simulated host.")
+    ] = "10.0.0.1/24",
+    mtu: Annotated[int, typer.Option(metavar="OCTETS", help="MTU of the device.")] = 1500,
+    neigh: Annotated[
+        list[str] | None,
+        typer.Option(metavar="IP=MAC", help="MAC address of a neighbour; repeatable. The others are asked for by ARP."),
+    ] = None,
+    size: Annotated[int, typer.Option(metavar="OCTETS", help="Largest payload of one datagram.")] = 1400,
+    count: Annotated[int, typer.Option(metavar="N", help="Send everything so many times.")] = 1,
+    df: Annotated[bool, typer.Option("--df", help="Do not fragment: what exceeds the MTU is an error.")] = False,
+    no_offload: Annotated[
+        bool, typer.Option("--no-offload", help="Checksums and MAC addresses by the stack, not by the device.")
+    ] = False,
+    pcap: Annotated[Path | None, typer.Option(metavar="OUT.pcapng", help="Record the frames on the wire.")] = None,
+    waves: Annotated[Path | None, typer.Option(metavar="OUT.fst", help="Record waves of the gateware.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+) -> None:
+    """Send data over UDP through the network stack, the driver and the gateware; show the journey."""
+    from ..send import SendRequest
+
+    request = SendRequest(
+        payload=_payload(file, text, stdin),
+        to=_endpoint("--to", to, port_needed=True),
+        source=_endpoint("--from", source, port_needed=False),
+        neighbours=dict(_neighbour(entry) for entry in neigh or []),
+        mtu=_bounded("--mtu", mtu, 68, 9000),
+        size=_bounded("--size", size, 1, 65_507),
+        count=_bounded("--count", count, 1, 1_000_000),
+        df=df,
+        offload=not no_offload,
+        pcap=_writable("--pcap", pcap),
+        waves=_writable("--waves", waves),
+        seed=seed,
+    )
+    report = _run(request)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        _print(request, report)
+    if report.failure is not None:
+        raise CommandError(report.failure, FAILED)
+
+
+def _run(request: "SendRequest") -> "SendReport":
+    from ..build import BuildError
+    from ..send import SendError, run
+
+    try:
+        return run(request)
+    except SendError as error:
+        raise CommandError(str(error), FAILED) from error
+    except BuildError as error:
+        raise CommandError(f"the simulator could not be built: {error}", FAILED) from error
+
+
+def _print(request: "SendRequest", report: "SendReport") -> None:
+    from rich.console import Console
+
+    from ..journey import tree
+
+    console = Console(highlight=False)
+    title = f"Journey of the first datagram: {report.first_octets:,} octets to {request.to}"
+    # Not wrapped: a long line goes over the edge rather than through the tree.
+    console.print(tree(title, report.journey), soft_wrap=True)
+    console.print(
+        f"\n{report.datagrams:,} datagram{'s' * (report.datagrams != 1)}, {report.payload_octets:,} octets of payload"
+        f" in {report.frames:,} frame{'s' * (report.frames != 1)}; {report.time_ns / 1000:,.3f} µs simulated,"
+        f" {report.wall_s:.2f} s in fact"
+    )
+    for path in (request.pcap, request.waves):
+        if path is not None:
+            say(f"wrote {path}")
+
+
+def _payload(file: Path | None, text: str | None, stdin: bool) -> bytes:
+    if (file is not None) + (text is not None) + stdin != 1:
+        raise CommandError("say what to send with one of --file, --text and --stdin", MISUSED)
+    if text is not None:
+        return text.encode()
+    if file is None:
+        return sys.stdin.buffer.read()
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise CommandError(f"--file: cannot read {file}: {error.strerror}", MISUSED) from error
+
+
+def _endpoint(option: str, text: str, *, port_needed: bool) -> "Endpoint":
+    from ..send import Endpoint
+
+    try:
+        return Endpoint.parse(text, port_needed=port_needed)
+    except ValueError as error:
+        raise CommandError(f"{option}: {error}", MISUSED) from error
+
+
+def _neighbour(text: str) -> tuple[int, bytes]:
+    from ..send import parse_neighbour
+
+    try:
+        return parse_neighbour(text)
+    except ValueError as error:
+        raise CommandError(f"--neigh: {error}", MISUSED) from error
+
+
+def _bounded(option: str, value: int, least: int, most: int) -> int:
+    if not least <= value <= most:
+        raise CommandError(f"{option} must be in {least:,}..{most:,}, not {value:,}", MISUSED)
+    return value
+
+
+def _writable(option: str, path: Path | None) -> Path | None:
+    if path is not None and not path.absolute().parent.is_dir():
+        raise CommandError(f"{option}: there is no folder {path.parent}", MISUSED)
+    return path

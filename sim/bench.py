@@ -1,0 +1,136 @@
+"""The figures that we claim, measured in one run: what ``hardwire bench`` reports."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..stack.abi import TxStatus
+from .bus_model import BusModel
+from .nic import SimNic
+from .raw_queue import RawQueue
+from .world import World
+
+__all__ = ["LINE_RATE_OCTETS", "cocotb_speed", "latency", "line_rate", "run", "start"]
+
+LINE_RATE_OCTETS = (64, 65, 128, 511, 1518, 9018)
+_FRAMES = 1000
+_FCS, _PREAMBLE, _GAP = 4, 8, 12
+_REPEATS = 5
+
+Say = Callable[[str], None]
+
+
+def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
+    """Measure everything; ``say`` hears what goes on."""
+    from .bench_stack import send_rate, sim_speed
+
+    say("line rate")
+    cycles = {octets: line_rate(octets) for octets in LINE_RATE_OCTETS}
+    say("latency")
+    doorbell_to_preamble = latency()
+    say("simulation speed")
+    sim = sim_speed()
+    say("sending")
+    send = send_rate()
+    say("simulation speed under cocotb")
+    sim |= cocotb_speed(sim["cycles_per_s"]) if cocotb else {"cocotb_cycles_per_s": None, "vs_cocotb": None}
+    say("start")
+    return {
+        "line_rate": {"1g": {str(octets): limit / achieved for octets, (achieved, limit) in cycles.items()}},
+        "line_rate_cycles": {str(o): {"achieved": achieved, "limit": limit} for o, (achieved, limit) in cycles.items()},
+        "sim": sim,
+        "send": send,
+        "latency": {"doorbell_to_preamble_cycles": doorbell_to_preamble},
+        "start": start(),
+    }
+
+
+def line_rate(frame_octets: int, *, frames: int = _FRAMES, bus: BusModel | None = None) -> tuple[float, float]:
+    """Send frames back to back, one descriptor each, and return cycles a frame: achieved, and what the wire allows.
+
+    Parameters
+    ----------
+    frame_octets : int
+        Size of each frame, FCS in.
+    frames : int
+        How many.
+    bus : BusModel or None
+        By default a memory with 1 µs of latency.
+
+    Raises
+    ------
+    RuntimeError
+        If a frame is missing or damaged.
+    """
+    nic = SimNic(World().host(), bus=bus or BusModel(read_latency_ns=1000, write_latency_ns=1000))
+    queue = RawQueue(nic, ring_log2=(frames + 1).bit_length())
+    queue.fill(bytes(octet & 0xFF for octet in range(frame_octets - _FCS)))
+    queue.ring_doorbell(frames)
+    nic.world.drain()
+    sent = nic.take_frames()
+    if len(sent) != frames or not all(frame.ok for frame in sent):
+        raise RuntimeError(f"{len(sent)} of {frames} frames of {frame_octets} octets came out whole")
+    if any(status != TxStatus.OK for status in queue.statuses(frames)):
+        raise RuntimeError("not every frame was completed as OK")
+    achieved = (sent[-1].start_cycle - sent[0].start_cycle) / (frames - 1)
+    return achieved, float(_PREAMBLE + frame_octets + _GAP)
+
+
+def latency() -> int:
+    """Return the cycles from the doorbell to the first preamble octet, with a memory that answers at once."""
+    nic = SimNic(World().host(), bus=BusModel(read_latency_ns=0, write_latency_ns=0))
+    queue = RawQueue(nic)
+    queue.fill(bytes(60))
+    nic.world.advance(10_000)
+    nic.log_events()
+    queue.ring_doorbell(1)
+    nic.world.drain()
+    events = nic.take_events()
+    doorbell = next(e.cycle for e in events if e.kind == "mmio_write" and e.a == queue.tail_offset)
+    return next(e.cycle for e in events if e.kind == "frame_start") - doorbell
+
+
+def cocotb_speed(cycles_per_s: float) -> dict[str, float | None]:
+    """Return cocotb's speed on the same NIC and frames, and how many times faster ``cycles_per_s`` is."""
+    command = [sys.executable, "-m", "hardwire.tb.speed"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise RuntimeError(f"the run under cocotb failed:\n{result.stderr[-2000:]}")
+    speed = json.loads(result.stdout.splitlines()[-1])["cycles_per_s"]
+    return {"cocotb_cycles_per_s": speed, "vs_cocotb": cycles_per_s / speed}
+
+
+_FIRST_READ = """
+from hardwire.sim.nic import SimNic
+from hardwire.sim.world import World
+assert SimNic(World().host()).read32(0) == 0x48574E43
+import time
+print(time.clock_gettime(time.CLOCK_MONOTONIC))
+"""
+
+
+def start() -> dict[str, float]:
+    """Return seconds from the start of a process to its first register read, with an empty cache and a warm one."""
+    with tempfile.TemporaryDirectory() as cache:
+        cold = _start_once(cache)
+        warm = statistics.median(_start_once(cache) for _ in range(_REPEATS))
+    return {"cold_s": cold, "warm_s": warm}
+
+
+def _start_once(cache: str) -> float:
+    began = time.clock_gettime(time.CLOCK_MONOTONIC)
+    result = subprocess.run(
+        [sys.executable, "-c", _FIRST_READ],
+        env={**os.environ, "HARDWIRE_CACHE": cache},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    )
+    return float(result.stdout) - began
