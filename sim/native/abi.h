@@ -118,7 +118,8 @@ void hw_configure(hw_nic *nic, const hw_memory_config *config);
 void hw_set_skipping(hw_nic *nic, int on);
 void hw_set_events(hw_nic *nic, uint64_t capacity);
 void hw_set_hang(hw_nic *nic, uint64_t cycles);
-void hw_write32(hw_nic *nic, uint32_t offset, uint32_t value);
+/* Post `count` register writes: pairs of offset and value. */
+void hw_write(hw_nic *nic, const uint32_t *pairs, uint32_t count);
 /* Bits 31:0 value, 33:32 response, 63: no answer for hang_cycles. */
 uint64_t hw_read32(hw_nic *nic, uint32_t offset);
 uint32_t hw_run(hw_nic *nic, uint64_t until_cycle, uint32_t stop_mask);

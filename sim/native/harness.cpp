@@ -49,7 +49,7 @@ struct hw_nic {
   std::vector<hw_violation> violations;
   std::vector<hw_event> events;
   uint64_t event_capacity = 0, hang_cycles = 1'000'000;
-  uint64_t last_activity = 0, last_write = 0, ar_pause = 0, aw_pause = 0, w_pause = 0, r_addr = 0;
+  uint64_t last_activity = 0, last_write = 0, last_quiet = 0, ar_pause = 0, aw_pause = 0, w_pause = 0, r_addr = 0;
   uint32_t reasons = 0, last_descriptor = ~0u;
   bool skipping = true, irq_before = false;
 #if HW_WAVES
@@ -267,15 +267,19 @@ struct hw_nic {
       if (reasons & stop) break;
       if (state.cycle >= until) { reasons |= HW_TIME; break; }
       if (d->idle && quiet()) {
+        last_quiet = state.cycle;
         if (d->wake_in == ~0u) {
           if (until == kNever) { reasons |= HW_IDLE; break; }
           if (stop & HW_QUIET) { reasons |= HW_QUIET; break; }
         }
         if (skipping) {
           const uint64_t cycles = skippable(until);
-          if (cycles > 1) { skip(cycles); continue; }
+          if (cycles > 1) {
+            skip(cycles);
+            continue;
+          }
         }
-      } else if (HW_UNLIKELY(state.cycle - last_activity > hang_cycles)) {
+      } else if (HW_UNLIKELY(state.cycle - std::max(last_activity, last_quiet) > hang_cycles)) {
         reasons |= HW_HANG;
         break;
       }
@@ -335,7 +339,9 @@ void hw_configure(hw_nic *n, const hw_memory_config *config) { n->memory.configu
 void hw_set_skipping(hw_nic *n, int on) { n->skipping = on; }
 void hw_set_events(hw_nic *n, uint64_t capacity) { n->event_capacity = capacity; }
 void hw_set_hang(hw_nic *n, uint64_t cycles) { n->hang_cycles = cycles; }
-void hw_write32(hw_nic *n, uint32_t offset, uint32_t value) { n->csr.post(offset, value); }
+void hw_write(hw_nic *n, const uint32_t *pairs, uint32_t count) {
+  for (; count; count--, pairs += 2) n->csr.post(pairs[0], pairs[1]);
+}
 uint64_t hw_read32(hw_nic *n, uint32_t offset) { return n->read32(offset); }
 uint32_t hw_run(hw_nic *n, uint64_t until, uint32_t stop) { return n->run(until, stop); }
 void hw_clear_frames(hw_nic *n) { n->sink.clear(); n->publish(); }
