@@ -212,19 +212,14 @@ def pskb_copy(skb: SkBuff, headroom: int | None = None) -> SkBuff:
 
 
 def _share_frags(new: SkBuff, old: SkBuff) -> None:
-    """Let another skb refer to the same fragments and, through clones, to the same list."""
+    """Let another skb (or the same, when its data was shared) refer to the same fragments and list for itself."""
     new.frags = list(old.frags)
     for page, _, _ in new.frags:
         page.count += 1
-    last: SkBuff | None = None
-    new.frag_list = None
-    for frag in skb_walk_frags(old):
-        copy = skb_clone(frag)
-        if last is None:
-            new.frag_list = copy
-        else:
-            last.next = copy
-        last = copy
+    clones = [skb_clone(frag) for frag in skb_walk_frags(old)]
+    for clone, following in zip(clones, clones[1:], strict=False):
+        clone.next = following
+    new.frag_list = clones[0] if clones else None
 
 
 def pskb_expand_head(skb: SkBuff, nhead: int, ntail: int) -> None:

@@ -1,0 +1,197 @@
+"""A stand-in for the NIC's registers and rings, for unit tests of the driver; the real tests run on the gateware."""
+
+from collections.abc import Callable
+
+from hardwire.stack.abi import ARP, DEVICE_ID, GLOBAL, STATS, TX_CPL, TX_DESC, TXQ, VERSION, ArpOp, TxFlags, TxStatus
+from hardwire.stack.drivers.bus import Direction
+from hardwire.tb.stack.fake import FakeBuffer, FakePlatform
+
+__all__ = ["DmaDouble", "NicDouble"]
+
+BUS_OFFSET = 0x2_0000_0000
+
+
+class DmaDouble:
+    """The DMA API over the memory of a fake platform; what is mapped is in ``mapped``.
+
+    ``fail_map`` counts down to a mapping that fails.
+    """
+
+    def __init__(self, platform: FakePlatform) -> None:
+        self.platform = platform
+        self.mapped: dict[int, int] = {}
+        self.coherent: dict[int, FakeBuffer] = {}
+        self.fail_map = -1
+
+    def alloc_coherent(self, size_octets: int) -> FakeBuffer:
+        """Return memory aligned to its size."""
+        size = max(4096, 1 << (size_octets - 1).bit_length())
+        self.platform.next_addr = -(-self.platform.next_addr // size) * size
+        buffer = self.platform.kmalloc(size)
+        buffer.addr += BUS_OFFSET
+        buffer.view[:] = bytes(size)
+        self.coherent[buffer.addr] = buffer
+        return buffer
+
+    def free_coherent(self, buffer: FakeBuffer) -> None:
+        """Take it back."""
+        del self.coherent[buffer.addr]
+        buffer.addr -= BUS_OFFSET
+        self.platform.kfree(buffer)
+
+    def map(self, addr: int, length_octets: int, direction: Direction) -> int:
+        """Map memory."""
+        assert direction == Direction.TO_DEVICE
+        if not self.fail_map:
+            raise OSError(12, "fail_map")
+        self.fail_map -= 1
+        assert addr + BUS_OFFSET not in self.mapped
+        self.mapped[addr + BUS_OFFSET] = length_octets
+        return addr + BUS_OFFSET
+
+    def unmap(self, bus_addr: int, length_octets: int, direction: Direction) -> None:
+        """Unmap it."""
+        assert self.mapped.pop(bus_addr) == length_octets
+
+    def read(self, bus_addr: int, length_octets: int) -> bytes:
+        """Read as the device does, from mapped memory only."""
+        assert any(at <= bus_addr and bus_addr + length_octets <= at + n for at, n in self.mapped.items())
+        addr = bus_addr - BUS_OFFSET
+        for buffer in self.platform.buffers.values():
+            if buffer.addr <= addr < buffer.addr + len(buffer.view):
+                return bytes(buffer.view[addr - buffer.addr : addr - buffer.addr + length_octets])
+        raise AssertionError(f"no memory at {addr:#x}")
+
+
+class NicDouble:
+    """Registers, one TX queue, and what came out of it in ``frames``: the octets and the first descriptor.
+
+    It works only while ``run`` is called. ``statuses`` are the status of the next frames; after them come OK.
+    """
+
+    def __init__(self, platform: FakePlatform) -> None:
+        self.dma = DmaDouble(platform)
+        self.frames: list[tuple[bytes, dict[str, int]]] = []
+        self.statuses: list[TxStatus] = []
+        self.handler: Callable[[], None] | None = None
+        self.regs: dict[int, int] = {}
+        self.arp: dict[int, int] = {}
+        self.arp_limit = 256
+        self.stuck = False
+        self.head = self.cpl = 0
+        self.doorbells: list[int] = []
+        self.writes: list[tuple[int, int]] = []
+        for register, values in (
+            (GLOBAL["ID"], {"value": DEVICE_ID}),
+            (GLOBAL["VERSION"], {"major": VERSION[0]}),
+            (GLOBAL["QUEUES"], {"tx_queues": 1, "tx_ring_log2_max": 15}),
+            (GLOBAL["WIDTHS"], {"stream_octets": 8, "axi_octets": 8, "arp_sets_log2": 6, "arp_ways": 4}),
+            (GLOBAL["LIMITS"], {"max_frame_octets": 9018}),
+            (GLOBAL["FEATURES"], {"tx_flags": 0x3F}),
+            (GLOBAL["CLOCK"], {"khz": 125000}),
+        ):
+            self.regs[GLOBAL.address(register)] = register.pack(**values)
+
+    # Mmio and Irq.
+
+    def read32(self, offset: int) -> int:
+        """Read a register."""
+        if offset == TXQ.address(TXQ["STATUS"]):
+            ctrl = self.regs.get(TXQ.address(TXQ["CTRL"]), 0)
+            if not ctrl & 1 and not self.stuck:
+                self.run()
+            return int(self.stuck)
+        if STATS.base <= offset < STATS.base + 0x40:
+            return offset
+        return self.regs.get(offset, 0)
+
+    def write32(self, offset: int, value: int) -> None:
+        """Write a register."""
+        self.writes.append((offset, value))
+        self.regs[offset] = value
+        if offset == TXQ.address(TXQ["TAIL"]):
+            self.doorbells.append(value)
+        elif offset == TXQ.address(TXQ["CTRL"]) and value & TXQ["CTRL"]["reset"].mask:
+            self.stuck = False
+            self.statuses = [TxStatus.ABORTED] * 9999
+            self.run(limit=2)  # The others were not fetched.
+            self.statuses = []
+            self.head = self.cpl = 0
+            self.regs[offset] = 0
+        elif offset == TXQ.address(TXQ["CTRL"]) and value & 1:
+            self.head = self.cpl = 0
+        elif offset == ARP.address(ARP["OP"]):
+            self._arp(ArpOp(value))
+
+    def _arp(self, op: ArpOp) -> None:
+        def get(name: str) -> int:
+            return self.regs.get(ARP.address(ARP[name]), 0)
+
+        status = {}
+        if op == ArpOp.INSERT:
+            if get("KEY") not in self.arp and len(self.arp) == self.arp_limit:
+                key = next(iter(self.arp))
+                del self.arp[key]
+                status["evicted"] = 1
+                self.regs[ARP.address(ARP["RESULT_KEY"])] = key
+            self.arp[get("KEY")] = get("MAC_HI") << 32 | get("MAC_LO")
+        elif op == ArpOp.DELETE:
+            status["found"] = int(self.arp.pop(get("KEY"), None) is not None)
+        elif op == ArpOp.FLUSH:
+            self.arp.clear()
+        elif get("INDEX") < len(self.arp):
+            key, mac = list(self.arp.items())[get("INDEX")]
+            status = {"found": 1, "active": 1}
+            self.regs[ARP.address(ARP["RESULT_KEY"])] = key
+            self.regs[ARP.address(ARP["RESULT_MAC_LO"])] = mac & 0xFFFFFFFF
+            self.regs[ARP.address(ARP["RESULT_MAC_HI"])] = mac >> 32
+        self.regs[ARP.address(ARP["STATUS"])] = ARP["STATUS"].pack(**status)
+
+    def request(self, handler: Callable[[], None]) -> None:
+        """Set the handler."""
+        self.handler = handler
+
+    def free(self) -> None:
+        """Forget the handler."""
+        self.handler = None
+
+    # What the device does.
+
+    def _memory(self, low: str, high: str) -> FakeBuffer:
+        addr = self.regs[TXQ.address(TXQ[high])] << 32 | self.regs[TXQ.address(TXQ[low])]
+        return self.dma.coherent[addr]
+
+    def run(self, limit: int = 1 << 30, *, interrupt: bool = True) -> int:
+        """Send frames that are posted; return how many."""
+        log2 = self.regs.get(TXQ.address(TXQ["SIZE"]), 1)
+        count = 1 << log2
+        sent = 0
+        while sent < limit and self.head != self.regs.get(TXQ.address(TXQ["TAIL"]), 0) and not self.stuck:
+            octets = b""
+            first: dict[str, int] | None = None
+            while True:
+                ring = self._memory("BASE_LO", "BASE_HI")
+                desc = TX_DESC.unpack(ring.view[32 * self.head : 32 * self.head + 32])
+                assert bool(desc["flags"] & TxFlags.FIRST) == (first is None)
+                first = first or desc
+                octets += self.dma.read(desc["addr"], desc["length"])
+                index = self.head
+                self.head = (self.head + 1) % count
+                if desc["flags"] & TxFlags.LAST:
+                    break
+            status = self.statuses.pop(0) if self.statuses else TxStatus.OK
+            if status == TxStatus.OK:
+                self.frames.append((octets, first))
+            lap, at = divmod(self.cpl, count)
+            entry = TX_CPL.pack(cookie=first["cookie"], index=index, status=status, phase=1 - lap % 2)
+            self._memory("CPL_BASE_LO", "CPL_BASE_HI").view[16 * at : 16 * at + 16] = entry
+            self.cpl += 1
+            sent += 1
+        if sent and interrupt:
+            self.interrupt()
+        return sent
+
+    def interrupt(self) -> None:
+        """Raise the line."""
+        if self.handler is not None:
+            self.handler()
