@@ -156,7 +156,7 @@ async def started(dut) -> Harness:
     return harness
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def every_register_reads_its_reset_value_and_its_inputs(dut):
     harness = await started(dut)
     await harness.check_all()
@@ -165,7 +165,7 @@ async def every_register_reads_its_reset_value_and_its_inputs(dut):
         await harness.check_all()
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def a_write_changes_its_register_only_and_strobes_once(dut):
     harness = await started(dut)
     harness.drive_inputs()
@@ -187,7 +187,7 @@ async def a_write_changes_its_register_only_and_strobes_once(dut):
         assert half == harness.fields[f"{place.address}.{field.name}"], place.prefix
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def a_write_of_part_of_a_register_is_refused(dut):
     harness = await started(dut)
     for place in harness.places:
@@ -200,7 +200,7 @@ async def a_write_of_part_of_a_register_is_refused(dut):
     assert not +harness.pulses
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def an_unmapped_address_gets_slverr_and_changes_nothing(dut):
     harness = await started(dut)
     addresses = {harness.random.randrange(0, 1 << 16, 4) for _ in range(400)}
@@ -214,7 +214,7 @@ async def an_unmapped_address_gets_slverr_and_changes_nothing(dut):
     assert not +harness.strobes
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def hardware_sets_and_clears_fields(dut):
     harness = await started(dut)
 
@@ -240,9 +240,13 @@ async def hardware_sets_and_clears_fields(dut):
         assert await harness.read(place.address) & field.mask
         await harness.write(place.address, field.mask)
         assert not await harness.read(place.address) & field.mask
+        getattr(dut, f"{place.port(field)}_set").value = 1
+        await pulse(f"{place.port(field)}_clear")
+        getattr(dut, f"{place.port(field)}_set").value = 0
+        assert await harness.read(place.address) & field.mask, "an event was lost"
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def halves_of_a_running_counter_belong_together(dut):
     harness = await started(dut)
     counter, history = dut.stats_tx_octets_value, []
@@ -263,18 +267,20 @@ async def halves_of_a_running_counter_belong_together(dut):
         assert await harness.read(high) << 32 | first in history[-2000:]
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def reads_and_writes_at_once_do_not_disturb_each_other(dut):
     harness = await started(dut)
     written = [place for place in harness.places if place.block is TXQ and place.register.name in ("TAIL", "BASE_LO")]
     others = [place for place in harness.places if place not in written]
 
     async def write() -> None:
-        for _ in range(300):
-            place = harness.random.choice(written)
-            value = harness.random.getrandbits(32)
-            await harness.write(place.address, value)
-            harness.wrote(place, value)
+        for _ in range(100):
+            under_way = []
+            for place in harness.random.choices(written, k=3):
+                value = harness.random.getrandbits(32)
+                under_way.append(cocotb.start_soon(harness.write(place.address, value)))
+                harness.wrote(place, value)
+            await Combine(*under_way)
             if harness.random.random() < 0.1:
                 harness.stall()
 
@@ -287,7 +293,7 @@ async def reads_and_writes_at_once_do_not_disturb_each_other(dut):
     await harness.check_all()
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def busy_covers_each_transaction(dut):
     harness = await started(dut)
     seen, idle = [], []
