@@ -117,7 +117,7 @@ class NicDouble:
             self.run(limit=2)  # The others were not fetched.
             self.statuses = []
             self.head = self.cpl = 0
-            self.regs[offset] = 0
+            self.regs[offset] = self.regs[TXQ.address(TXQ["TAIL"])] = 0
         elif offset == TXQ.address(TXQ["CTRL"]) and value & 1:
             self.head = self.cpl = 0
         elif offset == ARP.address(ARP["OP"]):

@@ -71,10 +71,10 @@ class NeighOffload:
             if self.shadow.get(key) != neigh.ha:
                 self.shadow.pop(key, None)
                 self._neighbours[key] = neigh
-                self._submit(ArpOp.INSERT, key, neigh.ha)
+                self.submit(ArpOp.INSERT, key, neigh.ha)
         elif self._neighbours.pop(key, None) is not None:
             self.shadow.pop(key, None)
-            self._submit(ArpOp.DELETE, key)
+            self.submit(ArpOp.DELETE, key)
 
     def missed(self, skb: SkBuff) -> None:
         """Take back a frame whose next hop was not in the cache, and have the neighbour layer send it again."""
@@ -90,9 +90,10 @@ class NeighOffload:
         self._queue.clear()
         self._neighbours.clear()
         self.shadow.clear()
-        self._submit(ArpOp.FLUSH)
+        self.submit(ArpOp.FLUSH)
 
-    def _submit(self, op: ArpOp, key: int = 0, mac: bytes = bytes(6)) -> None:
+    def submit(self, op: ArpOp, key: int = 0, mac: bytes = bytes(6)) -> None:
+        """Have the device do an operation, once it is done with those before."""
         self._queue.append((op, key, mac))
         if self._running is None:
             self._start()
