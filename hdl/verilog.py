@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from amaranth.back import verilog
-from amaranth.hdl import Elaboratable, Module, Signal, Value
+from amaranth.hdl import Const, Elaboratable, Module, Signal, Value
 from amaranth.lib import data, wiring
 
 from .config import NicConfig
@@ -34,6 +34,8 @@ class FlatPorts(Elaboratable):
         self.ports = {}
         for path, member, value in component.signature.flatten(component):
             for leaf_path, leaf in _leaves(tuple(str(p) for p in path if p != "payload"), value):
+                if isinstance(leaf, Const):  # The ready of a stream that is always ready.
+                    continue
                 name = "_".join(leaf_path)
                 if name in self.ports:
                     raise ValueError(f"{type(component).__name__} has two ports that would be called {name!r}")
