@@ -12,6 +12,7 @@ from ..stack.core.netdevice import NETIF_F_HW_CSUM, NETIF_F_HW_NEIGH, NetDevice
 from ..stack.drivers.hardwire import hardwire_probe
 from ..stack.ipv4.devinet import InIfaddr, inet_insert_ifa
 from .bus_model import BusModel
+from .devices import open_device
 from .nic import SimNic
 from .world import World
 
@@ -42,6 +43,8 @@ class Setup:
         Parameters of the gateware.
     waves : bool
         Use the library that can write waves.
+    device : str
+        Kind of the card; see ``devices``.
     """
 
     address: int = 0x0A000001
@@ -54,6 +57,7 @@ class Setup:
     bus: BusModel = field(default_factory=BusModel)
     config: NicConfig = field(default_factory=NicConfig)
     waves: bool = False
+    device: str = "sim"
 
 
 class Machine:
@@ -77,7 +81,9 @@ class Machine:
     def __init__(self, world: World, setup: Setup, *, name: str | None = None) -> None:
         self.world = world
         self.host = world.host(name)
-        self.nic = SimNic(self.host, setup.config, bus=setup.bus, waves=setup.waves)
+        self.nic: SimNic = open_device(
+            setup.device, host=self.host, config=setup.config, bus=setup.bus, waves=setup.waves
+        )
         self.kernel = Kernel(self.host)
         self.net: Net = self.kernel.init_net
         inet_init(self.net)

@@ -1,8 +1,61 @@
-"""``hardwire bench``."""
+"""``hardwire bench``: the figures that we claim, measured now."""
+
+import importlib.util
+from typing import Annotated, Any
+
+import typer
+
+from .report import FAILED, CommandError, print_json, say
 
 __all__ = ["bench"]
 
 
-def bench() -> None:
-    """Not there yet."""
-    raise NotImplementedError
+def bench(
+    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+) -> None:
+    """Measure line rate, latency, simulation and sending speed, and start-up, in one run of some minutes."""
+    from ..bench import run
+    from ..build import BuildError
+
+    with_cocotb = importlib.util.find_spec("cocotb") is not None
+    try:
+        figures = run(lambda step: say(f"measuring {step}"), cocotb=with_cocotb)
+    except (BuildError, RuntimeError) as error:
+        raise CommandError(str(error), FAILED) from error
+    if as_json:
+        print_json(figures)
+    else:
+        _print(figures)
+
+
+def _print(figures: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    sim, send, start = figures["sim"], figures["send"], figures["start"]
+    table = Table("figure", "value", "condition", title="hardwire bench")
+    for octets, cycles in figures["line_rate_cycles"].items():
+        ratio = figures["line_rate"]["1g"][octets]
+        table.add_row(
+            f"line rate, {octets} octets",
+            f"{cycles['achieved']:.2f} / {cycles['limit']:.0f} cycles, {ratio:.4f}",
+            "1,000 frames, 1 Gb/s, 1 µs memory",
+        )
+    table.add_row(
+        "doorbell to preamble", f"{figures['latency']['doorbell_to_preamble_cycles']} cycles", "memory answers at once"
+    )
+    table.add_row(
+        "simulation, driver in Python", f"{sim['cycles_per_s']:,.0f} cycles/s", "64-octet frames, 64 a doorbell"
+    )
+    table.add_row("simulation, no Python", f"{sim['bare_loop_cycles_per_s']:,.0f} cycles/s", "prefilled descriptors")
+    table.add_row("ratio of the two", f"{sim['ratio']:.2f}", "median of five each")
+    if sim["vs_cocotb"] is not None:
+        table.add_row("cocotb", f"{sim['cocotb_cycles_per_s']:,.0f} cycles/s", f"{sim['vs_cocotb']:,.0f} times slower")
+    table.add_row(
+        "sendto() to the wire",
+        f"{send['datagrams_per_s']:,.0f} datagrams/s",
+        f"{send['frame_octets']}-octet frames: {send['python_us']:.1f} µs Python, {send['rtl_us']:.1f} µs RTL each",
+    )
+    table.add_row("cold start", f"{start['cold_s']:.1f} s", "empty cache: builds the simulator")
+    table.add_row("warm start", f"{start['warm_s']:.3f} s", "process start to first register read")
+    Console().print(table)

