@@ -1,14 +1,14 @@
 """Completions: what became of each frame, in order, into the completion ring in host memory."""
 
-from amaranth.hdl import C, Module, Mux, Signal
+from amaranth.hdl import C, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import exact_log2
 
 from ...stack.abi.desc import TX_CPL, TxStatus
 from ..axi import Axi4WriteSignature, Burst
+from ..block_fifo import BlockFifo
 from .decode import FrameRecord
 
 __all__ = ["Completion", "CompletionWrite", "ResultJoin"]
@@ -63,31 +63,22 @@ class ResultJoin(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         o = self.o
-        # One more than a power of two: the FIFO's own output register.
-        m.submodules.fifo = fifo = SyncFIFOBuffered(width=FrameRecord.as_shape().size, depth=self._depth + 1)
-        m.d.comb += [
-            fifo.w_data.eq(self.record.payload.as_value()),
-            fifo.w_en.eq(self.record.valid),
-            self.record.ready.eq(fifo.w_rdy),
-        ]
+        m.submodules.fifo = fifo = BlockFifo(shape=FrameRecord, depth=self._depth)
+        connect(m, flipped(self.record), fifo.i)
 
-        # Block RAM is slow: nothing but a register behind it.
-        held = Signal(FrameRecord)
-        full, waits, joined = Signal(), Signal(), Signal()
+        held = fifo.o.payload
+        must_wait, joined = Signal(), Signal()
         m.d.comb += [
-            waits.eq(full & held.wait & ~o.valid),
-            self.result.ready.eq(waits),
-            joined.eq(full & ~o.valid & (~held.wait | self.result.valid)),
-            fifo.r_en.eq(~full),
-            self.busy.eq((fifo.level != 0) | full | o.valid),
+            must_wait.eq(held.wait & ~self.result.valid),
+            joined.eq(fifo.o.valid & ~o.valid & ~must_wait),
+            fifo.o.ready.eq(joined),
+            self.result.ready.eq(fifo.o.valid & held.wait & ~o.valid),
+            self.busy.eq(fifo.busy | o.valid),
         ]
-        with m.If(~full):
-            m.d.sync += [held.eq(fifo.r_data), full.eq(fifo.r_rdy)]
         with m.If(o.ready):
             m.d.sync += o.valid.eq(0)
         with m.If(joined):
             m.d.sync += [
-                full.eq(0),
                 o.valid.eq(1),
                 o.payload.cookie.eq(held.cookie),
                 o.payload.index.eq(held.index),
@@ -170,8 +161,10 @@ class CompletionWrite(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         depth = self._outstanding
-        m.submodules.memory = memory = Memory(shape=Completion, depth=depth, init=[])
-        m.submodules.places = places = Memory(shape=_PLACE, depth=depth, init=[])
+        # A slot is read some cycles after it was written, so no logic is needed for both meeting in one.
+        memories = {"init": [], "attrs": {"no_rw_check": Const(1)}}
+        m.submodules.memory = memory = Memory(shape=Completion, depth=depth, **memories)
+        m.submodules.places = places = Memory(shape=_PLACE, depth=depth, **memories)
         put = memory.write_port()
         put_place = places.write_port()
 

@@ -2,12 +2,12 @@
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from ...stack.abi.desc import TX_DESC
 from ..axi import Axi4ReadSignature, Burst
+from ..block_fifo import BlockFifo
 
 __all__ = ["DescriptorFetch", "FetchedDescriptor"]
 
@@ -30,9 +30,9 @@ class DescriptorFetch(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. All outputs come from registers, but ``caught_up`` (a comparison). A change of ``limit`` to
-    ``arvalid`` 1 cycle; last beat of a descriptor to ``o.valid`` 3 cycles; one burst each 2 cycles, one descriptor
-    each beats + 1 cycles.
+    Domain ``sync``. All outputs come from registers, but ``caught_up`` (a comparison), ``o.valid``, ``o.payload.error``
+    and ``empty`` (a few gates). A change of ``limit`` to ``arvalid`` 1 cycle; last beat of a descriptor to ``o.valid``
+    3 cycles; one burst each 2 cycles, one beat a cycle.
 
     Parameters
     ----------
@@ -100,20 +100,24 @@ class DescriptorFetch(wiring.Component):
         room = Signal(range(self._prefetch + 1), init=self._prefetch)
 
         same_block, to_limit, start = Signal(), Signal(), Signal()
-        count, asked = Signal(low + 1), Signal(low + 1)
-        # Where the next block starts. It is one cycle late, but so is the next burst.
+        more = Signal(low)  # Descriptors of the burst, less one.
+        # Where the next block starts, and the room that this burst leaves, come one cycle late; so does the next burst.
         next_block = Signal.like(mask)
-        m.d.sync += next_block.eq(Cat(C(0, low), index[low:] + 1) & mask)
+        asked, asked_more = Signal(), Signal(low)
         m.d.comb += [
             same_block.eq(index[low:] == limit[low:] if len(mask) > low else 1),
             self.caught_up.eq(same_block & (index[:low] == limit[:low])),
             to_limit.eq(same_block & (index[:low] < limit[:low])),
-            count.eq(Mux(to_limit, limit[:low], mask[:low] + 1) - index[:low]),
+            more.eq(Mux(to_limit, limit[:low] + ~index[:low], mask[:low] - index[:low])),
             start.eq(~axi.arvalid & ~self.caught_up & ~self.halt & room[low:].any()),
-            asked.eq(Mux(start, count, 0)),
-            self.empty.eq(room == self._prefetch),
+            self.empty.eq((room == self._prefetch) & ~axi.arvalid),
         ]
-        m.d.sync += room.eq(room - asked + taken)
+        m.d.sync += [
+            next_block.eq(Cat(C(0, low), index[low:] + 1) & mask),
+            asked.eq(start),
+            asked_more.eq(more),
+            room.eq(room + taken - Mux(asked, asked_more + 1, 0)),
+        ]
 
         with m.If(axi.arready):
             m.d.sync += axi.arvalid.eq(0)
@@ -122,7 +126,7 @@ class DescriptorFetch(wiring.Component):
             m.d.sync += [
                 axi.arvalid.eq(1),
                 axi.araddr.eq(address),
-                axi.arlen.eq((count << exact_log2(self._beats)) - 1),
+                axi.arlen.eq(Cat(C(~0, exact_log2(self._beats)), more)),
                 index.eq(Mux(to_limit, limit, next_block)),
             ]
         with m.If(self.clear):
@@ -137,26 +141,28 @@ class DescriptorFetch(wiring.Component):
         """Collect the beats of a descriptor."""
         axi, o = self.axi, self.o
         beat = data.StructLayout({"data": len(axi.rdata), "error": 1})
-        # One more than a power of two: the FIFO's own output register.
-        m.submodules.fifo = fifo = SyncFIFOBuffered(width=beat.size, depth=self._prefetch * self._beats + 1)
+        m.submodules.fifo = fifo = BlockFifo(shape=beat, depth=self._prefetch * self._beats)
+        # All beats but the last one are kept here; the last one is handed out from where it is.
+        width = len(axi.rdata)
         number = Signal(range(self._beats))
-        read, last = Signal(), Signal()
+        kept, kept_error = Signal(width * (self._beats - 1)), Signal()
+        last = Signal()
         m.d.comb += [
-            fifo.w_data.eq(Cat(axi.rdata, axi.rresp[1])),
-            fifo.w_en.eq(axi.rvalid),
-            read.eq(fifo.r_rdy & ~o.valid),
-            fifo.r_en.eq(read),
+            fifo.i.payload.data.eq(axi.rdata),
+            fifo.i.payload.error.eq(axi.rresp[1]),
+            fifo.i.valid.eq(axi.rvalid),
             last.eq(number == self._beats - 1),
+            fifo.o.ready.eq(~last | o.ready),
+            o.valid.eq(fifo.o.valid & last),
+            o.payload.fields.eq(Cat(kept, fifo.o.payload.data)),
+            o.payload.error.eq(fifo.o.payload.error | kept_error),
         ]
-        arrived = data.View(beat, fifo.r_data)
+        with m.If(fifo.o.valid & ~last):
+            m.d.sync += [number.eq(number + 1), kept_error.eq(o.payload.error)]
+            for at in range(self._beats - 1):
+                with m.If(number == at):
+                    m.d.sync += kept.word_select(at, width).eq(fifo.o.payload.data)
         with m.If(taken):
-            m.d.sync += [o.valid.eq(0), o.payload.index.eq((o.payload.index + 1) & self.mask)]
+            m.d.sync += [number.eq(0), kept_error.eq(0), o.payload.index.eq((o.payload.index + 1) & self.mask)]
         with m.If(self.clear):
             m.d.sync += o.payload.index.eq(0)
-        with m.If(read):
-            m.d.sync += o.payload.fields.as_value().word_select(number, len(axi.rdata)).eq(arrived.data)
-            m.d.sync += [
-                number.eq(Mux(last, 0, number + 1)),
-                o.valid.eq(last),
-                o.payload.error.eq(arrived.error | (o.payload.error & (number != 0))),
-            ]
