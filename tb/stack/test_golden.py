@@ -1,0 +1,113 @@
+"""Our order of calls against that of a real kernel; the traces are facts from shared/golden."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hardwire.sim.trace import Call, Tracer
+from hardwire.stack.core.dev import dev_queue_xmit
+from hardwire.tb.stack.golden import Node, Rules, compare, read_golden
+from hardwire.tb.stack.test_driver import Host
+
+RULES = Rules.read()
+STEPS = Rules.read("steps")
+COPIES = Path(__file__).parent / "golden"
+SHARED = Path(__file__).parents[3] / "shared" / "golden"
+
+# Functions of qdisc, driver, NAPI and softirqs that 17b's filter shows.
+FILTER_17B = (
+    "__dev_queue_xmit __do_softirq __napi_poll __napi_schedule __netif_reschedule __qdisc_run dev_hard_start_xmit "
+    "dev_qdisc_enqueue e1000_clean e1000_intr e1000_maybe_stop_tx e1000_xmit_frame napi_complete_done "
+    "napi_schedule_prep net_rx_action net_tx_action netif_tx_wake_queue pfifo_fast_dequeue pfifo_fast_enqueue "
+    "sch_direct_xmit"
+).split()
+
+
+def call(name: str, *calls: Call) -> Call:
+    return Call(name, "test", 0, 0, list(calls))
+
+
+@pytest.mark.parametrize("copy", sorted(COPIES.glob("[0-9]*.txt")), ids=lambda path: path.name[:3])
+def test_the_copies_are_the_shared_traces(copy):
+    if not SHARED.exists():
+        pytest.skip("no shared/golden beside the checkout")
+    assert copy.read_text() == (SHARED / copy.name).read_text()
+
+
+def test_no_function_of_the_mission_map_is_ignored():
+    mission = SHARED.parent / "MISSION-MAP.md"
+    if not mission.exists():
+        pytest.skip("no shared/MISSION-MAP.md beside the checkout")
+    text = mission.read_text()
+    assert [name for name in RULES.ignore | RULES.cut if f"`{name}`" in text] == []
+
+
+def test_a_missing_call_a_wrong_order_and_a_wrong_nesting_are_found():
+    golden = [Node("a", [Node("b", [Node("skb_put")]), Node("c")])]
+    compare(golden, [call("more", call("a", call("x", call("b")), call("y"), call("c")))], RULES)
+    for wrong in (
+        call("a", call("b")),
+        call("a", call("c"), call("b")),
+        call("a", call("b", call("c"))),
+        call("a", call("b"), call("c"), call("c")),
+    ):
+        with pytest.raises(AssertionError, match="the call orders differ"):
+            compare(golden, [wrong], RULES)
+
+
+def test_the_first_difference_is_shown_side_by_side():
+    golden = [Node("a", [Node("b"), Node("c")])]
+    with pytest.raises(AssertionError) as caught:
+        compare(golden, [call("a", call("c"), call("b"))], RULES)
+    assert str(caught.value).splitlines()[1:] == [
+        "theirs    ours",
+        "a         a",
+        "  b     |   c",
+        "  c     |   b",
+    ]
+
+
+def test_each_rule_has_a_reason():
+    for rules in ("rules", "steps"):
+        Rules.read(rules)
+
+
+class Full:
+    """A host whose ring was filled by sendto() after sendto(), each traced; then the device works, traced."""
+
+    def __init__(self) -> None:
+        host = Host(64)
+        self.traces: list[list[Call]] = []
+        for number in range(60):
+            skb = host.skb(b"%d" % number)
+            with Tracer(lambda: 0) as tracer:
+                dev_queue_xmit(skb)
+            self.traces.append(tracer.roots)
+        self.stopped = next(n for n in range(60) if host.ring.skbs[n] is None)
+        with Tracer(lambda: 0) as tracer:
+            host.device.run()
+        self.wake = tracer.roots
+        self.host = host
+
+
+@pytest.fixture(scope="module")
+def full() -> Full:
+    return Full()
+
+
+@pytest.mark.parametrize(("section", "after"), [("sendto 2", -1), ("sendto 30", 0), ("sendto 31", 1)])
+def test_a_full_ring_is_met_in_the_steps_of_17b(full, section, after):
+    """The last frame that fits, the first that does not (bypasses, is requeued), and the next (is queued)."""
+    compare(read_golden("17b")[section], full.traces[full.stopped + after], STEPS, FILTER_17B)
+
+
+def test_a_wake_goes_in_the_steps_of_17b(full):
+    """NAPI cleans and wakes the queue; net_tx_action sends the requeued frame, then the others in a batch."""
+    (softirq,) = (node for node in read_golden("17b")["sendto 55"] if len(node.calls) > 2)
+    # Their interrupts for the frames sent here came at once; in ours no time passes meanwhile.
+    rules = replace(STEPS, cut=frozenset({"e1000_intr"}))
+    softirq.calls = softirq.calls[:2]
+    assert [node.name for node in softirq.calls] == ["net_rx_action", "net_tx_action"]
+    mine = [call for root in full.wake for _, call in root.walk() if call.name == "__do_softirq"]
+    compare([softirq], mine, rules, set(FILTER_17B) - {"e1000_intr"})
