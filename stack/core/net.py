@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .dev import net_dev_init
 from .drop_reasons import SkbDropReason
 from .softirq import Softirq
 from .softnet import SoftnetData
@@ -81,6 +82,7 @@ class Kernel:
         self.netevent_chain: list[Callable[[Any, Any], None]] = []
         self.receive: Callable[[SkBuff], int] | None = None
         self.init_net = Net(self)
+        net_dev_init(self)
 
     def drop_counts(self) -> dict[str, int]:
         """Return the reasons for which skbs were dropped, with their numbers."""

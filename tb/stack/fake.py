@@ -4,7 +4,6 @@ import heapq
 import random
 from collections.abc import Callable
 
-from hardwire.stack.core.dev import net_dev_init
 from hardwire.stack.core.net import Kernel, Net
 from hardwire.stack.core.netdevice import (
     IFF_BROADCAST,
@@ -174,6 +173,4 @@ def fake_start_xmit(skb: SkBuff, dev: NetDevice) -> int:
 def make_kernel(seed: int = 1) -> tuple[Kernel, FakePlatform]:
     """Return a host on a fake platform."""
     platform = FakePlatform(seed)
-    kernel = Kernel(platform)
-    net_dev_init(kernel)
-    return kernel, platform
+    return Kernel(platform), platform

@@ -7,6 +7,7 @@ import pytest
 
 from hardwire.stack.abi import ARP, GLOBAL, TXQ, ArpOp, TxFlags, TxStatus
 from hardwire.stack.core.dev import dev_queue_xmit
+from hardwire.stack.core.dev_queue import netif_tx_wake_queue
 from hardwire.stack.core.dev_register import dev_change_features, dev_close, dev_get_stats, dev_open, dev_set_mtu
 from hardwire.stack.core.netdevice import NETIF_F_HW_CSUM, NETIF_F_HW_NEIGH
 from hardwire.stack.core.skbuff import (
@@ -66,7 +67,7 @@ class Host:
         """Return a frame with an IPv4 header, to HOP."""
         skb = self.skb(bytes.fromhex("4500001c0000400040110000 0a000001 0a000002 00010002 00080000"))
         skb.network_header = skb.data + 14
-        skb.dst = Route()
+        skb.dst = Route()  # type: ignore[assignment]  # It stands in for one.
         return skb
 
     def send(self, payload: bytes = b"payload", frags: tuple[bytes, ...] = ()) -> int:
@@ -144,8 +145,6 @@ def test_one_doorbell_for_a_batch():
     for number in range(10):
         host.send(b"%d" % number)
     before = len(host.device.doorbells)
-    from hardwire.stack.core.dev_queue import netif_tx_wake_queue
-
     netif_tx_wake_queue(host.dev.tx[0])
     host.platform.advance()
     host.device.run()
