@@ -2,7 +2,6 @@
 
 import errno
 import mmap
-from collections import Counter
 
 from ..stack.drivers.bus import Direction
 
@@ -14,11 +13,7 @@ PAGE_SHIFT = 12
 _CLASSES = (8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192)  # As Linux's kmalloc caches.
 _SLAB_SHIFT = 15
 _READABLE, _WRITABLE = 1, 2  # Bits of a shadow octet, as in native/memory_model.h.
-_ACCESS = {
-    Direction.BIDIRECTIONAL: _READABLE | _WRITABLE,
-    Direction.TO_DEVICE: _READABLE,
-    Direction.FROM_DEVICE: _WRITABLE,
-}
+_ACCESS = (_READABLE | _WRITABLE, _READABLE, _WRITABLE)  # By Direction.
 _PATTERN_OCTETS = 1 << 16
 _PATTERN = tuple(bytes([bits]) * _PATTERN_OCTETS for bits in range(4))
 _POISON = b"\x6b" * _PATTERN_OCTETS  # Linux: POISON_FREE
@@ -68,8 +63,8 @@ class HostMemory:
 
     Members
     -------
-    octets, shadow : memoryview, mmap
-        All octets and their shadow.
+    storage, shadow : mmap
+        All octets and their shadow; ``octets`` is a view of ``storage``.
 
     Raises
     ------
@@ -81,7 +76,8 @@ class HostMemory:
         if size_octets < 1 << 20 or size_octets & (size_octets - 1):
             raise ValueError(f"size_octets must be a power of two from 1048576 up, not {size_octets!r}")
         self.size_octets = size_octets
-        self.octets = memoryview(mmap.mmap(-1, size_octets))
+        self.storage = mmap.mmap(-1, size_octets)
+        self.octets = memoryview(self.storage)
         self.shadow = mmap.mmap(-1, size_octets)
         self._checks = checks
         self._free_classes: dict[int, list[MemoryBlock]] = {size: [] for size in _CLASSES}
@@ -91,7 +87,7 @@ class HostMemory:
         self._allocated = 0
         self._blocks: dict[int, MemoryBlock] = {}  # Live blocks of whole pages, by offset.
         self._slab_live = 0
-        self._maps: Counter[tuple[int, int, Direction]] = Counter()
+        self._maps: dict[int, int] = {}  # How often each mapping was made, by _map_key: tuples and enums hash slower.
         self._overlapping = False
 
     # What the stack calls.
@@ -125,12 +121,17 @@ class HostMemory:
         """
         if not buffer.live:
             raise DmaError(f"{buffer!r} is freed twice")
-        size = len(buffer.view)
+        view = buffer.view
+        size = len(view)
         if self._checks:
-            self._check_unmapped(buffer, size)
-            for at in range(0, size, _PATTERN_OCTETS):
-                count = min(_PATTERN_OCTETS, size - at)
-                buffer.view[at : at + count] = _POISON[:count]
+            start = buffer.offset
+            if size <= _PATTERN_OCTETS:
+                mapped = self.shadow[start : start + size] != _PATTERN[0][:size]
+            else:
+                mapped = any(self.shadow[start : start + size])
+            if mapped:
+                raise DmaError(f"{buffer!r} is freed while a device can reach it")
+            view[:] = _POISON[:size] if size <= _PATTERN_OCTETS else b"\x6b" * size
         buffer.live = False
         if size > 8192:
             self._free_pages(buffer)
@@ -145,7 +146,7 @@ class HostMemory:
         block = self._pages(size_octets, BUS_BASE)
         block.view[:] = bytes(len(block.view))
         self._set_shadow(block.offset, block.offset + size_octets, _READABLE | _WRITABLE)
-        self._maps[block.offset, size_octets, Direction.BIDIRECTIONAL] += 1
+        self._maps[_map_key(block.offset, size_octets, Direction.BIDIRECTIONAL)] = 1
         return block
 
     def free_coherent(self, buffer: MemoryBlock) -> None:
@@ -153,7 +154,6 @@ class HostMemory:
         if not buffer.live:
             raise DmaError(f"{buffer!r} is freed twice")
         self.unmap(buffer.addr, len(buffer.view), Direction.BIDIRECTIONAL)
-        self._check_unmapped(buffer, len(buffer.view))
         buffer.live = False
         self._free_pages(buffer)
 
@@ -170,15 +170,14 @@ class HostMemory:
         if start < 0 or end > self.size_octets or length_octets <= 0:
             raise DmaError(f"map of {length_octets} octets at {addr:#x}: not in memory")
         shadow = self.shadow
-        if length_octets > _PATTERN_OCTETS:
-            self._overlapping |= any(shadow[start:end])
-            self._set_shadow(start, end, _ACCESS[direction])
-        elif shadow[start:end] == _PATTERN[0][:length_octets]:
+        if length_octets <= _PATTERN_OCTETS and shadow[start:end] == _PATTERN[0][:length_octets]:
             shadow[start:end] = _PATTERN[_ACCESS[direction]][:length_octets]
         else:
-            self._overlapping = True
+            self._overlapping |= any(shadow[start:end])
             self._set_shadow(start, end, _ACCESS[direction])
-        self._maps[start, length_octets, direction] += 1
+        key = start << 34 | length_octets << 2 | direction
+        maps = self._maps
+        maps[key] = maps.get(key, 0) + 1
         return start + BUS_BASE
 
     def unmap(self, bus_addr: int, length_octets: int, direction: Direction) -> None:
@@ -190,13 +189,11 @@ class HostMemory:
             If there is none with these arguments.
         """
         start = bus_addr - BUS_BASE
-        key = (start, length_octets, direction)
-        count = self._maps.get(key, 0)
-        if count == 1:
-            del self._maps[key]
-        elif count:
+        key = start << 34 | length_octets << 2 | direction
+        count = self._maps.pop(key, 0)
+        if count > 1:
             self._maps[key] = count - 1
-        else:
+        elif not count:
             raise DmaError(f"unmap of {length_octets} octets at {bus_addr:#x}, {Direction(direction).name}: not mapped")
         if length_octets <= _PATTERN_OCTETS:
             self.shadow[start : start + length_octets] = _PATTERN[0][:length_octets]
@@ -215,7 +212,8 @@ class HostMemory:
         """Return one line for each mapping and allocation still alive; coherent memory counts as a mapping."""
         lines = [
             f"mapping of {length} octets at {start + BUS_BASE:#x}, {direction.name}, {count} time(s)"
-            for (start, length, direction), count in sorted(self._maps.items())
+            for key, count in sorted(self._maps.items())
+            for start, length, direction in (_map_parts(key),)
         ]
         lines += [repr(block) for _, block in sorted(self._blocks.items())]
         if self._slab_live:
@@ -225,7 +223,7 @@ class HostMemory:
     @property
     def mappings(self) -> int:
         """Number of live mappings, coherent memory included."""
-        return self._maps.total()
+        return sum(self._maps.values())
 
     @property
     def buffers(self) -> int:
@@ -242,14 +240,9 @@ class HostMemory:
 
     def _restore(self, start: int, end: int) -> None:
         """After an unmap: give back what other mappings of the same octets allow."""
-        for first, length, direction in self._maps:
+        for first, length, direction in map(_map_parts, self._maps):
             if first < end and start < first + length:
                 self._set_shadow(max(first, start), min(first + length, end), _ACCESS[direction])
-
-    def _check_unmapped(self, block: MemoryBlock, size: int) -> None:
-        start = block.offset
-        if self.shadow[start : start + size] != (_PATTERN[0][:size] if size <= _PATTERN_OCTETS else bytes(size)):
-            raise DmaError(f"{block!r} is freed while a device can reach it")
 
     def _refill(self, size: int) -> None:
         offset = self._take_order(_SLAB_SHIFT)
@@ -288,3 +281,13 @@ class HostMemory:
                     self._free_orders[split].add(offset + (1 << split))
                 return offset
         raise OSError(errno.ENOMEM, f"no {1 << order} octets in one piece are left in the host's memory")
+
+
+def _map_key(start: int, length_octets: int, direction: Direction) -> int:
+    """Return a mapping as one number."""
+    return start << 34 | length_octets << 2 | direction
+
+
+def _map_parts(key: int) -> tuple[int, int, Direction]:
+    """Undo ``_map_key``."""
+    return key >> 34, key >> 2 & 0xFFFF_FFFF, Direction(key & 3)

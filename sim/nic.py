@@ -131,7 +131,8 @@ class SimNic:
         self._nic: Any = ffi.gc(self._lib.hw_new(), self._lib.hw_free)
         self._state: Any = self._lib.hw_get_state(self._nic)
         memory = host.memory
-        self._keep = (ffi.from_buffer(memory.octets), ffi.from_buffer(memory.shadow))
+        # Not from memory.octets: when the collector clears a memoryview before cffi lets go of it, Python crashes.
+        self._keep = (ffi.from_buffer(memory.storage), ffi.from_buffer(memory.shadow))
         octets, shadow = (ffi.cast("uint8_t *", buffer) for buffer in self._keep)
         self._lib.hw_set_memory(self._nic, octets, shadow, BUS_BASE, memory.size_octets)
         self._lib.hw_set_skipping(self._nic, skipping)

@@ -145,7 +145,10 @@ class Memory {
     *bad = false;
     for (const Beat &beat : data_[slot_number(t)]) {
       uint64_t offset = beat.addr - base_;
-      if (beat.strobe && (offset >= size_ || !all_writable(offset, beat.strobe))) { *bad = true; *bad_addr = beat.addr; }
+      if (beat.strobe && (offset >= size_ || !all_writable(offset, beat.strobe))) {
+        if (!*bad) *bad_addr = beat.addr;
+        *bad = true;
+      }
       if (in_error_range(beat.addr)) t.error_from = 0;
     }
     *resp = *bad ? kDecErr : t.error_from == 0 ? kSlvErr : kOkay;
