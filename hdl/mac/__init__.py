@@ -1,0 +1,1 @@
+"""Ethernet MAC, transmit side: packet stream to GMII."""

@@ -1,0 +1,192 @@
+"""Transmit side of the MAC: a packet stream becomes frames on GMII."""
+
+# Ref: IEEE Std 802.3-2022, clauses 3 (frame), 4 (media access control) and 35 (GMII)
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..packet import check_width_bits, packet_signature
+from .fcs import FCS_INIT, FCS_OCTETS, fcs_step
+
+__all__ = ["GAP_OCTETS", "MIN_FRAME_OCTETS", "PREAMBLE_OCTETS", "MacTx", "TxDone"]
+
+PREAMBLE_OCTETS = 7  # 3.2.1
+PREAMBLE, SFD = 0x55, 0xD5  # 3.2.1, 3.2.2; bit 0 first.
+MIN_FRAME_OCTETS = 60  # 4.4.2: minFrameSize of 512 bits, less the FCS.
+GAP_OCTETS = 12  # 4.4.2: interPacketGap of 96 bits.
+
+
+class TxDone(data.Struct):
+    """What became of a frame: its octets on the wire with padding and FCS, and if it was cut short."""
+
+    underrun: 1
+    octets: 16
+
+
+def _last_index(keep: Value) -> Value:
+    """Return the number of the highest one in a run of ones from bit 0 up; 0 if there is none."""
+    if len(keep) == 1:
+        return Const(0, 0)
+    half = len(keep) // 2
+    upper = keep[half]
+    return Cat(_last_index(Mux(upper, keep[half:], keep[:half])), upper)
+
+
+class MacTx(wiring.Component):
+    """Send frames on GMII at 1 Gb/s.
+
+    Each frame gets seven octets of preamble and the start frame delimiter (3.2.1, 3.2.2), zeros up to 60 octets if
+    it is shorter (3.2.8), and the FCS (3.2.9). Between frames are 12 octet times or more (4.4.2); exactly 12 if the
+    next frame's first beat is there by then. GMII takes one octet a cycle and a frame may start in any cycle, so all
+    gaps can be exact: the deficit idle count, which XGMII needs as its frames start in lane 0 only (46.3.1.4), has no
+    place here.
+
+    GMII cannot wait: from a frame's first beat on, each further beat must be valid within as many cycles as a beat has
+    octets. If one is not, or if the last beat says ``error``, the frame is cut short: four octets with ``gmii_tx_er``
+    (35.2.2.5) in place of the FCS, none of them as the FCS would be, and then the gap. The rest of the frame is
+    taken from ``i`` and dropped.
+
+    Timing
+    ------
+    Domain ``sync``. First beat in to first octet of preamble on ``gmii_txd``: 2 cycles; first beat to its first octet:
+    10. All outputs come from registers, ``i.ready`` and ``busy`` through one gate; no combinational path from an
+    input to an output.
+
+    Parameters
+    ----------
+    width_bits : int
+        Width of the packet stream: 32, 64 or 128.
+
+    Members
+    -------
+    i : In(packet_signature(width_bits))
+        Frames from destination address to payload, without padding and FCS, of at least 1 octet.
+    gmii_txd, gmii_tx_en, gmii_tx_er : Out(8), Out(1), Out(1)
+        GMII (35.2.2).
+    done : Out(stream.Signature(TxDone, always_ready=True))
+        One for each frame, in order, in the cycle before its last octet is on ``gmii_txd``. Cannot be stalled.
+    busy : Out(1)
+        A frame or the gap after it is under way.
+
+    Raises
+    ------
+    ValueError
+        If ``width_bits`` is not 32, 64 or 128.
+    """
+
+    def __init__(self, *, width_bits: int = 64) -> None:
+        self._octets = check_width_bits(width_bits) // 8
+        super().__init__(
+            {
+                "i": In(packet_signature(width_bits)),
+                "gmii_txd": Out(8),
+                "gmii_tx_en": Out(1),
+                "gmii_tx_er": Out(1),
+                "done": Out(stream.Signature(TxDone, always_ready=True)),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+
+        # The beat under way. It is replaced in the cycle in which its last octet is taken.
+        beat = Signal(self.i.payload.shape())
+        end = Signal(range(self._octets))
+        at = Signal(range(self._octets))
+        held, replace, draining = Signal(), Signal(), Signal()
+        m.d.comb += self.i.ready.eq(~held | replace)
+        with m.If(self.i.ready):
+            m.d.sync += [beat.eq(self.i.payload), end.eq(_last_index(self.i.payload.keep))]
+            with m.If(draining):
+                m.d.sync += draining.eq(~(self.i.valid & self.i.payload.last))
+            with m.Else():
+                m.d.sync += held.eq(self.i.valid)
+
+        # What goes into the output stage in this cycle.
+        octet = Signal(8)
+        in_frame, in_data, in_fcs = Signal(), Signal(), Signal()
+
+        step = Signal(range(GAP_OCTETS))
+        octets = Signal.like(self.done.payload.octets)
+        short = Signal()  # The frame with the octet of this cycle is shorter than the least.
+        bad, busy = Signal(), Signal()
+        finished = Signal()
+
+        m.d.comb += busy.eq(1)
+        m.d.sync += [replace.eq(0), step.eq(step + 1), octets.eq(octets + (in_data | in_fcs))]
+        with m.If((octets == MIN_FRAME_OCTETS - 2) & in_data):
+            m.d.sync += short.eq(0)
+
+        with m.FSM():
+            with m.State("Idle"):
+                # The first octet of preamble leaves here already.
+                m.d.comb += [in_frame.eq(held | self.i.valid & ~draining), octet.eq(Mux(in_frame, PREAMBLE, 0))]
+                m.d.comb += busy.eq(held)
+                m.d.sync += [step.eq(1), octets.eq(0), short.eq(1), bad.eq(0)]
+                with m.If(in_frame):
+                    m.next = "Preamble"
+
+            with m.State("Preamble"):
+                m.d.comb += [in_frame.eq(1), octet.eq(PREAMBLE)]
+                with m.If(step == PREAMBLE_OCTETS):
+                    m.d.comb += octet.eq(SFD)
+                    m.next = "Data"
+
+            with m.State("Data"):
+                m.d.comb += [in_frame.eq(1), in_data.eq(1), octet.eq(beat.data.word_select(at, 8))]
+                m.d.sync += [at.eq(at + 1), step.eq(0), replace.eq((at == self._octets - 2) & ~beat.last)]
+                with m.If(at == end):
+                    m.d.sync += at.eq(0)
+                    with m.If(beat.last):
+                        m.d.sync += [held.eq(0), bad.eq(beat.error)]
+                        m.next = "Fcs"
+                        with m.If(short & ~beat.error):
+                            m.next = "Pad"
+                    with m.Elif(~self.i.valid):
+                        m.d.sync += [bad.eq(1), draining.eq(1)]
+                        m.next = "Fcs"
+
+            with m.State("Pad"):
+                m.d.comb += [in_frame.eq(1), in_data.eq(1)]
+                m.d.sync += step.eq(0)
+                with m.If(~short):
+                    m.next = "Fcs"
+
+            with m.State("Fcs"):
+                m.d.comb += [in_frame.eq(1), in_fcs.eq(1), finished.eq(step == FCS_OCTETS - 1)]
+                with m.If(finished):
+                    m.d.sync += step.eq(0)
+                    m.next = "Gap"
+
+            with m.State("Gap"):
+                with m.If(step == GAP_OCTETS - 1):
+                    m.next = "Idle"
+
+        m.d.sync += self.done.valid.eq(finished)
+        m.d.comb += [self.done.payload.octets.eq(octets), self.done.payload.underrun.eq(bad)]
+        m.d.comb += self.busy.eq(busy | draining | self.gmii_tx_en)
+        self._output(m, octet=octet, in_frame=in_frame, in_data=in_data, in_fcs=in_fcs, bad=bad)
+        return m
+
+    def _output(self, m: Module, *, octet: Value, in_frame: Value, in_data: Value, in_fcs: Value, bad: Value) -> None:
+        """Make the output stage: two registers deep, with the FCS worked out between them."""
+        octet_q = Signal(8)
+        in_frame_q, in_data_q, in_fcs_q, bad_q = Signal(), Signal(), Signal(), Signal()
+        remainder = Signal(8 * FCS_OCTETS)
+        m.d.sync += [octet_q.eq(octet), in_frame_q.eq(in_frame), in_data_q.eq(in_data), in_fcs_q.eq(in_fcs)]
+        m.d.sync += bad_q.eq(in_fcs & bad)
+
+        with m.If(in_data_q):
+            m.d.sync += remainder.eq(fcs_step(remainder, octet_q))
+        with m.Elif(in_fcs_q):
+            m.d.sync += remainder.eq(remainder >> 8)
+        with m.Else():
+            m.d.sync += remainder.eq(FCS_INIT)
+
+        m.d.sync += [
+            self.gmii_txd.eq(Mux(in_fcs_q, remainder[:8] ^ ~bad_q.replicate(8), octet_q)),
+            self.gmii_tx_en.eq(in_frame_q),
+            self.gmii_tx_er.eq(bad_q),
+        ]
