@@ -32,6 +32,7 @@ NET_TX_SOFTIRQ = 2
 NET_RX_SOFTIRQ = 3
 
 _MAX_RESTART = 10
+_KSOFTIRQD_NS = 10_000
 
 
 class Softirq:
@@ -78,7 +79,7 @@ def raise_softirq(kernel: "Kernel", number: int) -> None:
     softirq = kernel.softirq
     softirq.pending |= 1 << number
     if not softirq.count and not softirq.hardirq:
-        _wakeup_softirqd(softirq)
+        _wakeup_softirqd(softirq, 0)
 
 
 def local_bh_disable(kernel: "Kernel") -> None:
@@ -123,15 +124,16 @@ def __do_softirq(kernel: "Kernel") -> None:
     finally:
         softirq.count -= 1
     if softirq.pending:
-        _wakeup_softirqd(softirq)
+        # Time must pass, or work that only raises itself again would never let the device get on.
+        _wakeup_softirqd(softirq, _KSOFTIRQD_NS)
 
 
-def _wakeup_softirqd(softirq: Softirq) -> None:
-    """Let the softirq thread do the rest: it runs after the present call, before time passes."""
+def _wakeup_softirqd(softirq: Softirq, delay_ns: int) -> None:
+    """Let the softirq thread do the rest, after the present call."""
     if not softirq.ksoftirqd:
         softirq.ksoftirqd = True
         kernel = softirq.kernel
-        kernel.platform.timer(kernel.now_ns(), lambda: _run_ksoftirqd(kernel))
+        kernel.platform.timer(kernel.now_ns() + delay_ns, lambda: _run_ksoftirqd(kernel))
 
 
 def _run_ksoftirqd(kernel: "Kernel") -> None:

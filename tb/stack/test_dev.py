@@ -125,6 +125,16 @@ def test_a_refused_frame_is_requeued_and_sent_first(host):
     assert not host.platform.buffers
 
 
+def test_a_driver_that_refuses_without_stopping_does_not_hang_the_host(host):
+    host.dev.busy = True
+    host.send(b"one")
+    host.platform.advance(1_000_000)
+    assert host.qdisc.requeues > 10
+    host.dev.busy = False
+    host.platform.advance(1_000_000)
+    assert host.payloads == [b"one"]
+
+
 def test_a_stopped_queue_loses_nothing_and_keeps_the_order(host):
     netif_stop_queue(host.dev)
     for number in range(300):
