@@ -10,6 +10,9 @@ from .softirq import Softirq
 from .softnet import SoftnetData
 
 if TYPE_CHECKING:
+    from ..ipv4.netns import NetnsIpv4
+    from ..netfilter.core import NetnsNf
+    from ..socket import Socket
     from .netdevice import NetDevice
     from .platform import Platform
     from .skbuff import SkBuff
@@ -32,13 +35,18 @@ class Net:
         The namespace's ``lo``.
     mib : defaultdict[str, int]
         SNMP counters, by the names that ``nstat`` shows: ``"Ip:OutRequests"``, ``"Udp:OutDatagrams"``.
-    ipv4, nf, xfrm : object
-        Tables that belong to the protocols; each sets its own up.
+    ipv4 : NetnsIpv4
+        What IPv4 keeps: routes, addresses, neighbours, ports.
+    nf : NetnsNf
+        Netfilter's hooks.
     ptype_all : list
         Packet taps for all devices: functions of skb and device.
     netdev_chain : list
         Notifiers of device events: functions of the event and the device.
     """
+
+    ipv4: "NetnsIpv4"
+    nf: "NetnsNf"
 
     def __init__(self, kernel: "Kernel") -> None:
         self.kernel = kernel
@@ -47,11 +55,23 @@ class Net:
         self.ifindex = 0  # The last one given.
         self.loopback_dev: NetDevice | None = None
         self.mib: defaultdict[str, int] = defaultdict(int)
-        self.ipv4: Any = None
-        self.nf: Any = None
-        self.xfrm: Any = None
         self.ptype_all: list[Callable[[SkBuff, NetDevice], None]] = []
         self.netdev_chain: list[Callable[[Any, NetDevice], None]] = []
+        from ..ipv4.af_inet import inet_init_net  # The protocols are built on this module.
+
+        inet_init_net(self)
+
+    def socket(self, family: int = 2, type: int = 2, proto: int = 0) -> "Socket":
+        """Make a socket, by default ``AF_INET`` and ``SOCK_DGRAM``, as ``socket.socket()`` does.
+
+        Raises
+        ------
+        OSError
+            ``EAFNOSUPPORT``, ``EINVAL``, ``ESOCKTNOSUPPORT``, ``EPROTONOSUPPORT``.
+        """
+        from ..socket import sys_socket
+
+        return sys_socket(self, family, type, proto)
 
 
 class Kernel:
@@ -65,6 +85,10 @@ class Kernel:
         Number of skbs dropped, by ``SkbDropReason``.
     netevent_chain : list
         Notifiers of neighbour events: functions of the event and what it happened to.
+    files : dict[int, Socket]
+        Open sockets by descriptor.
+    security_socket_sendmsg : list
+        Hooks that may forbid a send: functions of socket, message and size that return 0 or a negative errno.
     receive : function or None
         Where received packets go; set by the receive side.
     init_net : Net
@@ -81,6 +105,8 @@ class Kernel:
         self.softnet = SoftnetData()
         self.netevent_chain: list[Callable[[Any, Any], None]] = []
         self.receive: Callable[[SkBuff], int] | None = None
+        self.files: dict[int, Socket] = {}
+        self.security_socket_sendmsg: list[Callable[[Socket, Any, int], int]] = []
         self.init_net = Net(self)
         net_dev_init(self)
 

@@ -1,0 +1,80 @@
+"""Destinations: what a route says about a packet's further way (Linux: net/core/dst.c, include/net/dst.h)."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .drop_reasons import SkbDropReason
+from .skbuff import kfree_skb_reason
+
+if TYPE_CHECKING:
+    from .neighbour import Neighbour
+    from .net import Net
+    from .netdevice import NetDevice
+    from .skbuff import SkBuff
+    from .sock import Sock
+
+__all__ = ["DstEntry", "DstOps", "dst_discard_out", "dst_link_failure", "dst_mtu", "dst_output"]
+
+DstOutput = Callable[["Net", "Sock | None", "SkBuff"], int]
+
+
+class DstOps:
+    """What a protocol does with its destinations (Linux: ``struct dst_ops``)."""
+
+    __slots__ = ("check", "link_failure", "mtu", "neigh_lookup")
+
+    def __init__(
+        self,
+        check: Callable[[Any], "DstEntry | None"],
+        mtu: Callable[[Any], int],
+        link_failure: Callable[["SkBuff"], None],
+        neigh_lookup: Callable[[Any, "SkBuff"], "Neighbour | None"],
+    ) -> None:
+        self.check = check
+        self.mtu = mtu
+        self.link_failure = link_failure
+        self.neigh_lookup = neigh_lookup
+
+
+class DstEntry:
+    """A destination that packets point to; ``output`` sends one on (Linux: ``struct dst_entry``).
+
+    Members
+    -------
+    dev : NetDevice
+        Where packets leave.
+    obsolete : int
+        0 while good, -1 when it must be asked through ``ops.check``, 2 when it is dead.
+    """
+
+    __slots__ = ("dev", "obsolete", "ops", "output")
+
+    def __init__(self, ops: DstOps, dev: "NetDevice", output: DstOutput) -> None:
+        self.ops = ops
+        self.dev = dev
+        self.output = output
+        self.obsolete = -1
+
+
+def dst_output(net: "Net", sk: "Sock | None", skb: "SkBuff") -> int:
+    """Send a packet on as its destination says; return 0, an ``NET_XMIT_*`` code or a negative errno."""
+    dst = skb.dst
+    assert dst is not None
+    return dst.output(net, sk, skb)
+
+
+def dst_mtu(dst: DstEntry) -> int:
+    """Return the IP MTU on the way there."""
+    return dst.ops.mtu(dst)
+
+
+def dst_link_failure(skb: "SkBuff") -> None:
+    """Say that a packet's next hop does not answer."""
+    if skb.dst is not None:
+        skb.dst.ops.link_failure(skb)
+
+
+def dst_discard_out(net: "Net", sk: "Sock | None", skb: "SkBuff") -> int:
+    """Drop a packet whose destination is dead."""
+    kfree_skb_reason(skb, SkbDropReason.IP_OUTNOROUTES)
+    return 0

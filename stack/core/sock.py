@@ -1,0 +1,247 @@
+"""Sockets as protocols see them: memory, locks, errors and routes (Linux: net/core/sock.c)."""
+
+from collections.abc import Callable
+from errno import EAGAIN, EPIPE
+from typing import TYPE_CHECKING, Any
+
+from .platform import WaitQueue
+from .skbuff import SkBuff, alloc_skb_with_frags
+
+if TYPE_CHECKING:
+    from .dst import DstEntry
+    from .net import Net
+
+__all__ = [
+    "RCV_SHUTDOWN",
+    "SEND_SHUTDOWN",
+    "SOCK_MIN_SNDBUF",
+    "Proto",
+    "Sock",
+    "lock_sock_nested",
+    "release_sock",
+    "sk_dst_check",
+    "sk_dst_reset",
+    "sk_dst_set",
+    "skb_set_owner_w",
+    "sock_alloc_send_pskb",
+    "sock_error",
+    "sock_sndtimeo",
+    "sock_wait_for_wmem",
+    "sock_wfree",
+]
+
+RCV_SHUTDOWN = 1
+SEND_SHUTDOWN = 2
+SOCK_MIN_SNDBUF = 4608
+
+
+class Proto:
+    """What a transport protocol does for its sockets (Linux: ``struct proto``)."""
+
+    __slots__ = ("close", "connect", "get_port", "getsockopt", "name", "release_cb", "sendmsg", "setsockopt", "unhash")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        sendmsg: Callable[[Any, Any, int], int],
+        connect: Callable[[Any, Any], int],
+        get_port: Callable[[Any, int], int],
+        unhash: Callable[[Any], None],
+        close: Callable[[Any], None],
+        setsockopt: Callable[[Any, int, int, "int | bytes"], int],
+        getsockopt: Callable[[Any, int, int], "int | bytes"],
+        release_cb: Callable[[Any], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.sendmsg = sendmsg
+        self.connect = connect
+        self.get_port = get_port
+        self.unhash = unhash
+        self.close = close
+        self.setsockopt = setsockopt
+        self.getsockopt = getsockopt
+        self.release_cb = release_cb
+
+
+class Sock:
+    """A socket as a protocol sees it (Linux: ``struct sock``).
+
+    Members
+    -------
+    sk_wmem_alloc : int
+        Memory of packets on their way out, by ``truesize``; sending waits at ``sk_sndbuf``.
+    sk_sndtimeo : int or None
+        How long a send may wait, in ns; None: for ever.
+    sk_err : int
+        An error (positive errno) that the next call shall report.
+    sk_wq : WaitQueue
+        Tasks that wait for room to send.
+    sk_nospace : bool
+        Somebody waits there (``SOCK_NOSPACE``).
+    sk_owned : bool
+        A task holds the lock, perhaps asleep.
+    """
+
+    __slots__ = (
+        "kernel",
+        "net",
+        "sk_bound_dev_if",
+        "sk_broadcast",
+        "sk_dst_cache",
+        "sk_err",
+        "sk_family",
+        "sk_localroute",
+        "sk_lock_contended",
+        "sk_lock_wq",
+        "sk_mark",
+        "sk_no_check_tx",
+        "sk_nospace",
+        "sk_owned",
+        "sk_priority",
+        "sk_prot",
+        "sk_protocol",
+        "sk_rcvbuf",
+        "sk_reuse",
+        "sk_shutdown",
+        "sk_sndbuf",
+        "sk_sndtimeo",
+        "sk_type",
+        "sk_wmem_alloc",
+        "sk_wq",
+    )
+
+    def __init__(self, net: "Net", family: int, type: int, protocol: int, prot: Proto) -> None:
+        self.net = net
+        self.kernel = net.kernel
+        self.sk_family = family
+        self.sk_type = type
+        self.sk_protocol = protocol
+        self.sk_prot = prot
+        self.sk_sndbuf: int = net.ipv4.sysctl_wmem_default
+        self.sk_rcvbuf: int = net.ipv4.sysctl_rmem_default
+        self.sk_wmem_alloc = 0
+        self.sk_sndtimeo: int | None = None
+        self.sk_err = 0
+        self.sk_shutdown = 0
+        self.sk_dst_cache: DstEntry | None = None
+        self.sk_bound_dev_if = 0
+        self.sk_mark = 0
+        self.sk_priority = 0
+        self.sk_broadcast = False
+        self.sk_localroute = False
+        self.sk_no_check_tx = False
+        self.sk_reuse = False
+        self.sk_wq = WaitQueue()
+        self.sk_nospace = False
+        self.sk_owned = False
+        self.sk_lock_wq = WaitQueue()
+        self.sk_lock_contended = False
+
+
+def lock_sock_nested(sk: Sock) -> None:
+    """Take a socket's lock; wait while another task, itself asleep, holds it."""
+    while sk.sk_owned:
+        sk.sk_lock_contended = True
+        sk.kernel.platform.wait(sk.sk_lock_wq)
+    sk.sk_owned = True
+
+
+def release_sock(sk: Sock) -> None:
+    """Give a socket's lock back, after what was put off meanwhile."""
+    if sk.sk_prot.release_cb is not None:
+        sk.sk_prot.release_cb(sk)
+    sk.sk_owned = False
+    if sk.sk_lock_contended:
+        sk.sk_lock_contended = False
+        sk.kernel.platform.wake(sk.sk_lock_wq)
+
+
+def sock_error(sk: Sock) -> int:
+    """Return the pending error as a negative errno, and forget it."""
+    error = sk.sk_err
+    sk.sk_err = 0
+    return -error
+
+
+def sock_sndtimeo(sk: Sock, noblock: bool) -> int | None:
+    """Return how long a send may wait, in ns; None: for ever."""
+    return 0 if noblock else sk.sk_sndtimeo
+
+
+def sock_wfree(skb: SkBuff) -> None:
+    """Destroy a packet that was being sent: its memory counts no longer, and whoever waits for room may go on."""
+    sk = skb.sk
+    assert sk is not None
+    sk.sk_wmem_alloc -= skb.truesize
+    if sk.sk_nospace and sk.sk_wmem_alloc << 1 <= sk.sk_sndbuf:
+        sk.sk_nospace = False
+        sk.kernel.platform.wake(sk.sk_wq)
+
+
+def skb_set_owner_w(skb: SkBuff, sk: Sock) -> None:
+    """Count a packet's memory against its sender until it is freed."""
+    skb.sk = sk
+    skb.destructor = sock_wfree
+    sk.sk_wmem_alloc += skb.truesize
+
+
+def sock_wait_for_wmem(sk: Sock, timeo: int | None) -> int | None:
+    """Wait for room to send; return what is left of the time."""
+    platform = sk.kernel.platform
+    start = platform.now_ns()
+    while sk.sk_wmem_alloc >= sk.sk_sndbuf and not sk.sk_err and not sk.sk_shutdown & SEND_SHUTDOWN:
+        sk.sk_nospace = True
+        if not platform.wait(sk.sk_wq, None if timeo is None else start + timeo):
+            return 0
+    return None if timeo is None else max(timeo - (platform.now_ns() - start), 0)
+
+
+def sock_alloc_send_pskb(sk: Sock, header_len: int, data_len: int, noblock: bool) -> SkBuff:
+    """Return a packet that counts against the socket's send buffer; wait for room there.
+
+    Raises
+    ------
+    OSError
+        The socket's pending error; ``EPIPE`` after a shutdown; ``EAGAIN`` if it may not wait (any longer); ``ENOMEM``.
+    """
+    if sk.sk_err or sk.sk_shutdown or sk.sk_wmem_alloc >= sk.sk_sndbuf:
+        _sock_wait_until_writable(sk, noblock)
+    skb = alloc_skb_with_frags(sk.kernel, header_len, data_len)
+    skb_set_owner_w(skb, sk)
+    return skb
+
+
+def _sock_wait_until_writable(sk: Sock, noblock: bool) -> None:
+    timeo = sock_sndtimeo(sk, noblock)
+    while True:
+        error = sock_error(sk)
+        if error:
+            raise OSError(-error, "error of an earlier send")
+        if sk.sk_shutdown & SEND_SHUTDOWN:
+            raise OSError(EPIPE, "shut down for sending")
+        if sk.sk_wmem_alloc < sk.sk_sndbuf:
+            return
+        sk.sk_nospace = True
+        if timeo == 0:
+            raise OSError(EAGAIN, "the send buffer is full")
+        timeo = sock_wait_for_wmem(sk, timeo)
+
+
+def sk_dst_set(sk: Sock, dst: "DstEntry") -> None:
+    """Keep a route for the socket's next packets."""
+    sk.sk_dst_cache = dst
+
+
+def sk_dst_reset(sk: Sock) -> None:
+    """Forget the socket's route."""
+    sk.sk_dst_cache = None
+
+
+def sk_dst_check(sk: Sock) -> "DstEntry | None":
+    """Return the socket's route if it is still good, else forget it."""
+    dst = sk.sk_dst_cache
+    if dst is not None and dst.obsolete and dst.ops.check(dst) is None:
+        sk.sk_dst_cache = None
+        return None
+    return dst

@@ -1,0 +1,138 @@
+"""Options that every socket has: level SOL_SOCKET (Linux: net/core/sock.c)."""
+
+from errno import EDOM, EINVAL, ENODEV, ENOPROTOOPT
+from typing import TYPE_CHECKING
+
+from ..uapi import (
+    SO_BINDTODEVICE,
+    SO_BROADCAST,
+    SO_DOMAIN,
+    SO_DONTROUTE,
+    SO_ERROR,
+    SO_MARK,
+    SO_NO_CHECK,
+    SO_PRIORITY,
+    SO_PROTOCOL,
+    SO_RCVBUF,
+    SO_REUSEADDR,
+    SO_SNDBUF,
+    SO_SNDBUFFORCE,
+    SO_SNDTIMEO,
+    SO_TYPE,
+)
+from .sock import SOCK_MIN_SNDBUF, sk_dst_reset, sock_error
+
+if TYPE_CHECKING:
+    from .sock import Sock
+
+__all__ = ["sock_getsockopt", "sock_setsockopt"]
+
+_SOCK_MIN_RCVBUF = 2304
+
+# Options that are a plain truth value.
+_FLAGS = {
+    SO_REUSEADDR: "sk_reuse",
+    SO_DONTROUTE: "sk_localroute",
+    SO_BROADCAST: "sk_broadcast",
+    SO_NO_CHECK: "sk_no_check_tx",
+}
+
+
+def sock_setsockopt(sk: "Sock", optname: int, value: int | bytes) -> int:
+    """Set an option of a socket.
+
+    Raises
+    ------
+    OSError
+        ``ENOPROTOOPT``, ``EINVAL``, ``EDOM``, ``ENODEV``.
+    """
+    if optname == SO_BINDTODEVICE:
+        _bind_to_device(sk, value)
+        return 0
+    if optname == SO_SNDTIMEO:
+        _set_timeout(sk, value)
+        return 0
+    if isinstance(value, bytes):
+        value = int.from_bytes(value[:4], "little", signed=True)
+    if optname in _FLAGS:
+        setattr(sk, _FLAGS[optname], value != 0)
+    elif optname == SO_SNDBUF:
+        _set_sndbuf(sk, min(value, sk.net.ipv4.sysctl_wmem_max))
+    elif optname == SO_SNDBUFFORCE:
+        _set_sndbuf(sk, value)
+    elif optname == SO_RCVBUF:
+        sk.sk_rcvbuf = max(min(value, sk.net.ipv4.sysctl_rmem_max) * 2, _SOCK_MIN_RCVBUF)
+    elif optname == SO_PRIORITY:
+        sk.sk_priority = value
+    elif optname == SO_MARK:
+        if sk.sk_mark != value:
+            sk.sk_mark = value
+            sk_dst_reset(sk)
+    else:
+        raise OSError(ENOPROTOOPT, f"no socket option {optname}")
+    return 0
+
+
+def _set_sndbuf(sk: "Sock", value: int) -> None:
+    """Set the send buffer: twice the value, since ``truesize`` counts more than the program's octets."""
+    sk.sk_sndbuf = max(value * 2, SOCK_MIN_SNDBUF)
+    # A larger one may be what a waiting task needs.
+    if sk.sk_nospace:
+        sk.sk_nospace = False
+        sk.kernel.platform.wake(sk.sk_wq)
+
+
+def _bind_to_device(sk: "Sock", value: int | bytes) -> None:
+    """Let a socket use one device only, given by its name; an empty one ends that."""
+    if not isinstance(value, bytes):
+        raise OSError(EINVAL, "SO_BINDTODEVICE takes a name")
+    name = value.split(b"\0")[0].decode("ascii", "replace")
+    dev = sk.net.dev_by_name.get(name)
+    if name and dev is None:
+        raise OSError(ENODEV, f"no device {name!r}")
+    sk.sk_bound_dev_if = dev.ifindex if dev is not None else 0
+    sk_dst_reset(sk)
+
+
+def _set_timeout(sk: "Sock", value: int | bytes) -> None:
+    """Set how long a send may wait, as ``struct timeval`` of 16 octets; 0: for ever."""
+    if not isinstance(value, bytes) or len(value) != 16:
+        raise OSError(EINVAL, "SO_SNDTIMEO takes a timeval of 16 octets")
+    seconds = int.from_bytes(value[:8], "little", signed=True)
+    microseconds = int.from_bytes(value[8:], "little", signed=True)
+    if not 0 <= microseconds < 1_000_000:
+        raise OSError(EDOM, "microseconds are 0..999999")
+    timeo = max(seconds, 0) * 1_000_000_000 + microseconds * 1000
+    sk.sk_sndtimeo = timeo or None
+
+
+def sock_getsockopt(sk: "Sock", optname: int) -> int | bytes:
+    """Return an option of a socket.
+
+    Raises
+    ------
+    OSError
+        ``ENOPROTOOPT``.
+    """
+    if optname in _FLAGS:
+        return int(getattr(sk, _FLAGS[optname]))
+    if optname == SO_ERROR:
+        return -sock_error(sk)
+    if optname == SO_BINDTODEVICE:
+        dev = sk.net.devices.get(sk.sk_bound_dev_if)
+        return dev.name.encode() + b"\0" if dev is not None else b""
+    if optname == SO_SNDTIMEO:
+        seconds, ns = divmod(sk.sk_sndtimeo or 0, 1_000_000_000)
+        return seconds.to_bytes(8, "little") + (ns // 1000).to_bytes(8, "little")
+    values = {
+        SO_TYPE: sk.sk_type,
+        SO_DOMAIN: sk.sk_family,
+        SO_PROTOCOL: sk.sk_protocol,
+        SO_SNDBUF: sk.sk_sndbuf,
+        SO_RCVBUF: sk.sk_rcvbuf,
+        SO_PRIORITY: sk.sk_priority,
+        SO_MARK: sk.sk_mark,
+    }
+    if optname not in values:
+        raise OSError(ENOPROTOOPT, f"no socket option {optname}")
+    return values[optname]

@@ -1,0 +1,145 @@
+"""Setting a host's IPv4 up, with the words of ip(8): addresses, routes and neighbours as text."""
+
+from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOENT, ESRCH
+from typing import TYPE_CHECKING
+
+from .core.neighbour import NUD_NAMES, NUD_PERMANENT, NUD_VALID, Neighbour
+from .core.neighbour_table import __neigh_create, neigh_lookup, neigh_remove_one
+from .core.neighbour_update import NEIGH_UPDATE_F_ADMIN, NEIGH_UPDATE_F_OVERRIDE, neigh_update
+from .ipv4.devinet import InIfaddr, inet_del_ifa, inet_insert_ifa, inetdev_init
+from .ipv4.fib_frontend import fib_new_route, rt_cache_flush
+from .ipv4.fib_semantics import FibNh
+from .ipv4.fib_trie import FibAlias, fib_table_delete
+from .ipv4.rtnetlink import RtProtocol, RtScope, RtType
+from .wire.address import ipv4_from_text, ipv4_to_text, mac_from_text, mac_to_text
+
+if TYPE_CHECKING:
+    from .core.net import Net
+    from .core.netdevice import NetDevice
+
+__all__ = ["addr_add", "addr_del", "neigh_add", "neigh_del", "neigh_show", "route_add", "route_del"]
+
+
+def _prefix(text: str) -> tuple[int, int]:
+    """Return address and prefix length of ``"10.0.0.1/24"``; without a length it is 32."""
+    address, _, length = text.partition("/")
+    if length and not (length.isascii() and length.isdigit() and int(length) <= 32):
+        raise OSError(EINVAL, f"{text!r} has no prefix length of 0..32")
+    return ipv4_from_text(address), int(length or 32)
+
+
+def addr_add(dev: "NetDevice", address: str) -> InIfaddr:
+    """Give a device an address: ``ip address add 10.0.0.1/24 dev DEV``.
+
+    Raises
+    ------
+    OSError
+        ``EINVAL``, ``EEXIST``.
+    WireError
+        If the text is not an address.
+    """
+    local, prefixlen = _prefix(address)
+    ifa = InIfaddr(local, prefixlen, scope=RtScope.HOST if local >> 24 == 127 else RtScope.UNIVERSE)
+    inet_insert_ifa(dev, ifa)
+    return ifa
+
+
+def addr_del(dev: "NetDevice", address: str) -> None:
+    """Take an address away: ``ip address del 10.0.0.1/24 dev DEV``.
+
+    Raises
+    ------
+    OSError
+        ``EADDRNOTAVAIL`` if the device does not have it.
+    """
+    local, prefixlen = _prefix(address)
+    for ifa in inetdev_init(dev).ifa_list:
+        if ifa.local == local and ifa.prefixlen == prefixlen:
+            inet_del_ifa(dev, ifa)
+            return
+    raise OSError(EADDRNOTAVAIL, f"{dev.name} does not have {address}")
+
+
+def route_add(
+    net: "Net",
+    prefix: str,
+    *,
+    dev: "NetDevice | None" = None,
+    via: str | None = None,
+    type: RtType = RtType.UNICAST,
+    src: str | None = None,
+    metric: int = 0,
+    tos: int = 0,
+    mtu: int = 0,
+) -> FibAlias:
+    """Add a route: ``ip route add 192.0.2.0/24 via 10.0.0.254 dev DEV``; the prefix may be ``"default"``.
+
+    Raises
+    ------
+    OSError
+        ``EINVAL``, ``ENODEV``, ``ENETDOWN``, ``ENETUNREACH``, ``EEXIST``.
+    """
+    address, prefixlen = (0, 0) if prefix == "default" else _prefix(prefix)
+    gateway = ipv4_from_text(via) if via is not None else 0
+    if via is None and dev is None and type == RtType.UNICAST:
+        raise OSError(ENODEV, "a route needs a gateway or a device")
+    hops = (FibNh(dev, gateway),) if dev is not None or gateway else ()
+    source = ipv4_from_text(src) if src is not None else 0
+    return fib_new_route(net, address, prefixlen, hops, type=type, prefsrc=source, priority=metric, tos=tos, mtu=mtu)
+
+
+def route_del(net: "Net", prefix: str) -> None:
+    """Delete the first route to a prefix that was not made by an address: ``ip route del 192.0.2.0/24``.
+
+    Raises
+    ------
+    OSError
+        ``ESRCH`` if there is none.
+    """
+    wanted = (0, 0) if prefix == "default" else _prefix(prefix)
+    for alias in net.ipv4.fib_main:
+        if (alias.prefix, alias.prefixlen) == wanted and alias.info.protocol != RtProtocol.KERNEL:
+            fib_table_delete(net.ipv4.fib_main, alias)
+            rt_cache_flush(net)
+            return
+    raise OSError(ESRCH, f"no route to {prefix}")
+
+
+def neigh_add(dev: "NetDevice", address: str, lladdr: str, state: int = NUD_PERMANENT) -> Neighbour:
+    """Add or change a neighbour: ``ip neigh replace 10.0.0.2 lladdr 02:00:00:00:00:02 nud permanent dev DEV``.
+
+    Raises
+    ------
+    OSError
+        ``EINVAL``, ``ENOBUFS``.
+    """
+    inetdev_init(dev)
+    neigh = __neigh_create(dev.net.ipv4.arp_tbl, ipv4_from_text(address), dev)
+    mac = mac_from_text(lladdr) if state & NUD_VALID else None
+    error = neigh_update(neigh, mac, state, NEIGH_UPDATE_F_ADMIN | NEIGH_UPDATE_F_OVERRIDE)
+    if error:
+        raise OSError(-error, f"{address} cannot be set")
+    return neigh
+
+
+def neigh_del(dev: "NetDevice", address: str) -> None:
+    """Delete a neighbour: ``ip neigh del 10.0.0.2 dev DEV``.
+
+    Raises
+    ------
+    OSError
+        ``ENOENT`` if there is none.
+    """
+    neigh = neigh_lookup(dev.net.ipv4.arp_tbl, ipv4_from_text(address), dev)
+    if neigh is None:
+        raise OSError(ENOENT, f"no neighbour {address} on {dev.name}")
+    neigh_remove_one(neigh)
+
+
+def neigh_show(net: "Net") -> list[str]:
+    """Return the neighbours as ``ip neigh show`` prints them."""
+    lines = []
+    for neigh in net.ipv4.arp_tbl.nht.values():
+        mac = f" lladdr {mac_to_text(neigh.ha)}" if neigh.nud_state & NUD_VALID else ""
+        lines.append(f"{ipv4_to_text(neigh.primary_key)} dev {neigh.dev.name}{mac} {NUD_NAMES[neigh.nud_state]}")
+    return lines

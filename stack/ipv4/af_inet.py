@@ -1,0 +1,252 @@
+"""The IPv4 family of sockets (Linux: net/ipv4/af_inet.c)."""
+
+from collections.abc import Callable
+from errno import (
+    EADDRINUSE,
+    EADDRNOTAVAIL,
+    EAFNOSUPPORT,
+    EAGAIN,
+    EINVAL,
+    ENOTCONN,
+    EPROTONOSUPPORT,
+    ESOCKTNOSUPPORT,
+)
+from typing import TYPE_CHECKING, Any
+
+from ..core.dev_register import NetdevEvent, register_netdevice_notifier
+from ..core.msghdr import Msghdr, Sockaddr
+from ..core.neighbour_table import neigh_changeaddr, neigh_ifdown
+from ..core.sock import lock_sock_nested, release_sock, sk_dst_reset
+from ..netfilter.core import NetnsNf
+from ..uapi import AF_INET, AF_UNSPEC, IPPROTO_IP, IPPROTO_MAX, IPPROTO_UDP, SOCK_DGRAM
+from .arp import arp_init
+from .devinet import inetdev_init
+from .fib_frontend import fib_disable_ip, fib_sync_up, inet_addr_type, rt_cache_flush
+from .netns import NetnsIpv4
+from .rtnetlink import RtType
+from .udp import UdpSock
+from .udp_table import UdpTable
+
+if TYPE_CHECKING:
+    from ..core.net import Net
+    from ..core.netdevice import NetDevice
+    from .inet_sock import InetSock
+
+__all__ = [
+    "ProtoOps",
+    "inet_autobind",
+    "inet_bind",
+    "inet_create",
+    "inet_dgram_connect",
+    "inet_dgram_ops",
+    "inet_getname",
+    "inet_init_net",
+    "inet_release",
+    "inet_send_prepare",
+    "inet_sendmsg",
+    "inet_shutdown",
+]
+
+
+class ProtoOps:
+    """What a family does for one type of socket (Linux: ``struct proto_ops``)."""
+
+    __slots__ = ("bind", "connect", "getname", "release", "sendmsg", "shutdown")
+
+    def __init__(
+        self,
+        *,
+        bind: Callable[[Any, Sockaddr], int],
+        connect: Callable[[Any, Sockaddr], int],
+        getname: Callable[[Any, bool], tuple[int, int]],
+        release: Callable[[Any], None],
+        sendmsg: Callable[[Any, Msghdr, int], int],
+        shutdown: Callable[[Any, int], int],
+    ) -> None:
+        self.bind = bind
+        self.connect = connect
+        self.getname = getname
+        self.release = release
+        self.sendmsg = sendmsg
+        self.shutdown = shutdown
+
+
+def inet_create(net: "Net", type: int, protocol: int) -> tuple["InetSock", ProtoOps]:
+    """Return a new IPv4 socket of a type and protocol (0: the type's usual one), and its operations.
+
+    Raises
+    ------
+    OSError
+        ``EINVAL`` for a number that cannot be a protocol, ``ESOCKTNOSUPPORT``, ``EPROTONOSUPPORT``.
+    """
+    if not 0 <= protocol < IPPROTO_MAX:
+        raise OSError(EINVAL, f"protocol {protocol} is not in 0..{IPPROTO_MAX - 1}")
+    if type != SOCK_DGRAM:
+        raise OSError(ESOCKTNOSUPPORT, f"IPv4 has no sockets of type {type}")
+    if protocol not in (IPPROTO_IP, IPPROTO_UDP):
+        raise OSError(EPROTONOSUPPORT, f"no datagram sockets of protocol {protocol}")
+    return UdpSock(net, AF_INET, type, IPPROTO_UDP), inet_dgram_ops
+
+
+def inet_autobind(sk: "InetSock") -> int:
+    """Give a socket a free local port, unless it has one; return 0 or ``-EAGAIN``."""
+    lock_sock_nested(sk)
+    try:
+        if not sk.inet_num and sk.sk_prot.get_port(sk, 0):
+            return -EAGAIN
+    finally:
+        release_sock(sk)
+    return 0
+
+
+def inet_bind(sk: "InetSock", address: Sockaddr) -> int:
+    """Give a socket a local address and port.
+
+    Raises
+    ------
+    OSError
+        ``EAFNOSUPPORT``, ``EADDRNOTAVAIL``, ``EADDRINUSE``; ``EINVAL`` if it is bound.
+    """
+    family, addr, port = address
+    if family != AF_INET and (family != AF_UNSPEC or addr):
+        raise OSError(EAFNOSUPPORT, "not an IPv4 address")
+    kind = inet_addr_type(sk.net, addr) if addr else RtType.LOCAL
+    if kind not in (RtType.LOCAL, RtType.BROADCAST, RtType.MULTICAST) and not sk.net.ipv4.sysctl_ip_nonlocal_bind:
+        raise OSError(EADDRNOTAVAIL, "not an address of this host")
+    lock_sock_nested(sk)
+    try:
+        if sk.inet_num:
+            raise OSError(EINVAL, "the socket is bound")
+        sk.inet_rcv_saddr = addr
+        # Nobody sends from a broadcast or multicast address.
+        sk.inet_saddr = addr if kind == RtType.LOCAL or kind == RtType.UNICAST else 0
+        if sk.sk_prot.get_port(sk, port):
+            sk.inet_saddr = sk.inet_rcv_saddr = 0
+            raise OSError(EADDRINUSE, f"port {port} is in use")
+        sk.bind_addr_locked = addr != 0
+        sk.bind_port_locked = port != 0
+        sk.inet_daddr = sk.inet_dport = 0
+        sk_dst_reset(sk)
+    finally:
+        release_sock(sk)
+    return 0
+
+
+def inet_dgram_connect(sk: "InetSock", address: Sockaddr) -> int:
+    """Give a socket a peer, or with ``AF_UNSPEC`` take it away.
+
+    Raises
+    ------
+    OSError
+        ``EAGAIN`` without a free port; what the protocol raises.
+    """
+    if address[0] == AF_UNSPEC:
+        _disconnect(sk)
+        return 0
+    if not sk.inet_num and inet_autobind(sk):
+        raise OSError(EAGAIN, "no free port")
+    return sk.sk_prot.connect(sk, address)
+
+
+def _disconnect(sk: "InetSock") -> None:
+    """Take a socket's peer away, and what it was given because of that."""
+    lock_sock_nested(sk)
+    sk.connected = False
+    sk.inet_daddr = sk.inet_dport = 0
+    if not sk.bind_addr_locked:
+        sk.inet_saddr = sk.inet_rcv_saddr = 0
+    if not sk.bind_port_locked:
+        sk.sk_prot.unhash(sk)
+    sk_dst_reset(sk)
+    release_sock(sk)
+
+
+def inet_getname(sk: "InetSock", peer: bool) -> tuple[int, int]:
+    """Return address and port of the socket, or of its peer.
+
+    Raises
+    ------
+    OSError
+        ``ENOTCONN``.
+    """
+    if peer:
+        if not sk.connected:
+            raise OSError(ENOTCONN, "not connected")
+        return sk.inet_daddr, sk.inet_dport
+    return sk.inet_rcv_saddr or sk.inet_saddr, sk.inet_num
+
+
+def inet_send_prepare(sk: "InetSock") -> int:
+    """See that the socket has a port to send from; return 0 or ``-EAGAIN``."""
+    return 0 if sk.inet_num else inet_autobind(sk)
+
+
+def inet_sendmsg(sk: "InetSock", msg: Msghdr, size: int) -> int:
+    """Send a message through the socket's protocol.
+
+    Raises
+    ------
+    OSError
+        ``EAGAIN`` without a free port; what the protocol raises.
+    """
+    if inet_send_prepare(sk):
+        raise OSError(EAGAIN, "no free port")
+    return sk.sk_prot.sendmsg(sk, msg, size)
+
+
+def inet_shutdown(sk: "InetSock", how: int) -> int:
+    """End receiving (0), sending (1) or both (2).
+
+    Raises
+    ------
+    OSError
+        ``EINVAL``; ``ENOTCONN`` if there is no peer: it has its effect all the same.
+    """
+    if how not in (0, 1, 2):
+        raise OSError(EINVAL, f"how must be 0, 1 or 2, not {how}")
+    sk.sk_shutdown |= how + 1
+    if not sk.connected:
+        raise OSError(ENOTCONN, "not connected")
+    return 0
+
+
+def inet_release(sk: "InetSock") -> None:
+    """Close the socket."""
+    sk.sk_prot.close(sk)
+
+
+inet_dgram_ops = ProtoOps(
+    bind=inet_bind,
+    connect=inet_dgram_connect,
+    getname=inet_getname,
+    release=inet_release,
+    sendmsg=inet_sendmsg,
+    shutdown=inet_shutdown,
+)
+
+
+def inet_init_net(net: "Net") -> None:
+    """Set IPv4 up in a namespace, and follow its devices."""
+    net.ipv4 = NetnsIpv4(net)
+    net.nf = NetnsNf()
+    net.ipv4.arp_tbl = arp_init(net)
+    net.ipv4.udp_table = UdpTable()
+    register_netdevice_notifier(net, inetdev_event)
+
+
+def inetdev_event(event: NetdevEvent, dev: "NetDevice") -> None:
+    """Do what IPv4 has to when something happens to a device."""
+    tbl = dev.net.ipv4.arp_tbl
+    if event == NetdevEvent.REGISTER:
+        inetdev_init(dev)
+    elif event == NetdevEvent.UP:
+        inetdev_init(dev)
+        fib_sync_up(dev)
+    elif event == NetdevEvent.DOWN:
+        fib_disable_ip(dev)
+        neigh_ifdown(tbl, dev)
+    elif event == NetdevEvent.CHANGEADDR:
+        neigh_changeaddr(tbl, dev)
+        rt_cache_flush(dev.net)
+    elif event == NetdevEvent.CHANGEMTU:
+        rt_cache_flush(dev.net)

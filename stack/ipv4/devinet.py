@@ -1,0 +1,213 @@
+"""Addresses of devices (Linux: net/ipv4/devinet.c)."""
+
+from errno import EADDRNOTAVAIL, EEXIST, EINVAL
+from typing import TYPE_CHECKING
+
+from .rtnetlink import RtScope, RtType
+
+if TYPE_CHECKING:
+    from ..core.net import Net
+    from ..core.netdevice import NetDevice
+
+__all__ = [
+    "IFA_F_PERMANENT",
+    "IFA_F_SECONDARY",
+    "InDevice",
+    "InIfaddr",
+    "__ip_dev_find",
+    "inet_addr_onlink",
+    "inet_confirm_addr",
+    "inet_del_ifa",
+    "inet_insert_ifa",
+    "inet_select_addr",
+    "inetdev_init",
+]
+
+IFA_F_SECONDARY = 0x01
+IFA_F_PERMANENT = 0x80
+
+
+class InIfaddr:
+    """An address of a device (Linux: ``struct in_ifaddr``).
+
+    Parameters
+    ----------
+    local : int
+        The address.
+    prefixlen : int
+        Length of its network's prefix, 0 to 32.
+    address : int or None
+        Address of the peer on a point-to-point link, else None.
+    broadcast : int or None
+        Broadcast address; None for the usual one of the prefix.
+    scope : int
+        How far the address is good.
+
+    Raises
+    ------
+    OSError
+        ``EINVAL`` if a value is out of range.
+    """
+
+    __slots__ = ("address", "broadcast", "dev", "flags", "local", "mask", "prefixlen", "scope")
+
+    def __init__(
+        self,
+        local: int,
+        prefixlen: int,
+        *,
+        address: int | None = None,
+        broadcast: int | None = None,
+        scope: int = RtScope.UNIVERSE,
+    ) -> None:
+        if not (0 < local < 1 << 32 and 0 <= prefixlen <= 32):
+            raise OSError(EINVAL, f"{local:#x}/{prefixlen} cannot be an address")
+        self.local = local
+        self.prefixlen = prefixlen
+        self.mask = 0xFFFFFFFF << 32 - prefixlen & 0xFFFFFFFF
+        self.address = local if address is None else address
+        self.scope = scope
+        if broadcast is None:
+            broadcast = self.address | ~self.mask & 0xFFFFFFFF if prefixlen < 31 else 0
+        self.broadcast = broadcast
+        self.flags = IFA_F_PERMANENT
+        self.dev: NetDevice | None = None
+
+    @property
+    def prefix(self) -> int:
+        """The network's prefix."""
+        return self.address & self.mask
+
+
+class InDevice:
+    """What IPv4 keeps for a device (Linux: ``struct in_device``).
+
+    Members
+    -------
+    ifa_list : list[InIfaddr]
+        Its addresses, primaries before their secondaries.
+    """
+
+    __slots__ = ("dev", "ifa_list")
+
+    def __init__(self, dev: "NetDevice") -> None:
+        self.dev = dev
+        self.ifa_list: list[InIfaddr] = []
+
+
+def inetdev_init(dev: "NetDevice") -> InDevice:
+    """Give a device its IPv4 part, unless it has it."""
+    in_dev: InDevice | None = dev.ip_ptr
+    if in_dev is None:
+        in_dev = dev.ip_ptr = InDevice(dev)
+        dev.arp_parms = dev.net.ipv4.arp_tbl.parms.clone()
+    return in_dev
+
+
+def __ip_dev_find(net: "Net", addr: int) -> "NetDevice | None":
+    """Return the device that has an address (or, as 127.0.0.0/8 does, answers for it), or None."""
+    found = net.ipv4.inet_addr_lst.get(addr)
+    if found is not None:
+        return found[0].dev
+    # Addresses of a whole local network have no entry of their own.
+    for mask, prefixes in net.ipv4.fib_main.levels:
+        for alias in prefixes.get(addr & mask, ()):
+            if alias.type == RtType.LOCAL:
+                return alias.info.nhs[0].dev
+    return None
+
+
+def inet_insert_ifa(dev: "NetDevice", ifa: InIfaddr) -> None:
+    """Give a device an address, with the routes that follow from it.
+
+    Raises
+    ------
+    OSError
+        ``EEXIST`` if it has that address in that network.
+    """
+    from .fib_frontend import fib_add_ifaddr
+
+    in_dev = inetdev_init(dev)
+    place = len(in_dev.ifa_list)
+    for at, other in enumerate(in_dev.ifa_list):
+        if other.mask == ifa.mask and inet_ifa_match(ifa.address, other):
+            if other.local == ifa.local:
+                raise OSError(EEXIST, f"{dev.name} has the address")
+            ifa.flags |= IFA_F_SECONDARY
+        elif place == len(in_dev.ifa_list) and other.scope > ifa.scope and not ifa.flags & IFA_F_SECONDARY:
+            place = at
+    ifa.dev = dev
+    in_dev.ifa_list.insert(len(in_dev.ifa_list) if ifa.flags & IFA_F_SECONDARY else place, ifa)
+    dev.net.ipv4.inet_addr_lst.setdefault(ifa.local, []).append(ifa)
+    dev.net.ipv4.dev_addr_genid += 1
+    fib_add_ifaddr(ifa)
+
+
+def inet_del_ifa(dev: "NetDevice", ifa: InIfaddr) -> None:
+    """Take an address away, with its routes; secondaries of the same network go with their primary.
+
+    Raises
+    ------
+    OSError
+        ``EADDRNOTAVAIL`` if the device does not have it.
+    """
+    from .fib_frontend import fib_del_ifaddr
+
+    in_dev = dev.ip_ptr
+    if in_dev is None or ifa not in in_dev.ifa_list:
+        raise OSError(EADDRNOTAVAIL, f"{dev.name} does not have the address")
+    gone = [ifa]
+    if not ifa.flags & IFA_F_SECONDARY:
+        gone = [o for o in in_dev.ifa_list if o.mask == ifa.mask and inet_ifa_match(ifa.address, o) and o is not ifa]
+        gone.append(ifa)
+    ipv4 = dev.net.ipv4
+    for entry in gone:
+        in_dev.ifa_list.remove(entry)
+        ipv4.inet_addr_lst[entry.local].remove(entry)
+        if not ipv4.inet_addr_lst[entry.local]:
+            del ipv4.inet_addr_lst[entry.local]
+        ipv4.dev_addr_genid += 1
+        fib_del_ifaddr(entry)
+
+
+def inet_ifa_match(addr: int, ifa: InIfaddr) -> bool:
+    """Return whether an address is in the network of a device's address."""
+    return not (addr ^ ifa.address) & ifa.mask
+
+
+def inet_addr_onlink(in_dev: InDevice, addr: int, other: int = 0) -> bool:
+    """Return whether an address (and the other, if not 0) is in a network of the device."""
+    for ifa in in_dev.ifa_list:
+        if not ifa.flags & IFA_F_SECONDARY and inet_ifa_match(addr, ifa) and (not other or inet_ifa_match(other, ifa)):
+            return True
+    return False
+
+
+def inet_select_addr(net: "Net", dev: "NetDevice | None", dst: int, scope: int) -> int:
+    """Return the source address to use on a device towards ``dst`` (0: anywhere), good in a scope; 0 if there is none.
+
+    A primary address in the network of ``dst`` is best, else the device's first of that scope, else one of another
+    device that is good beyond the link.
+    """
+    first = 0
+    if dev is not None and dev.ip_ptr is not None:
+        for ifa in dev.ip_ptr.ifa_list:
+            if ifa.flags & IFA_F_SECONDARY or min(ifa.scope, RtScope.LINK) > scope:
+                continue
+            if not dst or inet_ifa_match(dst, ifa):
+                return ifa.local
+            first = first or ifa.local
+    if first:
+        return first
+    for other in net.devices.values():
+        if other is dev or other.ip_ptr is None:
+            continue
+        for ifa in other.ip_ptr.ifa_list:
+            if not ifa.flags & IFA_F_SECONDARY and ifa.scope != RtScope.LINK and ifa.scope <= scope:
+                return ifa.local
+    return 0
+
+
+def inet_confirm_addr(in_dev: InDevice, dst: int, local: int) -> bool:
+    """Return whether ``local`` is an address of the device that ``dst`` could know."""
+    return any(ifa.local == local and (not dst or inet_ifa_match(dst, ifa)) for ifa in in_dev.ifa_list)

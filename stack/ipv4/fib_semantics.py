@@ -1,0 +1,139 @@
+"""What a route leads to: next hops, and the choice between them (Linux: net/ipv4/fib_semantics.c)."""
+
+from errno import EACCES, EAGAIN, EHOSTUNREACH, EINVAL
+from typing import TYPE_CHECKING
+
+from .devinet import inet_select_addr
+from .rtnetlink import RtProtocol, RtScope, RtType
+
+if TYPE_CHECKING:
+    from ..core.net import Net
+    from ..core.netdevice import NetDevice
+    from .fib_trie import FibResult
+    from .flow import Flowi4
+    from .route import RTable
+
+__all__ = [
+    "FIB_ERRORS",
+    "FibInfo",
+    "FibNh",
+    "fib_multipath_hash",
+    "fib_rebalance",
+    "fib_result_prefsrc",
+    "fib_select_multipath",
+    "fib_select_path",
+]
+
+# What a lookup that ends at such a route returns.
+FIB_ERRORS: dict[int, int] = {
+    RtType.BLACKHOLE: -EINVAL,
+    RtType.UNREACHABLE: -EHOSTUNREACH,
+    RtType.PROHIBIT: -EACCES,
+    RtType.THROW: -EAGAIN,
+}
+
+
+class FibNh:
+    """A next hop (Linux: ``struct fib_nh``).
+
+    Members
+    -------
+    dev : NetDevice or None
+        Where packets leave; None for routes that only give an error.
+    gw : int
+        Address of the gateway, 0 if the destination is on the link.
+    scope : int
+        How far the gateway may be away; ``NOWHERE`` for a local address.
+    weight : int
+        Share of the flows, among several next hops.
+    upper_bound : int
+        Hash values up to this one choose the hop (31 bits); -1 while it is not used.
+    dead : bool
+        The device is down.
+    rth_output : RTable or None
+        The route that sends through this hop use while it stays good (``nhc_pcpu_rth_output``).
+    """
+
+    __slots__ = ("dead", "dev", "gw", "rth_output", "saddr", "saddr_genid", "scope", "upper_bound", "weight")
+
+    def __init__(self, dev: "NetDevice | None", gw: int = 0, weight: int = 1, scope: int = RtScope.LINK) -> None:
+        self.dev = dev
+        self.gw = gw
+        self.weight = weight
+        self.scope = scope
+        self.dead = False
+        self.upper_bound = -1
+        self.rth_output: RTable | None = None
+        self.saddr = 0  # Preferred source, valid while saddr_genid is the namespace's.
+        self.saddr_genid = -1
+
+
+class FibInfo:
+    """What one route leads to (Linux: ``struct fib_info``); made by ``fib_create_info``."""
+
+    __slots__ = ("dead", "mtu", "nhs", "prefsrc", "priority", "protocol", "scope", "type")
+
+    def __init__(
+        self,
+        nhs: tuple[FibNh, ...],
+        *,
+        type: int = RtType.UNICAST,
+        scope: int = RtScope.UNIVERSE,
+        prefsrc: int = 0,
+        priority: int = 0,
+        protocol: int = RtProtocol.BOOT,
+        mtu: int = 0,
+    ) -> None:
+        self.nhs = nhs
+        self.type = type
+        self.scope = scope
+        self.prefsrc = prefsrc
+        self.priority = priority
+        self.protocol = protocol
+        self.mtu = mtu
+        self.dead = False
+        fib_rebalance(self)
+
+
+def fib_rebalance(fi: FibInfo) -> None:
+    """Share the hash values out among the living next hops, by weight."""
+    total = sum(nh.weight for nh in fi.nhs if not nh.dead)
+    weight = 0
+    for nh in fi.nhs:
+        if nh.dead:
+            nh.upper_bound = -1
+        else:
+            weight += nh.weight
+            nh.upper_bound = ((weight << 31) + total // 2) // total - 1
+
+
+def fib_result_prefsrc(net: "Net", res: "FibResult") -> int:
+    """Return the source address for a route: its own, or the best of its device's."""
+    if res.fi.prefsrc:
+        return res.fi.prefsrc
+    nh = res.nh
+    if nh.saddr_genid != net.ipv4.dev_addr_genid:
+        nh.saddr = inet_select_addr(net, nh.dev, nh.gw, res.fi.scope)
+        nh.saddr_genid = net.ipv4.dev_addr_genid
+    return nh.saddr
+
+
+def fib_select_multipath(res: "FibResult", hash31: int) -> None:
+    """Choose the next hop by a hash of 31 bits."""
+    for nh in res.fi.nhs:
+        if hash31 <= nh.upper_bound:
+            res.nh = nh
+            return
+
+
+def fib_multipath_hash(net: "Net", fl4: "Flowi4") -> int:
+    """Return the hash of a flow's addresses and protocol (policy 0: layer 3)."""
+    return hash((fl4.saddr, fl4.daddr, fl4.proto, net.ipv4.hash_secret)) & 0x7FFFFFFF
+
+
+def fib_select_path(net: "Net", res: "FibResult", fl4: "Flowi4") -> None:
+    """Choose among a route's next hops, and fill in the flow's source address."""
+    if len(res.fi.nhs) > 1 and not fl4.oif:
+        fib_select_multipath(res, fib_multipath_hash(net, fl4))
+    if not fl4.saddr:
+        fl4.saddr = fib_result_prefsrc(net, res)

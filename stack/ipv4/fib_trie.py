@@ -1,0 +1,184 @@
+"""Routing tables: longest-prefix match (Linux: net/ipv4/fib_trie.c).
+
+The kernel keeps a compressed trie; here a table is one dictionary of prefixes for each prefix length in use, longest
+first, which gives the same answers.
+"""
+
+from bisect import insort
+from errno import EAGAIN, EEXIST, ENETUNREACH, ESRCH
+from typing import TYPE_CHECKING
+
+from .fib_semantics import FIB_ERRORS, FibInfo, FibNh
+from .rtnetlink import RtTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..core.net import Net
+    from .flow import Flowi4
+
+__all__ = [
+    "MASKS",
+    "FibAlias",
+    "FibResult",
+    "FibTable",
+    "fib_lookup",
+    "fib_table_delete",
+    "fib_table_insert",
+    "fib_table_lookup",
+]
+
+MASKS = tuple(0xFFFFFFFF << 32 - length & 0xFFFFFFFF for length in range(33))
+
+
+class FibAlias:
+    """One route to a prefix: several differ by TOS, priority or table (Linux: ``struct fib_alias``)."""
+
+    __slots__ = ("error", "info", "prefix", "prefixlen", "table", "tos", "type")
+
+    def __init__(self, prefix: int, prefixlen: int, info: FibInfo, tos: int = 0, table: int = RtTable.MAIN) -> None:
+        self.prefix = prefix
+        self.prefixlen = prefixlen
+        self.info = info
+        self.tos = tos
+        self.table = table
+        self.type = info.type
+        self.error = FIB_ERRORS.get(info.type, 0)
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Key to sort by: local routes, then those for a TOS, then by priority."""
+        return (-self.table, -self.tos, self.info.priority)
+
+
+class FibResult:
+    """What a lookup found (Linux: ``struct fib_result``)."""
+
+    __slots__ = ("fi", "nh", "prefix", "prefixlen", "scope", "table", "type")
+
+    def __init__(self, alias: FibAlias, nh: FibNh) -> None:
+        fi = alias.info
+        self.fi = fi
+        self.nh = nh
+        self.type = alias.type
+        self.scope = fi.scope
+        self.prefix = alias.prefix
+        self.prefixlen = alias.prefixlen
+        self.table = alias.table
+
+
+class FibTable:
+    """A routing table. The main one holds the routes of the local one, too, as in a kernel without policy rules.
+
+    Members
+    -------
+    levels : list[tuple[int, dict[int, list[FibAlias]]]]
+        Mask and routes by prefix, for each prefix length in use, the longest first.
+    """
+
+    __slots__ = ("levels",)
+
+    def __init__(self) -> None:
+        self.levels: list[tuple[int, dict[int, list[FibAlias]]]] = []
+
+    def __iter__(self) -> "Iterator[FibAlias]":
+        """Yield each route, the longest prefixes first."""
+        for _, prefixes in self.levels:
+            for aliases in prefixes.values():
+                yield from aliases
+
+    def prefixes(self, prefixlen: int) -> dict[int, list[FibAlias]] | None:
+        """Return the prefixes of one length, with their routes; None if there are none."""
+        for mask, prefixes in self.levels:
+            if mask == MASKS[prefixlen]:
+                return prefixes
+        return None
+
+
+def fib_table_insert(table: FibTable, alias: FibAlias, *, append: bool = False) -> int:
+    """Add a route.
+
+    Parameters
+    ----------
+    table : FibTable
+        Where to.
+    alias : FibAlias
+        The route; its prefix has no bits set behind its length.
+    append : bool
+        Allow a second route of the same TOS and priority, behind the first (``NLM_F_APPEND``).
+
+    Returns
+    -------
+    int
+        0, or ``-EEXIST``.
+    """
+    prefixes = table.prefixes(alias.prefixlen)
+    if prefixes is None:
+        prefixes = {}
+        insort(table.levels, (MASKS[alias.prefixlen], prefixes), key=lambda level: -level[0])
+    aliases = prefixes.setdefault(alias.prefix, [])
+    if not append and any(other.order == alias.order for other in aliases):
+        return -EEXIST
+    insort(aliases, alias, key=lambda entry: entry.order)
+    return 0
+
+
+def fib_table_delete(table: FibTable, alias: FibAlias) -> int:
+    """Take a route out.
+
+    Returns
+    -------
+    int
+        0, or ``-ESRCH`` if it is not there.
+    """
+    prefixes = table.prefixes(alias.prefixlen) or {}
+    aliases = prefixes.get(alias.prefix, [])
+    if alias not in aliases:
+        return -ESRCH
+    aliases.remove(alias)
+    if not aliases:
+        del prefixes[alias.prefix]
+        table.levels = [level for level in table.levels if level[1]]
+    return 0
+
+
+def fib_table_lookup(table: FibTable, flp: "Flowi4") -> FibResult | int:
+    """Find the route for a flow: the longest prefix that has one of the flow's TOS and reach, with a living next hop.
+
+    Returns
+    -------
+    FibResult or int
+        What was found; a negative errno for routes that are errors; ``-EAGAIN`` if there is none.
+    """
+    daddr = flp.daddr
+    scope = flp.scope
+    oif = flp.oif
+    for mask, prefixes in table.levels:
+        aliases = prefixes.get(daddr & mask)
+        if aliases is None:
+            continue
+        for alias in aliases:
+            fi = alias.info
+            if (alias.tos and alias.tos != flp.tos) or fi.dead or fi.scope < scope:
+                continue
+            if alias.error:
+                return alias.error
+            for nh in fi.nhs:
+                if not nh.dead and (not oif or nh.dev.ifindex == oif):
+                    return FibResult(alias, nh)
+    return -EAGAIN
+
+
+def fib_lookup(net: "Net", flp: "Flowi4") -> FibResult | int:
+    """Find the route for a flow in the main table, then in the default one.
+
+    Returns
+    -------
+    FibResult or int
+        What was found, or a negative errno: ``-ENETUNREACH`` if there is no route.
+    """
+    ipv4 = net.ipv4
+    found = fib_table_lookup(ipv4.fib_main, flp)
+    if found == -EAGAIN and ipv4.fib_default.levels:
+        found = fib_table_lookup(ipv4.fib_default, flp)
+    return -ENETUNREACH if found == -EAGAIN else found

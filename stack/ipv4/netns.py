@@ -1,0 +1,61 @@
+"""What a namespace keeps for IPv4 (Linux: ``struct netns_ipv4``)."""
+
+from typing import TYPE_CHECKING
+
+from .fib_trie import FibTable
+
+if TYPE_CHECKING:
+    from ..core.neighbour import NeighTable
+    from ..core.net import Net
+    from .devinet import InIfaddr
+    from .udp import UdpTable
+
+__all__ = ["NetnsIpv4"]
+
+IP_IDENTS = 2048  # Number of generators of IP identifications.
+
+
+class NetnsIpv4:
+    """IPv4 tables and settings of one namespace.
+
+    Members
+    -------
+    fib_main, fib_default : FibTable
+        Routing tables; the main one includes the local one.
+    inet_addr_lst : dict[int, list[InIfaddr]]
+        Addresses of this host.
+    rt_genid : int
+        Routes made under another number are stale.
+    dev_addr_genid : int
+        Source addresses chosen under another number are stale.
+    arp_tbl : NeighTable
+        Neighbours.
+    udp_table : UdpTable
+        UDP sockets by local port.
+    sysctl_* : int
+        As under ``/proc/sys/net/ipv4`` and ``/proc/sys/net/core``, with the kernel's defaults.
+    """
+
+    arp_tbl: "NeighTable"
+    udp_table: "UdpTable"
+
+    def __init__(self, net: "Net") -> None:
+        random_u32 = net.kernel.platform.random_u32
+        self.fib_main = FibTable()
+        self.fib_default = FibTable()
+        self.inet_addr_lst: dict[int, list[InIfaddr]] = {}
+        self.rt_genid = 0
+        self.dev_addr_genid = 0
+        self.hash_secret = random_u32()
+        self.ip_idents = [random_u32() & 0xFFFF for _ in range(IP_IDENTS)]
+        self.ip_tstamps = [0] * IP_IDENTS
+        self.sysctl_ip_default_ttl = 64
+        self.sysctl_ip_no_pmtu_disc = 0
+        self.sysctl_ip_nonlocal_bind = 0
+        self.sysctl_ip_local_port_range = (32768, 60999)
+        self.sysctl_ip_local_reserved_ports: frozenset[int] = frozenset()
+        self.sysctl_ip_unprivileged_port_start = 0  # Every program here is root.
+        self.sysctl_wmem_default = 212992
+        self.sysctl_wmem_max = 212992
+        self.sysctl_rmem_default = 212992
+        self.sysctl_rmem_max = 212992

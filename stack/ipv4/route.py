@@ -1,0 +1,294 @@
+"""Routes for packets: from a flow key to a destination (Linux: net/ipv4/route.c)."""
+
+from errno import EINVAL, ENETUNREACH, ENODEV
+from typing import TYPE_CHECKING
+
+from ..core.dst import DstEntry, DstOps
+from ..core.neighbour_table import __neigh_create
+from ..core.netdevice import IFF_LOOPBACK, IFF_POINTOPOINT, IFF_UP
+from ..core.timer import jiffies
+from ..xfrm.xfrm_policy import xfrm_lookup_route
+from . import ip_output  # As a module: it needs routes, and routes need its functions.
+from .devinet import __ip_dev_find, inet_select_addr
+from .fib_semantics import FibNh, fib_select_path
+from .fib_trie import FibResult, fib_lookup
+from .flow import FLOWI_FLAG_ANYSRC, FLOWI_FLAG_KNOWN_NH, Flowi4
+from .icmp import ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, icmp_send
+from .netns import IP_IDENTS
+from .rtnetlink import RtScope, RtType
+
+if TYPE_CHECKING:
+    from ..core.dst import DstOutput
+    from ..core.neighbour import Neighbour
+    from ..core.net import Net
+    from ..core.netdevice import NetDevice
+    from ..core.skbuff import SkBuff
+    from ..core.sock import Sock
+
+__all__ = [
+    "IPV4_DST_OPS",
+    "RTCF_BROADCAST",
+    "RTCF_LOCAL",
+    "RTCF_MULTICAST",
+    "RTable",
+    "__ip_select_ident",
+    "__mkroute_output",
+    "ip_neigh_for_gw",
+    "ip_route_output_flow",
+    "ip_route_output_key",
+    "ip_route_output_key_hash_rcu",
+    "ipv4_dst_check",
+    "ipv4_mtu",
+    "ipv4_neigh_lookup",
+    "rt_dst_alloc",
+    "rt_nexthop",
+]
+
+RTCF_BROADCAST = 0x10000000
+RTCF_MULTICAST = 0x20000000
+RTCF_LOCAL = 0x80000000
+
+_LOOPBACK_ADDRESS = 0x7F000001
+_IP_MAX_MTU = 0xFFFF
+
+
+class RTable(DstEntry):
+    """A route in use (Linux: ``struct rtable``).
+
+    Members
+    -------
+    flags : int
+        ``RTCF_*`` bits.
+    type : int
+        What kind of destination (``RtType``).
+    gw : int
+        The gateway, or 0 when the destination is on the link.
+    pmtu : int
+        MTU of the way, if it is smaller than the device's; else 0.
+    """
+
+    __slots__ = ("flags", "genid", "gw", "iif", "pmtu", "type")
+
+    def __init__(self, dev: "NetDevice", output: "DstOutput", flags: int, type: int, genid: int) -> None:
+        super().__init__(IPV4_DST_OPS, dev, output)
+        self.flags = flags
+        self.type = type
+        self.genid = genid
+        self.gw = 0
+        self.iif = 0
+        self.pmtu = 0
+
+
+def ipv4_dst_check(dst: RTable) -> RTable | None:
+    """Return the route if it is still good, else None."""
+    return dst if dst.obsolete == -1 and dst.genid == dst.dev.net.ipv4.rt_genid else None
+
+
+def ipv4_mtu(dst: RTable) -> int:
+    """Return the IP MTU of a route: that of the path, where it is known and smaller, or the device's."""
+    mtu = dst.pmtu or dst.dev.mtu
+    return mtu if mtu < _IP_MAX_MTU else _IP_MAX_MTU
+
+
+def ipv4_link_failure(skb: "SkBuff") -> None:
+    """Tell a packet's sender that its next hop does not answer."""
+    icmp_send(skb, ICMP_DEST_UNREACH, ICMP_HOST_UNREACH)
+
+
+def rt_nexthop(rt: RTable, daddr: int) -> int:
+    """Return the address that a packet for ``daddr`` goes to on the link."""
+    return rt.gw or daddr
+
+
+def ipv4_neigh_lookup(dst: RTable, skb: "SkBuff") -> "Neighbour | None":
+    """Return the neighbour that a packet goes to, made if needed; None if there can be none."""
+    at = skb.network_header + 16
+    daddr = int.from_bytes(skb.view[at : at + 4], "big")
+    try:
+        return ip_neigh_for_gw(dst, daddr)
+    except OSError:
+        return None
+
+
+def ip_neigh_for_gw(rt: RTable, daddr: int) -> "Neighbour":
+    """Return the neighbour for a route and a destination, made if needed.
+
+    Raises
+    ------
+    OSError
+        ``ENOBUFS`` when the table of neighbours is full, ``EINVAL`` if there can be none.
+    """
+    dev = rt.dev
+    nexthop = rt.gw or daddr
+    tbl = dev.net.ipv4.arp_tbl
+    # Found as arp_hash() would have it; there is one neighbour only on a loopback or point-to-point device.
+    key = dev.ifindex << 32 | nexthop if not dev.flags & (IFF_LOOPBACK | IFF_POINTOPOINT) else dev.ifindex << 32
+    neigh: Neighbour | None = tbl.nht.get(key)
+    return neigh if neigh is not None else __neigh_create(tbl, nexthop, dev)
+
+
+IPV4_DST_OPS = DstOps(ipv4_dst_check, ipv4_mtu, ipv4_link_failure, ipv4_neigh_lookup)
+
+
+def rt_dst_alloc(dev: "NetDevice", flags: int, type: int) -> RTable:
+    """Return a new route that sends with ``ip_output``."""
+    return RTable(dev, ip_output.ip_output, flags, type, dev.net.ipv4.rt_genid)
+
+
+def ip_route_output_flow(net: "Net", flp4: Flowi4, sk: "Sock | None" = None) -> RTable:
+    """Find the route for a flow, and what IPsec makes of it; the key gets the addresses that were chosen.
+
+    Raises
+    ------
+    OSError
+        ``ENETUNREACH``, ``EHOSTUNREACH``, ``EACCES`` or ``EINVAL``, as the routing table says.
+    """
+    rt = ip_route_output_key_hash_rcu(net, flp4)
+    if flp4.proto:
+        flp4.oif = rt.dev.ifindex
+        return xfrm_lookup_route(net, rt, flp4, sk)
+    return rt
+
+
+def ip_route_output_key(net: "Net", flp4: Flowi4) -> RTable:
+    """Find the route for a flow, whatever IPsec says."""
+    return ip_route_output_key_hash_rcu(net, flp4)
+
+
+def ip_route_output_key_hash_rcu(net: "Net", fl4: Flowi4) -> RTable:
+    """Check a flow's addresses and device, look the route up, and choose path and source.
+
+    Raises
+    ------
+    OSError
+        As ``ip_route_output_flow``.
+    """
+    flags = 0
+    orig_oif = fl4.oif
+    daddr = fl4.daddr
+    saddr = fl4.saddr
+    dev_out: NetDevice | None = None
+    on_link = daddr >> 28 == 0xE or daddr == 0xFFFFFFFF
+    if saddr:
+        if saddr >> 28 == 0xE or saddr == 0xFFFFFFFF or not saddr >> 24:
+            raise OSError(EINVAL, "not a source address")
+        if not orig_oif and on_link:
+            # A multicast or broadcast goes out where its source address is at home.
+            dev_out = __ip_dev_find(net, saddr)
+            if dev_out is None:
+                raise OSError(EINVAL, "the source is not an address of this host")
+            fl4.oif = dev_out.ifindex
+            return __mkroute_output(net, None, fl4, orig_oif, dev_out, flags)
+        if not fl4.flags & FLOWI_FLAG_ANYSRC and __ip_dev_find(net, saddr) is None:
+            raise OSError(EINVAL, "the source is not an address of this host")
+    if orig_oif:
+        dev_out = _bound_device(net, orig_oif)
+        if on_link:
+            if not saddr:
+                fl4.saddr = inet_select_addr(net, dev_out, 0, RtScope.LINK)
+            return __mkroute_output(net, None, fl4, orig_oif, dev_out, flags)
+        if not saddr and not daddr:
+            fl4.saddr = inet_select_addr(net, dev_out, 0, RtScope.HOST)
+    if not daddr:
+        if not fl4.saddr:
+            fl4.saddr = _LOOPBACK_ADDRESS
+        fl4.daddr = fl4.saddr
+        return _local_output(net, None, fl4, 0)
+    found = fib_lookup(net, fl4)
+    if isinstance(found, int):
+        if dev_out is None:
+            raise OSError(-found, "no route")
+        # The caller named the device, so the destination counts as on its link.
+        if not fl4.saddr:
+            fl4.saddr = inet_select_addr(net, dev_out, 0, RtScope.LINK)
+        return __mkroute_output(net, None, fl4, orig_oif, dev_out, flags)
+    if found.type == 2:  # RtType.LOCAL
+        if not fl4.saddr:
+            fl4.saddr = found.fi.prefsrc or daddr
+        return _local_output(net, found, fl4, orig_oif)
+    fib_select_path(net, found, fl4)
+    dev_out = found.nh.dev
+    fl4.oif = dev_out.ifindex
+    return __mkroute_output(net, found, fl4, orig_oif, dev_out, flags)
+
+
+def _bound_device(net: "Net", ifindex: int) -> "NetDevice":
+    """Return the device that a flow is bound to, if packets can leave there."""
+    dev = net.devices.get(ifindex)
+    if dev is None:
+        raise OSError(ENODEV, f"no device {ifindex}")
+    if not dev.flags & IFF_UP or dev.ip_ptr is None:
+        raise OSError(ENETUNREACH, f"{dev.name} is down or has no IPv4")
+    return dev
+
+
+def _local_output(net: "Net", res: FibResult | None, fl4: Flowi4, orig_oif: int) -> RTable:
+    """Route to this host itself."""
+    dev = net.loopback_dev
+    if dev is None or not dev.flags & IFF_UP:
+        raise OSError(ENETUNREACH, "the loopback device is down")
+    fl4.oif = dev.ifindex
+    return __mkroute_output(net, res, fl4, orig_oif, dev, RTCF_LOCAL)
+
+
+def __mkroute_output(
+    net: "Net", res: FibResult | None, fl4: Flowi4, orig_oif: int, dev_out: "NetDevice", flags: int
+) -> RTable:
+    """Return the route for a flow whose path is chosen: the one that its next hop keeps, or a new one."""
+    if fl4.saddr >> 24 == 127 and not dev_out.flags & IFF_LOOPBACK:
+        raise OSError(EINVAL, "a loopback address cannot leave the host")
+    daddr = fl4.daddr
+    kind = res.type if res is not None else RtType.UNICAST
+    if daddr == 0xFFFFFFFF:
+        kind = RtType.BROADCAST
+    elif daddr >> 28 == 0xE:
+        kind = RtType.MULTICAST
+    elif not daddr >> 24:
+        raise OSError(EINVAL, "not a destination address")
+    if dev_out.flags & IFF_LOOPBACK:
+        flags |= RTCF_LOCAL
+    nh: FibNh | None = None
+    if kind == RtType.BROADCAST:
+        flags |= RTCF_BROADCAST | RTCF_LOCAL
+    elif kind == RtType.MULTICAST:
+        flags |= RTCF_MULTICAST
+    elif res is not None:
+        nh = res.nh
+        if not fl4.flags & FLOWI_FLAG_KNOWN_NH and (not flags & RTCF_LOCAL or not orig_oif):
+            rth = nh.rth_output
+            if rth is not None and rth.genid == net.ipv4.rt_genid:
+                return rth
+        else:
+            nh = None  # Not a route to share.
+    net.mib["Rt:OutSlowTot"] += 1
+    rth = rt_dst_alloc(dev_out, flags, kind)
+    rth.iif = orig_oif
+    if flags & (RTCF_BROADCAST | RTCF_MULTICAST) and not dev_out.flags & IFF_LOOPBACK:
+        rth.output = ip_output.ip_mc_output
+    if res is not None and kind == RtType.UNICAST:
+        if res.nh.gw and res.nh.scope == RtScope.LINK:
+            rth.gw = res.nh.gw
+        rth.pmtu = res.fi.mtu
+    if nh is not None:
+        nh.rth_output = rth
+    return rth
+
+
+def __ip_select_ident(net: "Net", saddr: int, daddr: int, protocol: int, segs: int) -> int:
+    """Return the IP identification for a packet, and reserve ``segs`` of them.
+
+    Each of some generators serves the flows that hash to it; one that rested goes on by a random step, so that
+    nobody can count the packets sent to others (RFC 7739 has the reasons).
+    """
+    ipv4 = net.ipv4
+    bucket = hash((daddr, saddr, protocol, ipv4.hash_secret)) % IP_IDENTS
+    kernel = net.kernel
+    now = jiffies(kernel)
+    delta = 0
+    rested = now - ipv4.ip_tstamps[bucket]
+    if rested:
+        ipv4.ip_tstamps[bucket] = now
+        delta = kernel.platform.random_u32() * rested >> 32
+    first = ipv4.ip_idents[bucket] + delta
+    ipv4.ip_idents[bucket] = first + segs & 0xFFFF
+    return first & 0xFFFF

@@ -1,0 +1,1 @@
+"""Packet filter hooks (Linux: net/netfilter)."""

@@ -1,0 +1,390 @@
+"""Sockets: what programs call, and the system calls behind it (Linux: net/socket.c)."""
+
+from collections.abc import Iterable, Sequence
+from errno import EAFNOSUPPORT, EBADF, EINVAL
+from socket import inet_pton
+from typing import TYPE_CHECKING, Self
+
+from . import uapi
+from .core.msghdr import EIOCBQUEUED, Kiocb, Msghdr, Octets, Sockaddr
+from .core.sock_options import sock_getsockopt, sock_setsockopt
+from .ipv4.af_inet import ProtoOps, inet_create
+from .security import security_socket_sendmsg
+from .uapi import *  # noqa: F403 - the constants are part of this module, as in Python's own
+from .uapi import (
+    AF_INET,
+    AF_MAX,
+    MSG_DONTWAIT,
+    SOCK_CLOEXEC,
+    SOCK_DGRAM,
+    SOCK_MAX,
+    SOCK_NONBLOCK,
+    SOCK_TYPE_MASK,
+    SOL_SOCKET,
+)
+from .wire.address import ipv4_to_text
+
+if TYPE_CHECKING:
+    from .core.net import Kernel, Net
+    from .ipv4.inet_sock import InetSock
+
+__all__ = ["Socket", "__sock_sendmsg", "sock_sendmsg", "sockfd_lookup_light", "sys_socket", *uapi.__all__]
+
+Address = tuple[str, int] | bytes
+ControlMessage = tuple[int, int, Octets]
+
+
+class Socket:
+    """A socket (Linux: ``struct socket``), with the methods that Python's own sockets have.
+
+    An address is ``(host, port)``, the host in dotted form, ``""`` for any or ``"<broadcast>"``; or the octets of a
+    ``struct sockaddr_in``. Each method raises ``OSError`` with the errno that the kernel gives. ``net.socket()`` makes
+    one.
+
+    Members
+    -------
+    family, type, proto : int
+        What it was made as.
+    timeout : float or None
+        How many seconds a call may wait; None: for ever.
+    """
+
+    __slots__ = ("family", "fd", "kernel", "net", "nonblock", "ops", "proto", "sk", "timeout", "type")
+
+    def __init__(self, net: "Net", sk: "InetSock", ops: ProtoOps, fd: int) -> None:
+        self.net = net
+        self.kernel = net.kernel
+        self.sk = sk
+        self.ops = ops
+        self.fd = fd
+        self.family = sk.sk_family
+        self.type = sk.sk_type
+        self.proto = sk.sk_protocol
+        self.nonblock = False
+        self.timeout: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Socket fd={self.fd} family={self.family} type={self.type} proto={self.proto}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 after ``close``."""
+        return self.fd
+
+    def bind(self, address: Address) -> None:
+        """Set the local address and port."""
+        sys_bind(self.kernel, self.fd, address)
+
+    def connect(self, address: Address) -> None:
+        """Set the peer, for ``send``."""
+        sys_connect(self.kernel, self.fd, address)
+
+    def sendto(self, data: Octets, flags_or_address: "int | Address", address: Address | None = None) -> int:
+        """Send a datagram to an address: ``sendto(data, address)`` or ``sendto(data, flags, address)``."""
+        flags = 0
+        if address is None:
+            address = flags_or_address  # type: ignore[assignment]  # One of the two shapes that Python's has.
+        else:
+            flags = flags_or_address  # type: ignore[assignment]
+        try:
+            return sys_sendto(self.kernel, self.fd, data, flags, address)
+        except BlockingIOError:
+            self._timed_out()
+            raise
+
+    def send(self, data: Octets, flags: int = 0) -> int:
+        """Send a datagram to the peer."""
+        try:
+            return sys_sendto(self.kernel, self.fd, data, flags, None)
+        except BlockingIOError:
+            self._timed_out()
+            raise
+
+    def sendmsg(
+        self,
+        buffers: Iterable[Octets],
+        ancdata: Iterable[ControlMessage] = (),
+        flags: int = 0,
+        address: Address | None = None,
+    ) -> int:
+        """Send the octets of several buffers as one datagram, with control messages ``(level, type, data)``."""
+        try:
+            return sys_sendmsg(self.kernel, self.fd, list(buffers), list(ancdata), flags, address)
+        except BlockingIOError:
+            self._timed_out()
+            raise
+
+    def _timed_out(self) -> None:
+        if self.timeout:
+            raise TimeoutError("timed out") from None
+
+    def setsockopt(self, level: int, optname: int, value: int | bytes) -> None:
+        """Set an option, given as a number or as octets."""
+        sys_setsockopt(self.kernel, self.fd, level, optname, value)
+
+    def getsockopt(self, level: int, optname: int, buflen: int = 0) -> int | bytes:
+        """Return an option: as a number, or with ``buflen`` at most so many octets of it."""
+        value = sys_getsockopt(self.kernel, self.fd, level, optname)
+        if not buflen:
+            return value
+        return (value if isinstance(value, bytes) else value.to_bytes(4, "little", signed=True))[:buflen]
+
+    def getsockname(self) -> tuple[str, int]:
+        """Return the local address and port."""
+        address, port = self._checked().ops.getname(self.sk, False)
+        return ipv4_to_text(address), port
+
+    def getpeername(self) -> tuple[str, int]:
+        """Return the peer's address and port."""
+        address, port = self._checked().ops.getname(self.sk, True)
+        return ipv4_to_text(address), port
+
+    def _checked(self) -> Self:
+        sockfd_lookup_light(self.kernel, self.fd)
+        return self
+
+    def shutdown(self, how: int) -> None:
+        """End receiving (0), sending (1) or both (2)."""
+        self._checked().ops.shutdown(self.sk, how)
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Set how many seconds a call may wait; 0: not at all; None: for ever."""
+        if timeout is not None and timeout < 0:
+            raise ValueError("Timeout value out of range")
+        self._checked()
+        self.timeout = timeout
+        self.nonblock = timeout == 0
+        self.sk.sk_sndtimeo = None if not timeout else int(timeout * 1e9)
+
+    def gettimeout(self) -> float | None:
+        """Return how many seconds a call may wait."""
+        return self.timeout
+
+    def setblocking(self, flag: bool) -> None:
+        """Let calls wait for ever, or not at all."""
+        self.settimeout(None if flag else 0)
+
+    def getblocking(self) -> bool:
+        """Return whether calls wait."""
+        return not self.nonblock
+
+    def close(self) -> None:
+        """Close it; what was sent goes its way."""
+        if self.fd >= 0:
+            del self.kernel.files[self.fd]
+            self.fd = -1
+            self.ops.release(self.sk)
+
+
+def sockfd_lookup_light(kernel: "Kernel", fd: int) -> Socket:
+    """Return the socket of a descriptor.
+
+    Raises
+    ------
+    OSError
+        ``EBADF``.
+    """
+    sock = kernel.files.get(fd)
+    if sock is None:
+        raise OSError(EBADF, f"descriptor {fd} is not open")
+    return sock
+
+
+def move_addr_to_kernel(address: Address) -> Sockaddr:
+    """Take over an address from a program.
+
+    Raises
+    ------
+    OSError
+        ``EINVAL`` if it is none.
+    OverflowError
+        If the port is not in 0..65535.
+    """
+    if isinstance(address, bytes):
+        if len(address) != 16:
+            raise OSError(EINVAL, "a struct sockaddr_in has 16 octets")
+        family = int.from_bytes(address[:2], "little")
+        return family, int.from_bytes(address[4:8], "big"), int.from_bytes(address[2:4], "big")
+    host, port = address
+    if not 0 <= port <= 0xFFFF:
+        raise OverflowError("port must be 0-65535.")
+    try:
+        return AF_INET, int.from_bytes(inet_pton(AF_INET, host), "big"), port
+    except OSError:
+        if host in _NAMES:
+            return AF_INET, _NAMES[host], port
+        raise OSError(EINVAL, f"{host!r} is not an IPv4 address") from None
+
+
+_NAMES = {"": 0, "<broadcast>": 0xFFFFFFFF}
+
+
+def __sock_sendmsg(sock: Socket, msg: Msghdr) -> int:
+    """Send a message: ask the security hooks, then the socket's operations."""
+    kernel = sock.kernel
+    if kernel.security_socket_sendmsg:
+        error = security_socket_sendmsg(sock, msg, msg.count)
+        if error:
+            raise OSError(-error, "a security hook forbids it")
+    return sock.ops.sendmsg(sock.sk, msg, msg.count)
+
+
+def sock_sendmsg(sock: Socket, msg: Msghdr, iocb: Kiocb | None = None) -> int:
+    """Send a message from within the kernel.
+
+    Parameters
+    ----------
+    sock : Socket
+        The socket.
+    msg : Msghdr
+        The message.
+    iocb : Kiocb or None
+        Where the result goes if the protocol finishes later; without one, this call waits for it.
+
+    Returns
+    -------
+    int
+        Number of octets taken, or ``-EIOCBQUEUED``: the result will be in ``iocb``.
+    """
+    msg.iocb = iocb or Kiocb(sock.kernel.platform)
+    result = __sock_sendmsg(sock, msg)
+    if result == -EIOCBQUEUED and iocb is None:
+        result = msg.iocb.wait()
+    return result
+
+
+def __sys_socket(net: "Net", family: int, type: int, protocol: int) -> Socket:
+    flags = type & ~SOCK_TYPE_MASK
+    type &= SOCK_TYPE_MASK
+    if flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK):
+        raise OSError(EINVAL, f"unknown flags {flags:#o} in the socket's type")
+    if family != AF_INET or not 0 <= family < AF_MAX:
+        raise OSError(EAFNOSUPPORT, f"no sockets of family {family}")
+    if not 0 <= type < SOCK_MAX:
+        raise OSError(EINVAL, f"no sockets of type {type}")
+    sk, ops = inet_create(net, type, protocol)
+    kernel = net.kernel
+    fd = 3
+    while fd in kernel.files:
+        fd += 1
+    sock = kernel.files[fd] = Socket(net, sk, ops, fd)
+    if flags & SOCK_NONBLOCK:
+        sock.setblocking(False)
+    return sock
+
+
+def __x64_sys_socket(net: "Net", family: int = AF_INET, type: int = SOCK_DGRAM, protocol: int = 0) -> Socket:
+    """Make a socket.
+
+    Raises
+    ------
+    OSError
+        ``EAFNOSUPPORT``, ``EINVAL``, ``ESOCKTNOSUPPORT``, ``EPROTONOSUPPORT``.
+    """
+    return __sys_socket(net, family, type, protocol)
+
+
+def __x64_sys_sendto(kernel: "Kernel", fd: int, data: Octets, flags: int, address: Address | None) -> int:
+    return __sys_sendto(kernel, fd, data, flags, address)
+
+
+def __sys_sendto(kernel: "Kernel", fd: int, data: Octets, flags: int, address: Address | None) -> int:
+    if type(data) is not bytes:
+        data = memoryview(data).cast("B")
+    sock = sockfd_lookup_light(kernel, fd)
+    name = None if address is None else move_addr_to_kernel(address)
+    if sock.nonblock:
+        flags |= MSG_DONTWAIT
+    return __sock_sendmsg(sock, Msghdr(name, (data,), len(data), flags))
+
+
+def __x64_sys_sendmsg(
+    kernel: "Kernel",
+    fd: int,
+    buffers: Sequence[Octets],
+    control: Sequence[ControlMessage],
+    flags: int,
+    address: Address | None,
+) -> int:
+    return __sys_sendmsg(kernel, fd, buffers, control, flags, address)
+
+
+def __sys_sendmsg(
+    kernel: "Kernel",
+    fd: int,
+    buffers: Sequence[Octets],
+    control: Sequence[ControlMessage],
+    flags: int,
+    address: Address | None,
+) -> int:
+    sock = sockfd_lookup_light(kernel, fd)
+    return ___sys_sendmsg(sock, copy_msghdr_from_user(buffers, control, flags, address))
+
+
+def ___sys_sendmsg(sock: Socket, msg: Msghdr) -> int:
+    return ____sys_sendmsg(sock, msg)
+
+
+def ____sys_sendmsg(sock: Socket, msg: Msghdr) -> int:
+    if sock.nonblock:
+        msg.flags |= MSG_DONTWAIT
+    return __sock_sendmsg(sock, msg)
+
+
+def copy_msghdr_from_user(
+    buffers: Sequence[Octets], control: Sequence[ControlMessage], flags: int, address: Address | None
+) -> Msghdr:
+    """Take over a message from a program."""
+    name = None if address is None else move_addr_to_kernel(address)
+    iov = [memoryview(buffer).cast("B") for buffer in buffers]
+    return Msghdr(name, iov, sum(map(len, iov)), flags, control)
+
+
+def __x64_sys_bind(kernel: "Kernel", fd: int, address: Address) -> int:
+    return __sys_bind(kernel, fd, address)
+
+
+def __sys_bind(kernel: "Kernel", fd: int, address: Address) -> int:
+    sock = sockfd_lookup_light(kernel, fd)
+    return sock.ops.bind(sock.sk, move_addr_to_kernel(address))
+
+
+def __x64_sys_connect(kernel: "Kernel", fd: int, address: Address) -> int:
+    return __sys_connect(kernel, fd, address)
+
+
+def __sys_connect(kernel: "Kernel", fd: int, address: Address) -> int:
+    return __sys_connect_file(sockfd_lookup_light(kernel, fd), move_addr_to_kernel(address))
+
+
+def __sys_connect_file(sock: Socket, address: Sockaddr) -> int:
+    return sock.ops.connect(sock.sk, address)
+
+
+def __x64_sys_setsockopt(kernel: "Kernel", fd: int, level: int, optname: int, value: int | bytes) -> int:
+    sk = sockfd_lookup_light(kernel, fd).sk
+    if level == SOL_SOCKET:
+        return sock_setsockopt(sk, optname, value)
+    return sk.sk_prot.setsockopt(sk, level, optname, value)
+
+
+def __x64_sys_getsockopt(kernel: "Kernel", fd: int, level: int, optname: int) -> int | bytes:
+    sk = sockfd_lookup_light(kernel, fd).sk
+    if level == SOL_SOCKET:
+        return sock_getsockopt(sk, optname)
+    return sk.sk_prot.getsockopt(sk, level, optname)
+
+
+# Inside a class Python changes names that start with two underscores.
+sys_socket = __x64_sys_socket
+sys_bind = __x64_sys_bind
+sys_connect = __x64_sys_connect
+sys_sendto = __x64_sys_sendto
+sys_sendmsg = __x64_sys_sendmsg
+sys_setsockopt = __x64_sys_setsockopt
+sys_getsockopt = __x64_sys_getsockopt

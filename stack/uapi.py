@@ -1,0 +1,73 @@
+"""Numbers of the socket API, as Linux has them on x86 (Linux: include/uapi/linux/{socket,in,udp}.h)."""
+
+AF_UNSPEC = 0
+AF_INET = 2
+AF_MAX = 46
+
+SOCK_STREAM = 1
+SOCK_DGRAM = 2
+SOCK_RAW = 3
+SOCK_MAX = 11
+SOCK_TYPE_MASK = 0xF
+SOCK_NONBLOCK = 0o4000
+SOCK_CLOEXEC = 0o2000000
+
+IPPROTO_IP = 0
+IPPROTO_ICMP = 1
+IPPROTO_TCP = 6
+IPPROTO_UDP = 17
+IPPROTO_MAX = 263
+
+INADDR_ANY = 0
+INADDR_LOOPBACK = 0x7F000001
+INADDR_BROADCAST = 0xFFFFFFFF
+
+MSG_OOB = 0x01
+MSG_DONTROUTE = 0x04
+MSG_PROBE = 0x10
+MSG_DONTWAIT = 0x40
+MSG_CONFIRM = 0x800
+MSG_NOSIGNAL = 0x4000
+MSG_MORE = 0x8000
+
+SOL_SOCKET = 1
+SO_REUSEADDR = 2
+SO_TYPE = 3
+SO_ERROR = 4
+SO_DONTROUTE = 5
+SO_BROADCAST = 6
+SO_SNDBUF = 7
+SO_RCVBUF = 8
+SO_NO_CHECK = 11
+SO_PRIORITY = 12
+SO_SNDTIMEO = 21
+SO_BINDTODEVICE = 25
+SO_SNDBUFFORCE = 32
+SO_MARK = 36
+SO_PROTOCOL = 38
+SO_DOMAIN = 39
+
+SOL_IP = 0
+IP_TOS = 1
+IP_TTL = 2
+IP_OPTIONS = 4
+IP_RETOPTS = 7
+IP_PKTINFO = 8
+IP_MTU_DISCOVER = 10
+IP_RECVERR = 11
+IP_MTU = 14
+IP_MULTICAST_IF = 32
+IP_MULTICAST_TTL = 33
+IP_MULTICAST_LOOP = 34
+
+IP_PMTUDISC_DONT = 0  # Never set DF.
+IP_PMTUDISC_WANT = 1  # Set DF, but fragment what is too long.
+IP_PMTUDISC_DO = 2  # Always set DF.
+IP_PMTUDISC_PROBE = 3  # Set DF, and ignore the path's MTU.
+IP_PMTUDISC_INTERFACE = 4  # Use the device's MTU, never set DF.
+IP_PMTUDISC_OMIT = 5  # The same, but fragment locally.
+
+SOL_UDP = 17
+UDP_CORK = 1
+
+__all__ = sorted(name for name in globals() if name.isupper())  # pyright: ignore[reportUnsupportedDunderAll]

@@ -1,0 +1,1 @@
+"""Packet transforms (Linux: net/xfrm)."""

@@ -1,0 +1,21 @@
+"""Where IPsec policies will bend routes (Linux: net/xfrm/xfrm_policy.c); there are none yet."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..core.net import Net
+    from ..core.sock import Sock
+    from ..ipv4.flow import Flowi4
+    from ..ipv4.route import RTable
+
+__all__ = ["xfrm_lookup_route", "xfrm_lookup_with_ifid"]
+
+
+def xfrm_lookup_with_ifid(net: "Net", dst: "RTable", fl: "Flowi4", sk: "Sock | None", if_id: int) -> "RTable":
+    """Return the route that the policy for this flow wants; without a policy, the one given."""
+    return dst
+
+
+def xfrm_lookup_route(net: "Net", dst: "RTable", fl: "Flowi4", sk: "Sock | None") -> "RTable":
+    """Return the route to use for a flow in place of the plain one, or raise what the policy wants."""
+    return xfrm_lookup_with_ifid(net, dst, fl, sk, 0)
