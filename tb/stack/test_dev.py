@@ -119,7 +119,7 @@ def test_a_refused_frame_is_requeued_and_sent_first(host):
     host.dev.busy = False
     netif_stop_queue(host.dev)
     netif_wake_queue(host.dev)
-    host.platform.advance()
+    host.platform.advance(100_000)
     assert host.payloads == [b"one", b"two", b"three"]
     assert host.qdisc.qlen == 0
     assert not host.platform.buffers
