@@ -27,8 +27,8 @@ def check_outstanding(outstanding: int) -> int:
 class Chunk(data.StructLayout):
     """Up to ``octets`` octets of a frame: ``count`` of them from octet ``first`` up.
 
-    ``frame_end``: the frame ends after them; ``error``: the bus reported an error. A chunk of no octets ends a frame whose
-    last part was empty; its ``error`` means nothing.
+    ``frame_end``: the frame ends after them; ``error``: the bus reported an error. A chunk of no octets ends a frame
+    whose last part was empty; its ``error`` means nothing.
     """
 
     def __init__(self, octets: int) -> None:

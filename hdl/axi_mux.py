@@ -1,0 +1,104 @@
+"""Let several AXI4 read managers share a bus."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from .axi import Axi4ReadSignature, check_axi_width_bits
+from .register_slice import RegisterSlice
+
+__all__ = ["AxiReadMux"]
+
+_AR = ("arid", "araddr", "arlen", "arsize", "arburst")
+
+
+class AxiReadMux(wiring.Component):
+    """Join read managers: addresses in turn, responses by ID.
+
+    The upper bits of an ID on the bus are the manager's number, the lower ones its own ID. So responses may come in any
+    order and mixed, as far as each manager tolerates it.
+
+    Timing
+    ------
+    Domain ``sync``. Addresses pass a ``RegisterSlice``: 1 cycle, one address a cycle. Combinational from the bus to
+    the managers' R channels and from their ``rready`` to the bus; from a manager's ``arvalid`` to the others'
+    ``arready``.
+
+    Parameters
+    ----------
+    managers : int
+        Number of managers, at least 2.
+    axi_width_bits : int
+        Width of the bus.
+    id_width_bits : int
+        Bits of a manager's ID.
+
+    Members
+    -------
+    i : In(Axi4ReadSignature(data_width=axi_width_bits, id_width=id_width_bits)).array(managers)
+        Managers. After an address of one, the others come first.
+    o : Out(Axi4ReadSignature(data_width=axi_width_bits, id_width=id_width_bits + ceil_log2(managers)))
+        The bus.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+    """
+
+    def __init__(self, *, managers: int = 2, axi_width_bits: int = 64, id_width_bits: int = 3) -> None:
+        if managers < 2:
+            raise ValueError(f"managers must be at least 2, not {managers!r}")
+        if id_width_bits < 1:
+            raise ValueError(f"id_width_bits must be at least 1, not {id_width_bits!r}")
+        check_axi_width_bits(axi_width_bits)
+        self._id_width_bits = id_width_bits
+        manager = Axi4ReadSignature(data_width=axi_width_bits, id_width=id_width_bits)
+        bus = Axi4ReadSignature(data_width=axi_width_bits, id_width=id_width_bits + ceil_log2(managers))
+        super().__init__({"i": In(manager).array(managers), "o": Out(bus)})
+
+    def elaborate(self, platform):
+        m = Module()
+        numbers = range(len(self.i))
+        asking = Cat(manager.arvalid for manager in self.i)
+        served = Signal(numbers)  # Whose address came last.
+        chosen = Signal(numbers)
+
+        m.submodules.ar = ar = RegisterSlice(data.StructLayout({name: getattr(self.o, name).shape() for name in _AR}))
+        # The last assignment that applies wins: going down from `served`, the farthest comes first.
+        with m.Switch(served):
+            for last in numbers:
+                with m.Case(last):
+                    for distance in reversed(numbers):
+                        number = (last + 1 + distance) % len(self.i)
+                        with m.If(asking[number]):
+                            m.d.comb += chosen.eq(number)
+        m.d.comb += ar.i.valid.eq(asking.any())
+        with m.If(ar.i.valid & ar.i.ready):
+            m.d.sync += served.eq(chosen)
+        for number, manager in enumerate(self.i):
+            with m.If(chosen == number):
+                m.d.comb += [
+                    manager.arready.eq(ar.i.ready),
+                    *(ar.i.payload[name].eq(getattr(manager, name)) for name in _AR[1:]),
+                    ar.i.payload.arid.eq(Cat(manager.arid, chosen)),
+                ]
+        m.d.comb += [
+            self.o.arvalid.eq(ar.o.valid),
+            ar.o.ready.eq(self.o.arready),
+            *(getattr(self.o, name).eq(ar.o.payload[name]) for name in _AR),
+        ]
+
+        for number, manager in enumerate(self.i):
+            mine = self.o.rid[self._id_width_bits :] == number
+            m.d.comb += [
+                manager.rid.eq(self.o.rid),
+                manager.rdata.eq(self.o.rdata),
+                manager.rresp.eq(self.o.rresp),
+                manager.rlast.eq(self.o.rlast),
+                manager.rvalid.eq(self.o.rvalid & mine),
+            ]
+            with m.If(mine):
+                m.d.comb += self.o.rready.eq(manager.rready)
+        return m

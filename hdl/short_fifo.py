@@ -1,0 +1,73 @@
+"""Short queue in LUT RAM."""
+
+from amaranth.hdl import Module, Shape, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+__all__ = ["ShortFifo"]
+
+
+class ShortFifo(wiring.Component):
+    """Queue of a few payloads in LUT RAM.
+
+    Timing
+    ------
+    Domain ``sync``. Latency 2 cycles, one payload a cycle. ``o.payload`` and ``o.valid`` come from registers,
+    ``i.ready`` and ``busy`` from a comparison of two of them. No combinational path from ``o`` to ``i``.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+        A payload.
+    depth : int
+        Payloads that have room, a power of two; one more waits at the output.
+
+    Members
+    -------
+    i : In(stream.Signature(shape))
+        Payloads in.
+    o : Out(stream.Signature(shape))
+        The same payloads.
+    busy : Out(1)
+        There are payloads inside.
+
+    Raises
+    ------
+    ValueError
+        If ``depth`` is no power of two from 2 up.
+    """
+
+    def __init__(self, *, shape, depth: int = 16) -> None:
+        if depth < 2 or depth & (depth - 1):
+            raise ValueError(f"depth must be a power of two from 2 up, not {depth!r}")
+        self._shape = shape
+        self._depth = depth
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape)), "busy": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        # Without the attribute, yosys takes the output register into a block RAM, which is three times as slow.
+        m.submodules.memory = memory = Memory(
+            shape=Shape.cast(self._shape).width, depth=self._depth, init=[], attrs={"ram_style": "distributed"}
+        )
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        # One bit more than an address tells full from empty.
+        written, fetched = Signal(ceil_log2(self._depth) + 1), Signal(ceil_log2(self._depth) + 1)
+        m.d.comb += [
+            self.i.ready.eq((written ^ fetched) != self._depth),
+            write.en.eq(self.i.valid & self.i.ready),
+            write.addr.eq(written),
+            write.data.eq(self.i.payload),
+            read.addr.eq(fetched),
+            self.busy.eq((written != fetched) | self.o.valid),
+        ]
+        m.d.sync += written.eq(written + write.en)
+        with m.If(~self.o.valid | self.o.ready):
+            m.d.sync += [
+                self.o.valid.eq(written != fetched),
+                self.o.payload.eq(read.data),
+                fetched.eq(fetched + (written != fetched)),
+            ]
+        return m

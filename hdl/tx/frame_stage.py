@@ -1,0 +1,157 @@
+"""Give each frame its destination address and decide whether it may be sent."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from ...stack.abi.desc import TxStatus
+from ..packet import check_width_bits, packet_layout, packet_signature
+from .command import ChecksumCommand
+from .plan import FramePlan
+
+__all__ = ["FrameStage", "Verdict"]
+
+_MAC_OCTETS = 6
+_ETHERNET_HEADER_OCTETS = 14
+
+
+class Verdict(data.Struct):
+    """What becomes of a frame: a ``TxStatus``; OK: it goes on to the MAC."""
+
+    status: 4
+
+
+class FrameStage(wiring.Component):
+    """Join frames with their plans: write the destination address, and mark the frames that must not be sent.
+
+    Timing
+    ------
+    Domain ``sync``. Latency 2 cycles, one beat a cycle. ``o`` comes from registers, ``command`` and ``verdict`` from
+    a few gates; ``o.ready``, ``command.ready`` and ``verdict.ready`` pass some gates to ``i.ready`` and ``plan.ready``.
+
+    Parameters
+    ----------
+    width_bits : int
+        Width of the packet streams: 32, 64 or 128.
+    max_frame_octets : int
+        Longest frame, without FCS.
+
+    Members
+    -------
+    plan : In(stream.Signature(FramePlan))
+        One for each frame; its frame waits for it.
+    i : In(packet_signature(width_bits))
+        Frames, of any length.
+    o : Out(packet_signature(width_bits))
+        The same frames, those that are too long cut. ``error``: not to be sent.
+    command : Out(stream.Signature(ChecksumCommand))
+        One for each frame, before its last beat.
+    verdict : Out(stream.Signature(Verdict))
+        One for each frame, with its last beat.
+    abort : In(1)
+        Mark the frames that end while it is high.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+    """
+
+    def __init__(self, *, width_bits: int = 64, max_frame_octets: int = 9018) -> None:
+        check_width_bits(width_bits)
+        if not 64 <= max_frame_octets <= 16383:
+            raise ValueError(f"max_frame_octets must be in 64..16383, not {max_frame_octets!r}")
+        self._width_bits = width_bits
+        self._max_frame_octets = max_frame_octets
+        super().__init__(
+            {
+                "plan": In(stream.Signature(FramePlan)),
+                "i": In(packet_signature(width_bits)),
+                "o": Out(packet_signature(width_bits)),
+                "command": Out(stream.Signature(ChecksumCommand)),
+                "verdict": Out(stream.Signature(Verdict)),
+                "abort": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        lanes = self._width_bits // 8
+        max_beats = -(-self._max_frame_octets // lanes)
+        plan = self.plan.payload
+
+        # Count: the beat, and where in the frame its last octet is.
+        beat = Signal(packet_layout(self._width_bits))
+        beat_valid, take = Signal(), Signal()
+        index, next_index = Signal(range(max_beats + 1)), Signal(range(max_beats + 1))
+        lane = Signal(ceil_log2(lanes))
+        m.d.comb += self.i.ready.eq(~beat_valid | take)
+        with m.If(self.i.ready):
+            m.d.sync += [beat_valid.eq(self.i.valid), beat.eq(self.i.payload), index.eq(next_index)]
+            for number in range(lanes):
+                with m.If(self.i.payload.keep[number]):
+                    m.d.sync += lane.eq(number)
+            with m.If(self.i.valid):
+                with m.If(self.i.payload.last):
+                    m.d.sync += next_index.eq(0)
+                with m.Elif(next_index != max_beats):
+                    m.d.sync += next_index.eq(next_index + 1)
+
+        # Judge.
+        last_octet = Cat(lane, index)
+        bad_length, bad_checksum = Signal(), Signal()
+        m.d.comb += [
+            bad_length.eq(
+                (last_octet < _ETHERNET_HEADER_OCTETS - 1) | (last_octet >= self._max_frame_octets) | ~beat.keep[0]
+            ),
+            bad_checksum.eq(plan.misplaced | (last_octet <= plan.beyond)),
+        ]
+        status = self.verdict.payload.status
+        with m.If(self.abort):
+            m.d.comb += status.eq(TxStatus.ABORTED)
+        with m.Elif(bad_length):
+            m.d.comb += status.eq(TxStatus.BAD_LENGTH)
+        with m.Elif(beat.error):
+            m.d.comb += status.eq(TxStatus.PAYLOAD_ERROR)
+        with m.Elif(bad_checksum):
+            m.d.comb += status.eq(TxStatus.BAD_CHECKSUM_FIELD)
+        with m.Elif(plan.resolve & ~plan.hit):
+            m.d.comb += status.eq(TxStatus.RESOLVE_MISS)
+        with m.Else():
+            m.d.comb += status.eq(TxStatus.OK)
+
+        # The checksum gets its command as soon as there is one.
+        commanded = Signal()
+        m.d.comb += [
+            self.command.valid.eq(self.plan.valid & ~commanded),
+            self.command.payload.eq(plan.checksum),
+        ]
+        with m.If(self.plan.ready):
+            m.d.sync += commanded.eq(0)
+        with m.Elif(self.command.valid & self.command.ready):
+            m.d.sync += commanded.eq(1)
+
+        # Move on. A frame ends together with its plan.
+        may_move, may_end = Signal(), Signal()
+        m.d.comb += [
+            may_move.eq(beat_valid & self.plan.valid & (~self.o.valid | self.o.ready)),
+            may_end.eq(may_move & commanded & beat.last),
+            self.verdict.valid.eq(may_end),
+            self.plan.ready.eq(may_end & self.verdict.ready),
+            take.eq(Mux(beat.last, self.plan.ready, may_move)),
+        ]
+        too_many = Signal()
+        m.d.comb += too_many.eq((index == max_beats) & ~beat.last)
+        with m.If(~self.o.valid | self.o.ready):
+            m.d.sync += [
+                self.o.valid.eq(take & ~too_many),
+                self.o.payload.eq(beat),
+                self.o.payload.error.eq(beat.last & (status != TxStatus.OK)),
+            ]
+            for octet in range(_MAC_OCTETS):
+                with m.If(plan.resolve & (index == octet // lanes)):
+                    m.d.sync += self.o.payload.data.word_select(octet % lanes, 8).eq(
+                        plan.mac.word_select(_MAC_OCTETS - 1 - octet, 8)
+                    )
+        return m
