@@ -31,7 +31,7 @@ class Net:
         Registered devices by ``ifindex``, in the order of registration.
     dev_by_name : dict[str, NetDevice]
         The same by name.
-    loopback_dev : NetDevice or None
+    loopback_dev : NetDevice
         The namespace's ``lo``.
     mib : defaultdict[str, int]
         SNMP counters, by the names that ``nstat`` shows: ``"Ip:OutRequests"``, ``"Udp:OutDatagrams"``.
@@ -53,13 +53,16 @@ class Net:
         self.devices: dict[int, NetDevice] = {}
         self.dev_by_name: dict[str, NetDevice] = {}
         self.ifindex = 0  # The last one given.
-        self.loopback_dev: NetDevice | None = None
+        self.loopback_dev: NetDevice
         self.mib: defaultdict[str, int] = defaultdict(int)
         self.ptype_all: list[Callable[[SkBuff, NetDevice], None]] = []
         self.netdev_chain: list[Callable[[Any, NetDevice], None]] = []
-        from ..ipv4.af_inet import inet_init_net  # The protocols are built on this module.
+        # Protocols and drivers are built on this module.
+        from ..drivers.loopback import loopback_net_init
+        from ..ipv4.af_inet import inet_init_net
 
         inet_init_net(self)
+        loopback_net_init(self)
 
     def socket(self, family: int = 2, type: int = 2, proto: int = 0) -> "Socket":
         """Make a socket, by default ``AF_INET`` and ``SOCK_DGRAM``, as ``socket.socket()`` does.

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 from ..core.dev_register import NetdevEvent, register_netdevice_notifier
 from ..core.msghdr import Msghdr, Sockaddr
 from ..core.neighbour_table import neigh_changeaddr, neigh_ifdown
+from ..core.netdevice import IFF_LOOPBACK
 from ..core.sock import lock_sock_nested, release_sock, sk_dst_reset
 from ..netfilter.core import NetnsNf
 from ..uapi import AF_INET, AF_UNSPEC, IPPROTO_IP, IPPROTO_MAX, IPPROTO_UDP, SOCK_DGRAM
 from .arp import arp_init
-from .devinet import inetdev_init
+from .devinet import InIfaddr, inet_insert_ifa, inetdev_init
 from .fib_frontend import fib_disable_ip, fib_sync_up, inet_addr_type, rt_cache_flush
 from .netns import NetnsIpv4
-from .rtnetlink import RtType
+from .rtnetlink import RtScope, RtType
 from .udp import UdpSock
 from .udp_table import UdpTable
 
@@ -46,6 +47,8 @@ __all__ = [
     "inet_sendmsg",
     "inet_shutdown",
 ]
+
+INADDR_LOOPBACK = 0x7F000001
 
 
 class ProtoOps:
@@ -240,7 +243,8 @@ def inetdev_event(event: NetdevEvent, dev: "NetDevice") -> None:
     if event == NetdevEvent.REGISTER:
         inetdev_init(dev)
     elif event == NetdevEvent.UP:
-        inetdev_init(dev)
+        if dev.flags & IFF_LOOPBACK and not inetdev_init(dev).ifa_list:
+            inet_insert_ifa(dev, InIfaddr(INADDR_LOOPBACK, 8, scope=RtScope.HOST))
         fib_sync_up(dev)
     elif event == NetdevEvent.DOWN:
         fib_disable_ip(dev)

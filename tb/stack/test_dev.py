@@ -55,7 +55,6 @@ from hardwire.stack.core.skbuff import (
 )
 from hardwire.stack.core.skbuff_data import skb_clone, skb_copy_bits
 from hardwire.stack.core.softirq import run_in_irq
-from hardwire.stack.drivers.loopback import loopback_net_init
 from hardwire.stack.sched.sch_api import qdisc_replace
 from hardwire.tb.stack.fake import FakeNetDevice, make_kernel
 
@@ -404,7 +403,7 @@ def test_napi_polls_until_the_work_is_done(host):
 def test_loopback_hands_the_packet_back_without_its_link_header(host):
     received = []
     host.kernel.receive = lambda skb: received.append(skb) or 0
-    lo = loopback_net_init(host.net)
+    lo = host.net.loopback_dev
     skb = host.skb(b"to myself")
     skb.dev = lo
     assert dev_queue_xmit(skb) == 0

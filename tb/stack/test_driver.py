@@ -291,7 +291,7 @@ def test_closing_sends_what_the_ring_holds():
     host.device.run()
     assert host.payloads[-1] == b"again"
     hardwire_remove(host.dev)
-    assert not host.kernel.init_net.devices
+    assert "eth0" not in host.kernel.init_net.dev_by_name
 
 
 def test_the_ring_can_be_resized_while_it_is_busy():
@@ -358,7 +358,7 @@ def test_other_devices_and_versions_are_refused(register, value, text):
     device.regs[GLOBAL.address(GLOBAL[register])] = value
     with pytest.raises(OSError, match=f"^.Errno {ENODEV}. {re.escape(text)}$"):
         hardwire_probe(kernel.init_net, device, device.dma, [device], mac=MAC)
-    assert not kernel.init_net.devices
+    assert "eth0" not in kernel.init_net.dev_by_name
 
 
 def test_impossible_addresses_and_too_few_lines_are_refused():
