@@ -8,7 +8,6 @@ from .core.neighbour_table import __neigh_create, neigh_lookup, neigh_remove_one
 from .core.neighbour_update import NEIGH_UPDATE_F_ADMIN, NEIGH_UPDATE_F_OVERRIDE, neigh_update
 from .ipv4.devinet import InIfaddr, inet_del_ifa, inet_insert_ifa, inetdev_init
 from .ipv4.fib_frontend import fib_new_route, rt_cache_flush
-from .ipv4.fib_semantics import FibNh
 from .ipv4.fib_trie import FibAlias, fib_table_delete
 from .ipv4.rtnetlink import RtProtocol, RtScope, RtType
 from .wire.address import ipv4_from_text, ipv4_to_text, mac_from_text, mac_to_text
@@ -83,7 +82,7 @@ def route_add(
     gateway = ipv4_from_text(via) if via is not None else 0
     if via is None and dev is None and type == RtType.UNICAST:
         raise OSError(ENODEV, "a route needs a gateway or a device")
-    hops = (FibNh(dev, gateway),) if dev is not None or gateway else ()
+    hops = [(dev, gateway, 1)] if dev is not None or gateway else []
     source = ipv4_from_text(src) if src is not None else 0
     return fib_new_route(net, address, prefixlen, hops, type=type, prefsrc=source, priority=metric, tos=tos, mtu=mtu)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from errno import EAGAIN, EPIPE
+from os import strerror
 from typing import TYPE_CHECKING, Any
 
 from .platform import WaitQueue
@@ -217,7 +218,7 @@ def _sock_wait_until_writable(sk: Sock, noblock: bool) -> None:
     while True:
         error = sock_error(sk)
         if error:
-            raise OSError(-error, "error of an earlier send")
+            raise OSError(-error, strerror(-error))
         if sk.sk_shutdown & SEND_SHUTDOWN:
             raise OSError(EPIPE, "shut down for sending")
         if sk.sk_wmem_alloc < sk.sk_sndbuf:

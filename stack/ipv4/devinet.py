@@ -190,22 +190,29 @@ def inet_select_addr(net: "Net", dev: "NetDevice | None", dst: int, scope: int) 
     device that is good beyond the link.
     """
     first = 0
-    if dev is not None and dev.ip_ptr is not None:
-        for ifa in dev.ip_ptr.ifa_list:
-            if ifa.flags & IFA_F_SECONDARY or min(ifa.scope, RtScope.LINK) > scope:
-                continue
-            if not dst or inet_ifa_match(dst, ifa):
-                return ifa.local
-            first = first or ifa.local
+    for ifa in _addresses(dev):
+        if ifa.flags & IFA_F_SECONDARY or min(ifa.scope, RtScope.LINK) > scope:
+            continue
+        if not dst or inet_ifa_match(dst, ifa):
+            return ifa.local
+        first = first or ifa.local
     if first:
         return first
     for other in net.devices.values():
-        if other is dev or other.ip_ptr is None:
-            continue
-        for ifa in other.ip_ptr.ifa_list:
-            if not ifa.flags & IFA_F_SECONDARY and ifa.scope != RtScope.LINK and ifa.scope <= scope:
+        for ifa in _addresses(other):
+            if (
+                other is not dev
+                and not ifa.flags & IFA_F_SECONDARY
+                and ifa.scope != RtScope.LINK
+                and ifa.scope <= scope
+            ):
                 return ifa.local
     return 0
+
+
+def _addresses(dev: "NetDevice | None") -> list[InIfaddr]:
+    in_dev: InDevice | None = dev.ip_ptr if dev is not None else None
+    return in_dev.ifa_list if in_dev is not None else []
 
 
 def inet_confirm_addr(in_dev: InDevice, dst: int, local: int) -> bool:

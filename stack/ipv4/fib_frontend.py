@@ -1,5 +1,6 @@
 """Routes as they come and go with addresses, devices and commands (Linux: net/ipv4/fib_frontend.c)."""
 
+from collections.abc import Sequence
 from errno import EINVAL, ENETDOWN, ENETUNREACH
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ..core.netdevice import NetDevice
 
 __all__ = [
+    "NextHop",
     "fib_add_ifaddr",
     "fib_check_nh",
     "fib_del_ifaddr",
@@ -24,6 +26,8 @@ __all__ = [
     "inet_addr_type",
     "inet_addr_type_dev_table",
 ]
+
+NextHop = tuple["NetDevice | None", int, int]
 
 
 def inet_addr_type_dev_table(net: "Net", dev: "NetDevice | None", addr: int) -> RtType:
@@ -43,37 +47,40 @@ def inet_addr_type(net: "Net", addr: int) -> RtType:
     return inet_addr_type_dev_table(net, None, addr)
 
 
-def fib_check_nh(net: "Net", nh: FibNh, scope: int) -> int:
-    """Check a next hop for a new route of a scope, and find its device and scope.
+def fib_check_nh(net: "Net", hop: NextHop, scope: int) -> FibNh:
+    """Check a next hop for a new route of a scope, and find its device.
 
-    Returns
-    -------
-    int
-        0, or a negative errno.
+    Raises
+    ------
+    OSError
+        ``EINVAL``, ``ENETUNREACH``, ``ENETDOWN``.
     """
-    if nh.gw:
+    dev, gateway, weight = hop
+    nh_scope = RtScope.NOWHERE if scope == RtScope.HOST else RtScope.HOST
+    if gateway:
         if scope >= RtScope.LINK:
-            return -EINVAL
+            raise OSError(EINVAL, "a route on the link has no gateway")
         # The gateway must be nearer than what lies behind it, so the lookup asks for a nearer scope.
-        found = fib_lookup(net, Flowi4(nh.gw, scope=max(scope + 1, RtScope.LINK), oif=nh.dev.ifindex if nh.dev else 0))
+        key = Flowi4(gateway, scope=max(scope + 1, RtScope.LINK), oif=dev.ifindex if dev is not None else 0)
+        found = fib_lookup(net, key)
         if isinstance(found, int):
-            return -ENETUNREACH
+            raise OSError(ENETUNREACH, "the gateway is out of reach")
         if found.type not in (RtType.UNICAST, RtType.LOCAL):
-            return -EINVAL
-        nh.scope = found.scope
-        nh.dev = found.nh.dev
-    elif nh.dev is None:
-        return -EINVAL
-    else:
-        nh.scope = RtScope.NOWHERE if scope == RtScope.HOST else RtScope.HOST
-    return 0 if nh.dev is not None and nh.dev.flags & IFF_UP else -ENETDOWN
+            raise OSError(EINVAL, "the gateway is not a host")
+        nh_scope = RtScope(found.scope)
+        dev = found.nh.dev
+    if dev is None:
+        raise OSError(EINVAL, "a next hop needs a gateway or a device")
+    if not dev.flags & IFF_UP:
+        raise OSError(ENETDOWN, f"{dev.name} is down")
+    return FibNh(dev, gateway, weight, nh_scope)
 
 
 def fib_new_route(
     net: "Net",
     prefix: int,
     prefixlen: int,
-    nhs: tuple[FibNh, ...],
+    hops: Sequence[NextHop],
     *,
     type: int = RtType.UNICAST,
     scope: int | None = None,
@@ -86,6 +93,8 @@ def fib_new_route(
 ) -> FibAlias:
     """Add a route to the main table.
 
+    A next hop is a device or None, the gateway's address or 0, and a weight; other values as in ``FibInfo``.
+
     Raises
     ------
     OSError
@@ -97,16 +106,10 @@ def fib_new_route(
     if prefsrc and inet_addr_type(net, prefsrc) != RtType.LOCAL:
         raise OSError(EINVAL, "the preferred source is not an address of this host")
     if scope is None:
-        scope = RtScope.UNIVERSE if type in FIB_ERRORS or any(nh.gw for nh in nhs) else RtScope.LINK
-    if type in FIB_ERRORS:
-        if nhs:
-            raise OSError(EINVAL, "such a route has no next hop")
-    elif not nhs:
-        raise OSError(EINVAL, "a route needs a next hop")
-    for nh in nhs:
-        error = fib_check_nh(net, nh, scope)
-        if error:
-            raise OSError(-error, "next hop")
+        scope = RtScope.UNIVERSE if type in FIB_ERRORS or any(gateway for _, gateway, _ in hops) else RtScope.LINK
+    if bool(hops) == (type in FIB_ERRORS):
+        raise OSError(EINVAL, "routes have next hops, unless they are errors")
+    nhs = tuple(fib_check_nh(net, hop, scope) for hop in hops)
     info = FibInfo(nhs, type=type, scope=scope, prefsrc=prefsrc, priority=priority, protocol=protocol, mtu=mtu)
     alias = FibAlias(prefix, prefixlen, info, tos)
     error = fib_table_insert(net.ipv4.fib_main, alias, append=append)

@@ -38,8 +38,8 @@ class FibNh:
 
     Members
     -------
-    dev : NetDevice or None
-        Where packets leave; None for routes that only give an error.
+    dev : NetDevice
+        Where packets leave.
     gw : int
         Address of the gateway, 0 if the destination is on the link.
     scope : int
@@ -56,7 +56,7 @@ class FibNh:
 
     __slots__ = ("dead", "dev", "gw", "rth_output", "saddr", "saddr_genid", "scope", "upper_bound", "weight")
 
-    def __init__(self, dev: "NetDevice | None", gw: int = 0, weight: int = 1, scope: int = RtScope.LINK) -> None:
+    def __init__(self, dev: "NetDevice", gw: int = 0, weight: int = 1, scope: int = RtScope.HOST) -> None:
         self.dev = dev
         self.gw = gw
         self.weight = weight

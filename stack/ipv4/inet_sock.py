@@ -16,15 +16,19 @@ __all__ = ["InetCork", "InetSock", "IpcmCookie", "ipcm_init_sk"]
 
 
 class InetCork:
-    """What the packets of one datagram have in common while it is put together (Linux: ``struct inet_cork``)."""
+    """What the packets of one datagram have in common (Linux: ``struct inet_cork``); ``ip_setup_cork`` fills it in."""
 
     __slots__ = ("addr", "dst", "fragsize", "length", "mark", "opt", "priority", "tos", "ttl")
 
+    addr: int
     dst: "RTable"
-
-    def __init__(self) -> None:
-        self.length = 0
-        self.opt = b""
+    fragsize: int
+    length: int
+    mark: int
+    opt: bytes
+    priority: int
+    tos: int
+    ttl: int
 
 
 class IpcmCookie:

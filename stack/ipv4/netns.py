@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from .fib_trie import FibTable
 
 if TYPE_CHECKING:
-    from ..core.neighbour import NeighTable
+    from ..core.neighbour_table import NeighTable
     from ..core.net import Net
     from .devinet import InIfaddr
-    from .udp import UdpTable
+    from .udp_table import UdpTable
 
 __all__ = ["NetnsIpv4"]
 
