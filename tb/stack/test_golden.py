@@ -7,6 +7,8 @@ import pytest
 
 from hardwire.sim.trace import Call, Tracer
 from hardwire.stack.core.dev import dev_queue_xmit
+from hardwire.stack.iproute import addr_add, neigh_add
+from hardwire.stack.sched.sch_api import qdisc_replace
 from hardwire.tb.stack.golden import Node, Rules, compare, read_golden
 from hardwire.tb.stack.test_driver import Host
 
@@ -111,3 +113,79 @@ def test_a_wake_goes_in_the_steps_of_17b(full):
     assert [node.name for node in softirq.calls] == ["net_rx_action", "net_tx_action"]
     mine = [call for root in full.wake for _, call in root.walk() if call.name == "__do_softirq"]
     compare([softirq], mine, rules, set(FILTER_17B) - {"e1000_intr"})
+
+
+class Sender:
+    """A host with an address, a permanent neighbour and a bound socket that has sent twice, as in the traces."""
+
+    def __init__(self, local: str = "10.0.0.1", peer: str = "10.0.0.2") -> None:
+        self.host = Host()
+        addr_add(self.host.dev, "10.0.0.1/24")
+        neigh_add(self.host.dev, "10.0.0.2", "02:00:00:00:00:02")
+        self.peer = peer
+        self.socket = self.host.kernel.init_net.socket()
+        self.socket.bind((local, 5000))
+        for _ in range(2):
+            self.send(bytes(32))
+            self.finish()
+
+    def send(self, payload: bytes) -> list[Call]:
+        """Send a datagram and return the calls that it made."""
+        with Tracer(lambda: 0) as tracer:
+            assert self.socket.sendto(payload, (self.peer, 9000)) == len(payload)
+        return [call for call in tracer.roots for _, call in call.walk() if call.name == "__x64_sys_sendto"]
+
+    def finish(self) -> None:
+        """Let the device send what it has, and some time pass."""
+        self.host.device.run()
+        self.host.platform.advance(1_000_000)
+
+
+def test_sendto_takes_the_path_of_01b():
+    sender = Sender()
+    mib = dict(sender.host.kernel.init_net.mib)
+    compare(read_golden("01b")["A: sendto 32 bytes"], sender.send(bytes(32)), RULES)
+    after = sender.host.kernel.init_net.mib
+    assert {key: after[key] - mib.get(key, 0) for key in ("Ip:OutRequests", "Udp:OutDatagrams", "IpExt:OutOctets")} == {
+        "Ip:OutRequests": 1,
+        "Udp:OutDatagrams": 1,
+        "IpExt:OutOctets": 60,
+    }
+
+
+def test_sendto_to_a_full_qdisc_takes_the_path_of_16b():
+    sender = Sender()
+    qdisc_replace(sender.host.dev, "tbf", rate_bps=8_000, burst=1600, limit=2200)
+    for _ in range(3):
+        sender.send(bytes(1000))
+    mib = dict(sender.host.kernel.init_net.mib)
+    compare(read_golden("16b")[""], sender.send(bytes(1000)), RULES)
+    after = sender.host.kernel.init_net.mib
+    changed = {key: after[key] - mib.get(key, 0) for key in after if after[key] != mib.get(key, 0)}
+    expected = {"Ip:OutRequests": 1, "Ip:OutDiscards": 1, "Udp:SndbufErrors": 1, "IpExt:OutOctets": 1028}
+    assert {key: value for key, value in changed.items() if not key.startswith("Rt:")} == expected
+
+
+def test_sendto_through_a_token_bucket_takes_the_path_of_16a():
+    sender = Sender()
+    qdisc_replace(sender.host.dev, "tbf", rate_bps=400_000, burst=1600, limit=100_000)
+    # Room for one frame: as veth, which has no byte queue limits, it gets no batches and is not stopped either.
+    dql = sender.host.ring.txq.dql
+    dql.limit = dql.min_limit = dql.max_limit = 1042
+    sections = read_golden("16a")
+    for number in (1, 2):
+        compare(sections[f"A: sendto 1000 bytes ({number})"], sender.send(bytes(1000)), RULES)
+    sender.host.device.run()
+    with Tracer(lambda: 0) as tracer:
+        sender.host.platform.advance(60_000_000)
+    receive = replace(RULES, cut=RULES.cut | {"net_rx_action"})
+    named = [
+        call for call in tracer.roots for _, call in call.walk() if call.name in ("qdisc_watchdog", "__do_softirq")
+    ]
+    compare(sections["sleep 60 ms"], named, receive)
+
+
+def test_sendto_to_ourselves_takes_the_path_of_14a():
+    sender = Sender("127.0.0.1", "127.0.0.1")
+    rules = replace(RULES, ends=RULES.ends | {"loopback_xmit": "loopback_xmit"})
+    compare(read_golden("14a")["A: sendto 32 bytes"], sender.send(bytes(32)), rules)
