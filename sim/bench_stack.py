@@ -7,6 +7,7 @@ from typing import Any
 from ..stack.core.netdevice import NETDEV_TX_OK, NetDevice
 from ..stack.core.skbuff import SkBuff, alloc_skb, skb_put_data, skb_reset_mac_header
 from ..stack.drivers.hardwire.tx import hardwire_start_xmit
+from ..stack.uapi import AF_INET, SOCK_DGRAM
 from .bus_model import BusModel
 from .machine import Machine, Setup
 from .nic import SimNic
@@ -23,7 +24,7 @@ _RING_LOG2 = 9
 _BATCHES = 64
 _FRAME_NS = 672  # On the wire, preamble and gap in.
 _DATAGRAMS = 5000
-_DESTINATION = 0x0A000002
+_DESTINATION = "10.0.0.2"
 _BUS = BusModel(read_latency_ns=1000, write_latency_ns=1000)
 
 
@@ -102,5 +103,34 @@ def _send_batches(machine: Machine, dev: NetDevice, batches: list[list[SkBuff]])
 
 
 def send_rate(datagrams: int = _DATAGRAMS) -> dict[str, Any]:
-    """Return how many datagrams a second go from ``sendto()`` to the wire, as 64-octet frames, and where the time goes."""
-    raise NotImplementedError
+    """Return datagrams a second from ``sendto()`` to the wire, the whole stack for each, and where the time goes."""
+    machine = Machine(World(), Setup(bus=_BUS, neighbours={_DESTINATION: "02:00:00:00:00:02"}))
+    payload = bytes(_FRAME_OCTETS - _FCS - 14 - 20 - 8)
+
+    def program(count: int) -> None:
+        sendto = machine.net.socket(AF_INET, SOCK_DGRAM).sendto
+        address = (_DESTINATION, 9000)
+        for _ in range(count):
+            sendto(payload, address)
+
+    nic, world = machine.nic, machine.world
+    world.run(program, _DOORBELL)  # Warm up.
+    world.drain()
+    nic.take_frames()
+    speed = bare_speed()
+    cycles, started = nic.cycles_evaluated, time.perf_counter()
+    world.run(program, datagrams)
+    world.drain()
+    wall_s = time.perf_counter() - started
+    frames = nic.take_frames()
+    if len(frames) != datagrams or any(len(frame.octets) + _FCS != _FRAME_OCTETS for frame in frames):
+        raise RuntimeError(f"{len(frames)} frames for {datagrams} datagrams")
+    # What the gateware took: its cycles at the speed that it has without Python.
+    rtl_us = (nic.cycles_evaluated - cycles) / speed / datagrams * 1e6
+    total_us = wall_s / datagrams * 1e6
+    return {
+        "datagrams_per_s": datagrams / wall_s,
+        "frame_octets": _FRAME_OCTETS,
+        "python_us": total_us - rtl_us,
+        "rtl_us": rtl_us,
+    }

@@ -15,7 +15,7 @@ _STATUS_NAMES = {status.value: status.name for status in TxStatus}
 
 
 def _register_names() -> dict[int, str]:
-    names = {}
+    names: dict[int, str] = {}
     for block in BLOCKS:
         for index in range(block.count):
             scope = f"{block.name}[{index}]" if block.count > 1 else block.name

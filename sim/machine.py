@@ -4,13 +4,10 @@ from dataclasses import dataclass, field
 
 from ..hdl.config import NicConfig
 from ..stack.core.dev_register import dev_change_features, dev_open, dev_set_mtu
-from ..stack.core.neighbour import NUD_PERMANENT
-from ..stack.core.neighbour_table import __neigh_create as neigh_create
-from ..stack.core.neighbour_update import NEIGH_UPDATE_F_ADMIN, NEIGH_UPDATE_F_OVERRIDE, neigh_update
 from ..stack.core.net import Kernel, Net
 from ..stack.core.netdevice import NETIF_F_HW_CSUM, NETIF_F_HW_NEIGH, NetDevice
 from ..stack.drivers.hardwire import hardwire_probe
-from ..stack.ipv4.devinet import InIfaddr, inet_insert_ifa
+from ..stack.iproute import addr_add, neigh_add
 from .bus_model import BusModel
 from .devices import open_device
 from .nic import SimNic
@@ -25,15 +22,15 @@ class Setup:
 
     Parameters
     ----------
-    address, prefixlen : int
-        IPv4 address of its card.
+    address : str
+        IPv4 address of its card, with the length of its network's prefix.
     mac : bytes
         MAC address of its card.
     mtu : int
         MTU of its card.
     offload : bool
         Whether the card does checksums and address resolution, or the stack.
-    neighbours : dict[int, bytes]
+    neighbours : dict[str, str]
         MAC addresses that it need not ask for, by IPv4 address.
     ring_log2 : int or None
         Log2 of the number of descriptors; None for the driver's default.
@@ -47,12 +44,11 @@ class Setup:
         Kind of the card; see ``devices``.
     """
 
-    address: int = 0x0A000001
-    prefixlen: int = 24
+    address: str = "10.0.0.1/24"
     mac: bytes = bytes.fromhex("020000000001")
     mtu: int = 1500
     offload: bool = True
-    neighbours: dict[int, bytes] = field(default_factory=dict)
+    neighbours: dict[str, str] = field(default_factory=dict)
     ring_log2: int | None = None
     bus: BusModel = field(default_factory=BusModel)
     config: NicConfig = field(default_factory=NicConfig)
@@ -86,7 +82,6 @@ class Machine:
         )
         self.kernel = Kernel(self.host)
         self.net: Net = self.kernel.init_net
-        inet_init(self.net)
         self.dev: NetDevice = hardwire_probe(self.net, self.nic, self.nic.dma, [self.nic], mac=setup.mac)
         if setup.ring_log2 is not None:
             self.dev.ethtool_ops.set_ringparam(1 << setup.ring_log2)
@@ -94,11 +89,6 @@ class Machine:
         if not setup.offload:
             dev_change_features(self.dev, 0, NETIF_F_HW_CSUM | NETIF_F_HW_NEIGH)
         dev_open(self.dev)
-        inet_insert_ifa(self.dev, InIfaddr(setup.address, setup.prefixlen))
+        addr_add(self.dev, setup.address)
         for address, mac in setup.neighbours.items():
-            self.add_neighbour(address, mac)
-
-    def add_neighbour(self, address: int, mac: bytes) -> None:
-        """Tell the stack a neighbour's MAC address: ``ip neigh replace ADDRESS lladdr MAC nud permanent``."""
-        neigh = neigh_create(self.net.ipv4.arp_tbl, address, self.dev)
-        neigh_update(neigh, mac, NUD_PERMANENT, NEIGH_UPDATE_F_ADMIN | NEIGH_UPDATE_F_OVERRIDE)
+            neigh_add(self.dev, address, mac)

@@ -1,12 +1,21 @@
 """Sending data over UDP from a simulated machine: what ``hardwire send`` does."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import contextlib
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from errno import EACCES, EHOSTUNREACH, EMSGSIZE, ENETUNREACH
+from os import strerror
 from pathlib import Path
 from typing import Any
 
-from ..stack.wire.address import ipv4_from_text, ipv4_to_text, mac_from_text
-from .trace import Call, Event, to_json
+from ..stack.uapi import AF_INET, IP_MTU_DISCOVER, IP_PMTUDISC_DO, SOCK_DGRAM, SOL_IP
+from ..stack.wire.address import ipv4_from_text, mac_from_text
+from .capture import Capture
+from .journey import device_events, timeline
+from .machine import Machine, Setup
+from .trace import Call, Event, Tracer, to_json
+from .world import World
 
 __all__ = ["Endpoint", "SendError", "SendReport", "SendRequest", "parse_neighbour", "run"]
 
@@ -20,9 +29,9 @@ class SendError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address, with a prefix length where one belongs to it, and a port; 0 for any."""
+    """An IPv4 address, the length of its network's prefix where that matters, and a port; 0 for any."""
 
-    address: int
+    address: str
     prefixlen: int
     port: int
 
@@ -35,18 +44,20 @@ class Endpoint:
         ValueError
             If it is malformed, or has no port and needs one.
         """
-        rest, colon, port_text = text.partition(":")
-        address_text, slash, prefix_text = rest.partition("/")
-        address = ipv4_from_text(address_text)
+        rest, colon, port = text.partition(":")
+        address, slash, prefixlen = rest.partition("/")
+        ipv4_from_text(address)
         if port_needed and not colon:
-            raise ValueError(f"{text!r} has no port: write {address_text}:9000")
-        port = _number(port_text, 1, 65535, "a port") if colon else 0
-        prefixlen = _number(prefix_text, 1, 32, "a prefix length") if slash else 24
-        return cls(address, prefixlen, port)
+            raise ValueError(f"{text!r} has no port: write {address}:9000")
+        return cls(
+            address,
+            _number(prefixlen, 1, 32, "a prefix length") if slash else 24,
+            _number(port, 1, 65535, "a port") if colon else 0,
+        )
 
     def __str__(self) -> str:
         """Return ``ADDR`` or ``ADDR:PORT``."""
-        return ipv4_to_text(self.address) + (f":{self.port}" if self.port else "")
+        return f"{self.address}:{self.port}" if self.port else self.address
 
 
 def _number(text: str, least: int, most: int, what: str) -> int:
@@ -55,7 +66,7 @@ def _number(text: str, least: int, most: int, what: str) -> int:
     return int(text)
 
 
-def parse_neighbour(text: str) -> tuple[int, bytes]:
+def parse_neighbour(text: str) -> tuple[str, str]:
     """Return what ``IP=MAC`` says.
 
     Raises
@@ -66,10 +77,10 @@ def parse_neighbour(text: str) -> tuple[int, bytes]:
     address, equals, mac = text.partition("=")
     if not equals:
         raise ValueError(f"{text!r} is not IP=MAC, such as 10.0.0.2=02:00:00:00:00:02")
-    octets = mac_from_text(mac)
-    if octets[0] & 1:
+    ipv4_from_text(address)
+    if mac_from_text(mac)[0] & 1:
         raise ValueError(f"{mac} is a group address")
-    return ipv4_from_text(address), octets
+    return address, mac
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +90,7 @@ class SendRequest:
     payload: bytes
     to: Endpoint
     source: Endpoint
-    neighbours: dict[int, bytes]
+    neighbours: dict[str, str]
     mtu: int = 1500
     size: int = 1400
     count: int = 1
@@ -124,11 +135,131 @@ class SendReport:
     time_ns: float = 0
     wall_s: float = 0
     first_octets: int = 0
-    journey: list[Call | Event]
-    drops: dict[str, int]
-    device: dict[str, int]
+    journey: list[Call | Event] = field(default_factory=list)
+    drops: dict[str, int] = field(default_factory=dict)
+    device: dict[str, int] = field(default_factory=dict)
     failure: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
         return {**vars(self), "journey": to_json(self.journey)}
+
+
+def run(request: SendRequest) -> SendReport:
+    """Send the payload from a new machine, and wait until nothing of it is left under way.
+
+    Raises
+    ------
+    SendError
+        If the machine or a socket refuses; nothing more is sent then.
+    """
+    started = time.monotonic()
+    with contextlib.ExitStack() as open_files:
+        machine = _machine(request)
+        if request.pcap is not None:
+            capture = open_files.enter_context(Capture(request.pcap))
+            machine.nic.on_frames = capture.write_frames
+        if request.waves is not None:
+            machine.nic.waves(str(request.waves))
+            open_files.callback(machine.nic.waves, None)
+        report = _send(machine, request)
+    report.wall_s = time.monotonic() - started
+    return report
+
+
+def _machine(request: SendRequest) -> Machine:
+    setup = Setup(
+        address=f"{request.source.address}/{request.source.prefixlen}",
+        mtu=request.mtu,
+        offload=request.offload,
+        neighbours=request.neighbours,
+        waves=request.waves is not None,
+    )
+    try:
+        return Machine(World(seed=request.seed), setup)
+    except OSError as error:
+        raise SendError(f"the machine cannot be set up: {error.strerror}") from error
+
+
+def _send(machine: Machine, request: SendRequest) -> SendReport:
+    world, nic = machine.world, machine.nic
+    report = SendReport()
+    sock = machine.net.socket(AF_INET, SOCK_DGRAM)
+    try:
+        if request.df:
+            sock.setsockopt(SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+        if request.source.port:
+            sock.bind((request.source.address, request.source.port))
+    except OSError as error:
+        raise SendError(f"cannot send from {request.source}: {error.strerror}") from error
+
+    def send(chunks: Iterable[bytes]) -> None:
+        for chunk in chunks:
+            try:
+                sock.sendto(chunk, (request.to.address, request.to.port))
+            except OSError as error:
+                raise SendError(_refusal(error, request, len(chunk))) from error
+            report.datagrams += 1
+            report.payload_octets += len(chunk)
+
+    chunks = request.chunks()
+    first = next(chunks)
+    report.first_octets = len(first)
+    # The first datagram goes alone, so that its journey is its own; the rest follow as fast as they can.
+    nic.log_events()
+    with Tracer(lambda: world.now_fs) as tracer:
+        world.run(send, [first])
+        world.drain()
+    report.journey = timeline(tracer, device_events(nic))
+    nic.log_events(0)
+    world.run(send, chunks)
+    _settle(machine)
+    sock.close()
+    report.time_ns = world.now_fs / 1e6
+    report.frames = nic.counters["frames_total"]
+    report.drops = machine.kernel.drop_counts()
+    ethtool = machine.dev.ethtool_ops
+    report.device = dict(zip(ethtool.get_strings(), ethtool.get_ethtool_stats(), strict=True))
+    report.failure = _failure(request, report)
+    return report
+
+
+def _settle(machine: Machine) -> None:
+    """Let all that is under way come to its end, the search for a neighbour's address above all."""
+    world, neighbours = machine.world, machine.net.ipv4.arp_tbl.nht
+    limit_ns = world.now_ns + _PATIENCE_NS
+    world.drain()
+    while any(neigh.arp_queue for neigh in neighbours.values()):
+        if world.now_ns > limit_ns:
+            raise SendError("the stack does not come to rest")
+        world.advance(_STEP_NS)
+    world.drain()
+
+
+def _refusal(error: OSError, request: SendRequest, length: int) -> str:
+    """Return why a socket did not take a datagram."""
+    address, source = request.to.address, request.source
+    if error.errno == ENETUNREACH:
+        return f"no route to {address}: the host is {source.address}/{source.prefixlen} and has no gateway"
+    if error.errno == EMSGSIZE and request.df:
+        most = request.mtu - 28
+        return f"{length:,} octets of payload do not fit into an MTU of {request.mtu:,} with --df: at most {most:,}"
+    if error.errno == EACCES:
+        return f"{address} is a broadcast address: {strerror(EACCES)}"
+    if error.errno == EHOSTUNREACH:
+        return _unanswered(request)
+    return f"cannot send to {request.to}: {strerror(error.errno or 0)} ({error.strerror})"
+
+
+def _unanswered(request: SendRequest) -> str:
+    address = request.to.address
+    return f"no answer to ARP for {address}: say its MAC address with --neigh {address}=MAC"
+
+
+def _failure(request: SendRequest, report: SendReport) -> str | None:
+    if not report.drops:
+        return None
+    if "NEIGH_FAILED" in report.drops:
+        return _unanswered(request)
+    lost = ", ".join(f"{count:,} {reason}" for reason, count in report.drops.items())
+    return f"packets were dropped: {lost}"
