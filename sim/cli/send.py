@@ -117,7 +117,7 @@ def _endpoint(option: str, text: str, *, port_needed: bool) -> "Endpoint":
         raise CommandError(f"{option}: {error}", MISUSED) from error
 
 
-def _neighbour(text: str) -> tuple[int, bytes]:
+def _neighbour(text: str) -> tuple[str, str]:
     from ..send import parse_neighbour
 
     try:

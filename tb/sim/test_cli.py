@@ -107,8 +107,8 @@ def test_send_shows_the_journey_from_system_call_to_wire_and_back() -> None:
         "interrupt raised",
         "hardwire_clean_tx",
     ]
-    places = [next((at for at, line in enumerate(lines) if line.startswith(step)), None) for step in steps]
-    assert None not in places, dict(zip(steps, places, strict=True))
+    places = [next((at for at, line in enumerate(lines) if line.startswith(step)), -1) for step in steps]
+    assert -1 not in places, dict(zip(steps, places, strict=True))
     assert places == sorted(places), dict(zip(steps, places, strict=True))
 
 
