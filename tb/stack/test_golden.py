@@ -7,7 +7,7 @@ import pytest
 
 from hardwire.sim.trace import Call, Tracer
 from hardwire.stack.core.dev import dev_queue_xmit
-from hardwire.stack.iproute import addr_add, neigh_add
+from hardwire.stack.iproute import addr_add, neigh_add, neigh_del
 from hardwire.stack.sched.sch_api import qdisc_replace
 from hardwire.tb.stack.golden import Node, Rules, compare, read_golden
 from hardwire.tb.stack.test_driver import Host
@@ -189,3 +189,22 @@ def test_sendto_to_ourselves_takes_the_path_of_14a():
     sender = Sender("127.0.0.1", "127.0.0.1")
     rules = replace(RULES, ends=RULES.ends | {"loopback_xmit": "loopback_xmit"})
     compare(read_golden("14a")["A: sendto 32 bytes"], sender.send(bytes(32)), rules)
+
+
+def test_a_datagram_in_fragments_takes_the_path_of_03c():
+    sender = Sender()
+    sender.socket.connect(("10.0.0.2", 9000))
+    for _ in range(2):
+        with Tracer(lambda: 0) as tracer:
+            sender.socket.send(bytes(4000))
+        sender.finish()
+    calls = [call for root in tracer.roots for _, call in root.walk() if call.name == "__x64_sys_sendto"]
+    compare(read_golden("03c")["A: send 4000 bytes"], calls, RULES)
+
+
+def test_sendto_an_unknown_neighbour_takes_the_path_of_02():
+    sender = Sender()
+    neigh_del(sender.host.dev, "10.0.0.2")
+    # Routing domains (VRF) are not there, and cloning is one function here.
+    rules = replace(RULES, ignore=RULES.ignore | {"l3mdev_fib_table_rcu", "__skb_clone"})
+    compare(read_golden("02")["A: sendto 32 bytes"], sender.send(bytes(32)), rules)
