@@ -49,11 +49,13 @@ class Bench:
     Parameters
     ----------
     name : str
-        Short name, also of the Verilog module.
+        Short name.
     build : Callable
-        Called with a variant's parameters; returns the component, or Verilog text whose top is ``name``.
+        Called with a variant's parameters; returns the component, or Verilog text.
     module : str or tuple[str, ...]
         Modules that hold the cocotb tests, such as ``"hardwire.tb.hdl.cocotb_checksum"``.
+    top : str or None
+        Name of the top module; None: that of the bench.
     variants : Mapping[str, Mapping[str, Any]]
         Sets of parameters to run the bench with, by name. The tests read theirs by ``parameters()``.
     """
@@ -61,7 +63,13 @@ class Bench:
     name: str
     build: Callable[..., Any]
     module: str | tuple[str, ...]
+    top: str | None = None
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({"": {}}))
+
+    @property
+    def toplevel(self) -> str:
+        """Name of the top module."""
+        return self.top or self.name
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,7 @@ def verilog(case: Case) -> str:
         return built
     from ..hdl.verilog import flat_verilog
 
-    return str(flat_verilog(built, case.bench.name))
+    return str(flat_verilog(built, case.bench.toplevel))
 
 
 @contextlib.contextmanager
@@ -187,7 +195,7 @@ def build(case: Case, *, waves: bool = False) -> Path:
             try:
                 _runner().build(
                     sources=[source],
-                    hdl_toplevel=case.bench.name,
+                    hdl_toplevel=case.bench.toplevel,
                     build_dir=folder,
                     build_args=[*_BUILD_ARGS, *(_WAVES_ARGS if waves else ())],
                     timescale=("1ns", "1ps"),
@@ -230,7 +238,7 @@ def run(case: Case, *, run_seed: int, waves: bool = False, out_dir: Path | None 
     try:
         _runner().test(
             test_module=",".join(modules),
-            hdl_toplevel=case.bench.name,
+            hdl_toplevel=case.bench.toplevel,
             hdl_toplevel_lang="verilog",
             build_dir=folder,
             test_dir=place,

@@ -1,7 +1,7 @@
-"""The device ``cocotb``: the NIC in a cocotb simulation, for the same stack and driver that drive it everywhere else.
+"""The NIC in a cocotb simulation as a device, for the same stack and driver that drive it everywhere else.
 
-The stack blocks where a coroutine would await, so the whole simulated world runs inside ``cocotb.task.bridge``; where the
-world lets time pass, the simulator runs.
+The stack blocks where a coroutine would await, so the whole simulated world runs inside ``cocotb.task.bridge``; where
+the world lets time pass, the simulator runs.
 """
 
 from collections.abc import Callable
@@ -131,13 +131,13 @@ def _now_fs() -> int:
     return round(cocotb.utils.get_sim_time("ps")) * 1000
 
 
-def offer_device(dut: Any) -> None:
-    """Make the NIC under test known as the device ``cocotb``."""
+def offer_device(name: str, dut: Any) -> None:
+    """Make the NIC under test known as a device."""
 
     def make(*, host: Host, config: NicConfig, bus: BusModel, waves: bool = False) -> CocotbNic:
         return CocotbNic(host, dut, config, bus)
 
-    register_device("cocotb", make)
+    register_device(name, make)
 
 
 async def run_world(function: Callable[..., Any], *arguments: Any) -> Any:

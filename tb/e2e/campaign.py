@@ -7,6 +7,7 @@ from random import Random
 from socket import inet_aton
 
 from hardwire.sim.bus_model import BusModel
+from hardwire.sim.frame import Frame
 from hardwire.sim.machine import Machine, Setup
 from hardwire.sim.world import World
 from hardwire.stack.abi import ARP, STATS, ArpOp
@@ -80,7 +81,14 @@ def run_episode(seed: int, datagrams: int) -> Episode:
     setup = _random_setup(rng)
     machine = Machine(World(seed=seed), setup)
     receiver = Receiver()
-    machine.nic.on_frames = lambda frames: [_take(receiver, frame) for frame in frames] and None
+
+    def take(frames: list[Frame]) -> None:
+        for frame in frames:
+            assert frame.ok, f"a damaged frame on the wire: {frame}"
+            assert frame.gap_octets >= 12
+            receiver.take(frame.octets)
+
+    machine.nic.on_frames = take
     buffers = machine.host.memory.buffers
     sent: dict[int, Sent] = {}
     sockets = [_Sender(machine, rng, setup) for _ in DESTINATIONS]
@@ -100,12 +108,6 @@ def run_episode(seed: int, datagrams: int) -> Episode:
     _check_books(episode, machine)
     assert machine.host.memory.buffers == buffers, machine.host.memory.leaks()
     return episode
-
-
-def _take(receiver: Receiver, frame) -> None:
-    assert frame.ok, f"a damaged frame on the wire: {frame}"
-    assert frame.gap_octets >= 12
-    receiver.take(frame.octets)
 
 
 def _random_setup(rng: Random) -> Setup:

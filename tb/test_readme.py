@@ -1,0 +1,43 @@
+"""What the README says is true: its Python runs, and its commands and options exist."""
+
+import re
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+COMMANDS = sorted(set(re.findall(r"^    (hardwire .+?)(?: +#.*)?$", README, re.MULTILINE)))
+
+
+@cache
+def help_of(command: str) -> str:
+    call = [sys.executable, "-c", "from hardwire.sim.cli import main; main()", command, "--help"]
+    result = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, f"there is no hardwire {command}"
+    return result.stdout
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_command_and_its_options_exist(line: str) -> None:
+    _, command, *arguments = shlex.split(line)
+    known = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", help_of(command)))
+    for argument in arguments:
+        if re.fullmatch(r"--?[a-z][\w-]*", argument):
+            assert argument in known
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_python_example_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(block, "README.md", "exec"), {})
+    assert " ns: 02 00 00 00 00 02 02 00 00 00 00 01 08 00 45 " in capsys.readouterr().out
+
+
+def test_every_command_is_in_the_readme() -> None:
+    call = [sys.executable, "-c", "from hardwire.sim.cli import main; main()", "--help"]
+    listing = subprocess.run(call, capture_output=True, text=True, check=True).stdout.split("Commands:")[1]
+    for command in re.findall(r"^  (\w+)", listing, re.MULTILINE):
+        assert f"hardwire {command}" in README
