@@ -103,7 +103,6 @@ def __dev_queue_xmit(skb: SkBuff) -> int:
 def _xmit_noqueue(skb: SkBuff, dev: NetDevice, txq: NetdevQueue) -> int:
     """Send a packet through a device without a queue, such as loopback: straight to its driver."""
     softnet = skb.kernel.softnet
-    reason = SkbDropReason.DEV_READY
     left: SkBuff | None = skb
     if dev.flags & IFF_UP and softnet.xmit_recursion < _XMIT_RECURSION_LIMIT:
         valid = validate_xmit_skb(skb, dev)
@@ -117,7 +116,7 @@ def _xmit_noqueue(skb: SkBuff, dev: NetDevice, txq: NetdevQueue) -> int:
             if code < NET_XMIT_MASK:
                 return code
     dev.stats.tx_dropped += 1
-    kfree_skb_list_reason(left, reason)
+    kfree_skb_list_reason(left, SkbDropReason.DEV_READY)
     return -ENETDOWN
 
 
