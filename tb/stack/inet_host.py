@@ -1,0 +1,79 @@
+"""A host with IPv4 on a fake device, for tests of the protocols."""
+
+from hardwire.stack.core.dev_register import dev_open, register_netdevice
+from hardwire.stack.core.skbuff import consume_skb
+from hardwire.stack.iproute import addr_add, neigh_add
+from hardwire.stack.socket import Socket
+from hardwire.stack.wire.arp import ArpPacket
+from hardwire.stack.wire.ethernet import EthernetFrame, EtherType
+from hardwire.stack.wire.ipv4 import Ipv4Packet
+from hardwire.stack.wire.udp import UdpDatagram
+from hardwire.tb.stack.fake import FakeNetDevice, make_kernel
+
+__all__ = ["MS", "PEER", "PEER_MAC", "SECOND", "InetHost"]
+
+MS = 1_000_000
+SECOND = 1_000_000_000
+PEER = ("10.0.0.2", 9000)
+PEER_MAC = bytes.fromhex("020000000002")
+
+
+class InetHost:
+    """10.0.0.1/24 on eth0, and 10.0.0.2 as a permanent neighbour."""
+
+    def __init__(self, seed: int = 1, **device) -> None:
+        self.kernel, self.platform = make_kernel(seed)
+        self.net = self.kernel.init_net
+        self.mib = self.net.mib
+        self.dev = FakeNetDevice(self.net, **device)
+        register_netdevice(self.dev)
+        dev_open(self.dev)
+        addr_add(self.dev, "10.0.0.1/24")
+        self.peer = neigh_add(self.dev, "10.0.0.2", "02:00:00:00:00:02")
+        self.buffers_at_rest = len(self.platform.buffers)
+
+    def socket(self) -> Socket:
+        """Return a UDP socket."""
+        return self.net.socket()
+
+    def frames(self) -> list[EthernetFrame]:
+        """Return the frames sent since the last call."""
+        frames = [EthernetFrame.parse(octets) for octets in self.dev.frames]
+        self.dev.frames.clear()
+        return frames
+
+    def arps(self) -> list[ArpPacket]:
+        """Return the ARP packets among the frames sent since the last call."""
+        return [ArpPacket.parse(frame.payload) for frame in self.frames() if frame.ethertype == EtherType.ARP]
+
+    def packets(self) -> list[Ipv4Packet]:
+        """Return the IPv4 packets among the frames sent since the last call; their header checksums are right."""
+        return [Ipv4Packet.parse(frame.payload) for frame in self.frames() if frame.ethertype == EtherType.IPV4]
+
+    def datagrams(self) -> list[UdpDatagram]:
+        """Return the datagrams sent since the last call, reassembled; checksums are verified if software made them."""
+        datagrams = []
+        parts: dict[int, list[Ipv4Packet]] = {}
+        for packet in self.packets():
+            run = parts.setdefault(packet.id, []) if packet.more_fragments or packet.frag_offset_octets else []
+            assert packet.frag_offset_octets == sum(len(part.payload) for part in run)
+            run.append(packet)
+            if packet.more_fragments:
+                continue
+            octets = b"".join(part.payload for part in run)
+            partial = len(run) == 1 and bool(self.dev.features)
+            src, dst = (address.to_bytes(4, "big") for address in (packet.src, packet.dst))
+            datagrams.append(UdpDatagram.parse(octets) if partial else UdpDatagram.parse(octets, src, dst))
+            parts.pop(packet.id, None)
+        assert not parts
+        return datagrams
+
+    def release(self) -> None:
+        """Let the device free what it holds."""
+        held, self.dev.held = self.dev.held, []
+        for skb in held:
+            consume_skb(skb)
+
+    def check_memory(self) -> None:
+        """Check that nothing was lost and nothing is kept."""
+        assert len(self.platform.buffers) == self.buffers_at_rest
