@@ -8,7 +8,7 @@ from amaranth.utils import exact_log2
 
 from ...stack.abi.desc import TX_CPL, TxStatus
 from ..axi import Axi4WriteSignature, Burst
-from ..block_fifo import BlockFifo
+from ..short_fifo import ShortFifo
 from .decode import FrameRecord
 
 __all__ = ["Completion", "CompletionWrite", "ResultJoin"]
@@ -29,7 +29,7 @@ class ResultJoin(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. All outputs come from registers, but ``busy`` (an or). Latency 4 cycles from ``record``, 1 from
+    Domain ``sync``. All outputs come from registers, but ``busy`` (an or). Latency 3 cycles from ``record``, 1 from
     ``result``; one completion each 2 cycles.
 
     Parameters
@@ -49,7 +49,7 @@ class ResultJoin(wiring.Component):
         Something is inside.
     """
 
-    def __init__(self, *, depth: int = 64) -> None:
+    def __init__(self, *, depth: int = 32) -> None:
         self._depth = depth
         super().__init__(
             {
@@ -63,7 +63,7 @@ class ResultJoin(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         o = self.o
-        m.submodules.fifo = fifo = BlockFifo(shape=FrameRecord, depth=self._depth)
+        m.submodules.fifo = fifo = ShortFifo(shape=FrameRecord, depth=self._depth)
         connect(m, flipped(self.record), fifo.i)
 
         held = fifo.o.payload

@@ -86,7 +86,7 @@ class DescriptorDecode(wiring.Component):
         skipping = Signal()  # Descriptors are swallowed up to the next LAST or FIRST.
         uncovered = Signal()  # At least one was, of this frame, or is in the datapath, since the last record.
         cookie = Signal(32)
-        status = Signal(4)  # Why they are swallowed.
+        status = Signal(4)  # Why they are swallowed; OK if they are not.
 
         free, closing, take = Signal(), Signal(), Signal()
         restart = Signal()
@@ -115,6 +115,7 @@ class DescriptorDecode(wiring.Component):
         with m.Else():
             m.d.comb += refused.eq(0)
 
+        early = Mux(self.abort, TxStatus.ABORTED, TxStatus.BAD_SEQUENCE)  # Why a frame in the datapath is given up.
         continues, starts = Signal(), Signal()
         m.d.comb += [
             continues.eq((opened | skipping) & ~first),
@@ -183,9 +184,7 @@ class DescriptorDecode(wiring.Component):
                 record.payload.wait.eq(opened),
             ]
             with m.If(closing):
-                m.d.sync += record.payload.status.eq(
-                    Mux(opened, Mux(self.abort, TxStatus.ABORTED, TxStatus.BAD_SEQUENCE), status)
-                )
+                m.d.sync += record.payload.status.eq(Mux(opened, early, status))
             with m.Elif(error):
                 m.d.sync += record.payload.status.eq(TxStatus.DESC_ERROR)
             with m.Elif(starts):
@@ -195,5 +194,5 @@ class DescriptorDecode(wiring.Component):
                     record.payload.wait.eq(~refused),
                 ]
             with m.Else():
-                m.d.sync += record.payload.status.eq(Mux(opened, TxStatus.OK, status))
+                m.d.sync += record.payload.status.eq(status)
         return m

@@ -7,11 +7,11 @@ from amaranth.utils import exact_log2
 
 from ...stack.abi.desc import TX_DESC
 from ..axi import Axi4ReadSignature, Burst
-from ..block_fifo import BlockFifo
+from ..short_fifo import ShortFifo
 
 __all__ = ["DescriptorFetch", "FetchedDescriptor"]
 
-_BLOCK_LOG2 = 3  # A burst ends where a block of 8 descriptors ends, so it crosses neither 4 KiB nor the ring's end.
+_BLOCK_LOG2 = 2  # A burst ends where a block of 4 descriptors ends, so it crosses neither 4 KiB nor the ring's end.
 
 
 class FetchedDescriptor(data.Struct):
@@ -25,14 +25,14 @@ class FetchedDescriptor(data.Struct):
 class DescriptorFetch(wiring.Component):
     """Read the descriptors from index 0 on, up to but never at ``limit``, and hand them out in order.
 
-    A burst takes up to 8 descriptors; further ones follow without waiting for data, as long as all of it has room
+    A burst takes up to 4 descriptors; further ones follow without waiting for data, as long as all of it has room
     inside. All have the same ID, so that their data comes in order, and it is always accepted at once.
 
     Timing
     ------
     Domain ``sync``. All outputs come from registers, but ``caught_up`` (a comparison), ``o.valid``, ``o.payload.error``
     and ``empty`` (a few gates). A change of ``limit`` to ``arvalid`` 1 cycle; last beat of a descriptor to ``o.valid``
-    3 cycles; one burst each 2 cycles, one beat a cycle.
+    2 cycles; one burst each 2 cycles, one beat a cycle.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class DescriptorFetch(wiring.Component):
     id_width_bits : int
         Bits of a transaction ID.
     prefetch : int
-        Descriptors that have room inside, a power of two from 16 up.
+        Descriptors that have room inside, a power of two from 8 up.
 
     Members
     -------
@@ -141,7 +141,7 @@ class DescriptorFetch(wiring.Component):
         """Collect the beats of a descriptor."""
         axi, o = self.axi, self.o
         beat = data.StructLayout({"data": len(axi.rdata), "error": 1})
-        m.submodules.fifo = fifo = BlockFifo(shape=beat, depth=self._prefetch * self._beats)
+        m.submodules.fifo = fifo = ShortFifo(shape=beat, depth=self._prefetch * self._beats)
         # All beats but the last one are kept here; the last one is handed out from where it is.
         width = len(axi.rdata)
         number = Signal(range(self._beats))

@@ -39,7 +39,7 @@ class TxRing(wiring.Component):
     Timing
     ------
     Domain ``sync``. All outputs come from registers, but ``idle`` and ``wake_in`` (a few gates). TAIL's strobe to
-    ``arvalid`` 2 cycles, last beat of a descriptor to ``part.valid`` 4 cycles, ``result`` to ``awvalid`` 5 cycles, last
+    ``arvalid`` 2 cycles, last beat of a descriptor to ``part.valid`` 3 cycles, ``result`` to ``awvalid`` 5 cycles, last
     B to ``irq`` 6 cycles.
 
     Parameters
@@ -51,7 +51,7 @@ class TxRing(wiring.Component):
     id_width_bits : int
         Bits of a transaction ID; all reads, and all writes, have ID 0, so that each kind is answered in order.
     prefetch : int
-        Descriptors fetched ahead, a power of two from 16 up.
+        Descriptors fetched ahead, a power of two from 8 up.
 
     Members
     -------
@@ -90,7 +90,7 @@ class TxRing(wiring.Component):
     """
 
     def __init__(
-        self, *, axi_width_bits: int = 64, ring_log2_max: int = 15, id_width_bits: int = 1, prefetch: int = 64
+        self, *, axi_width_bits: int = 64, ring_log2_max: int = 15, id_width_bits: int = 1, prefetch: int = 16
     ) -> None:
         if axi_width_bits not in (32, 64, 128, 256):
             raise ValueError(f"axi_width_bits must be 32, 64, 128 or 256, not {axi_width_bits!r}")
@@ -98,8 +98,8 @@ class TxRing(wiring.Component):
             raise ValueError(f"ring_log2_max must be in 1..15, not {ring_log2_max!r}")
         if id_width_bits < 1:
             raise ValueError(f"id_width_bits must be at least 1, not {id_width_bits!r}")
-        if prefetch < 16 or prefetch & (prefetch - 1):
-            raise ValueError(f"prefetch must be a power of two from 16 up, not {prefetch!r}")
+        if prefetch < 8 or prefetch & (prefetch - 1):
+            raise ValueError(f"prefetch must be a power of two from 8 up, not {prefetch!r}")
         self._axi_width_bits = axi_width_bits
         self._ring_log2_max = ring_log2_max
         self._id_width_bits = id_width_bits
