@@ -44,7 +44,6 @@ __all__ = [
     "skb_get",
     "skb_headlen",
     "skb_headroom",
-    "skb_mac_header_was_set",
     "skb_orphan",
     "skb_pull",
     "skb_push",
@@ -321,11 +320,6 @@ def skb_reset_network_header(skb: SkBuff) -> None:
 def skb_reset_transport_header(skb: SkBuff) -> None:
     """Say that the transport header starts at ``data``."""
     skb.transport_header = skb.data
-
-
-def skb_mac_header_was_set(skb: SkBuff) -> bool:
-    """Return whether the link header's place is known."""
-    return skb.mac_header != NO_HEADER
 
 
 def skb_get(skb: SkBuff) -> SkBuff:

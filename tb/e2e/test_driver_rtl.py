@@ -6,6 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pytest
+from scapy.layers.inet import UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
 
 from hardwire.hdl.config import NicConfig
 from hardwire.sim.bus_model import BusModel
@@ -166,6 +170,22 @@ def test_the_device_fills_the_checksum_in() -> None:
     csum = csum_fold(csum_partial(payload[34:])) or 0xFFFF
     payload[40:42] = csum.to_bytes(2, "big")
     assert machine.frames() == [frame(bytes(payload))]
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 99, 1440])
+def test_ipv6_udp_gets_its_checksum_too(length: int) -> None:
+    """The gateware is not tied to IPv4: a raw frame, its sum left to csum_start and csum_offset."""
+    payload = random.Random(SEED + length).randbytes(length)
+    packet = Ether(dst=PEER, src=MAC) / IPv6(src="fd00::1", dst="fd00::2") / UDP(sport=1000, dport=2000) / Raw(payload)
+    complete = bytes(packet)
+    machine = Machine()
+    pseudo = complete[22:54] + (8 + length).to_bytes(4, "big") + bytes((0, 0, 0, 17))
+    skb = machine.skb(complete[:60] + csum_partial(pseudo).to_bytes(2, "big") + complete[62:])
+    skb.ip_summed = CHECKSUM_PARTIAL
+    skb.csum_start = skb.data + 54
+    skb.csum_offset = 6
+    dev_queue_xmit(skb)
+    assert machine.frames() == [complete]
 
 
 def test_a_known_next_hop_gets_its_address_from_the_device() -> None:
