@@ -137,7 +137,7 @@ def neigh_del(dev: "NetDevice", address: str) -> None:
 
 def neigh_show(net: "Net") -> list[str]:
     """Return the neighbours as ``ip neigh show`` prints them."""
-    lines = []
+    lines: list[str] = []
     for neigh in net.ipv4.arp_tbl.nht.values():
         mac = f" lladdr {mac_to_text(neigh.ha)}" if neigh.nud_state & NUD_VALID else ""
         lines.append(f"{ipv4_to_text(neigh.primary_key)} dev {neigh.dev.name}{mac} {NUD_NAMES[neigh.nud_state]}")

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from .core.net import Kernel, Net
     from .ipv4.inet_sock import InetSock
 
-__all__ = ["Socket", "__sock_sendmsg", "sock_sendmsg", "sockfd_lookup_light", "sys_socket", *uapi.__all__]
+__all__ = ["Socket", "__sock_sendmsg", "sock_sendmsg", "sockfd_lookup_light", "sys_socket"]
+__all__ += uapi.__all__
 
 Address = tuple[str, int] | bytes
 ControlMessage = tuple[int, int, Octets]
@@ -87,10 +88,10 @@ class Socket:
     def sendto(self, data: Octets, flags_or_address: "int | Address", address: Address | None = None) -> int:
         """Send a datagram to an address: ``sendto(data, address)`` or ``sendto(data, flags, address)``."""
         flags = 0
-        if address is None:
-            address = flags_or_address  # type: ignore[assignment]  # One of the two shapes that Python's has.
+        if isinstance(flags_or_address, int):
+            flags = flags_or_address
         else:
-            flags = flags_or_address  # type: ignore[assignment]
+            address = flags_or_address
         try:
             return sys_sendto(self.kernel, self.fd, data, flags, address)
         except BlockingIOError:

@@ -1,5 +1,69 @@
 """Numbers of the socket API, as Linux has them on x86 (Linux: include/uapi/linux/{socket,in,udp}.h)."""
 
+__all__ = [
+    "AF_INET",
+    "AF_MAX",
+    "AF_UNSPEC",
+    "INADDR_ANY",
+    "INADDR_BROADCAST",
+    "INADDR_LOOPBACK",
+    "IPPROTO_ICMP",
+    "IPPROTO_IP",
+    "IPPROTO_MAX",
+    "IPPROTO_TCP",
+    "IPPROTO_UDP",
+    "IP_MTU",
+    "IP_MTU_DISCOVER",
+    "IP_MULTICAST_IF",
+    "IP_MULTICAST_LOOP",
+    "IP_MULTICAST_TTL",
+    "IP_OPTIONS",
+    "IP_PKTINFO",
+    "IP_PMTUDISC_DO",
+    "IP_PMTUDISC_DONT",
+    "IP_PMTUDISC_INTERFACE",
+    "IP_PMTUDISC_OMIT",
+    "IP_PMTUDISC_PROBE",
+    "IP_PMTUDISC_WANT",
+    "IP_RECVERR",
+    "IP_RETOPTS",
+    "IP_TOS",
+    "IP_TTL",
+    "MSG_CONFIRM",
+    "MSG_DONTROUTE",
+    "MSG_DONTWAIT",
+    "MSG_MORE",
+    "MSG_NOSIGNAL",
+    "MSG_OOB",
+    "MSG_PROBE",
+    "SOCK_CLOEXEC",
+    "SOCK_DGRAM",
+    "SOCK_MAX",
+    "SOCK_NONBLOCK",
+    "SOCK_RAW",
+    "SOCK_STREAM",
+    "SOCK_TYPE_MASK",
+    "SOL_IP",
+    "SOL_SOCKET",
+    "SOL_UDP",
+    "SO_BINDTODEVICE",
+    "SO_BROADCAST",
+    "SO_DOMAIN",
+    "SO_DONTROUTE",
+    "SO_ERROR",
+    "SO_MARK",
+    "SO_NO_CHECK",
+    "SO_PRIORITY",
+    "SO_PROTOCOL",
+    "SO_RCVBUF",
+    "SO_REUSEADDR",
+    "SO_SNDBUF",
+    "SO_SNDBUFFORCE",
+    "SO_SNDTIMEO",
+    "SO_TYPE",
+    "UDP_CORK",
+]
+
 AF_UNSPEC = 0
 AF_INET = 2
 AF_MAX = 46
@@ -69,5 +133,3 @@ IP_PMTUDISC_OMIT = 5  # The same, but fragment locally.
 
 SOL_UDP = 17
 UDP_CORK = 1
-
-__all__ = sorted(name for name in globals() if name.isupper())  # pyright: ignore[reportUnsupportedDunderAll]

@@ -114,7 +114,7 @@ def fib_table_insert(table: FibTable, alias: FibAlias, *, append: bool = False) 
     """
     prefixes = table.prefixes(alias.prefixlen)
     if prefixes is None:
-        prefixes = {}
+        prefixes = dict[int, list[FibAlias]]()
         insort(table.levels, (MASKS[alias.prefixlen], prefixes), key=lambda level: -level[0])
     aliases = prefixes.setdefault(alias.prefix, [])
     if not append and any(other.order == alias.order for other in aliases):

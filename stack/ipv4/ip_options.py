@@ -39,7 +39,7 @@ def _options(octets: bytes) -> list[tuple[int, int, int]]:
     OSError
         ``EINVAL`` if an option's length leads nowhere.
     """
-    found = []
+    found: list[tuple[int, int, int]] = []
     at = 0
     while at < len(octets) and octets[at] != IPOPT_END:
         kind = octets[at]
@@ -66,7 +66,7 @@ def ip_options_compile(octets: bytes) -> bytes:
     if len(octets) > 40:
         raise OSError(EINVAL, "more than 40 octets of IP options")
     octets += bytes(-len(octets) % 4)
-    seen = set()
+    seen = set[int]()
     for kind, at, length in _options(octets):
         family = IPOPT_LSRR if kind in _SOURCE_ROUTES else kind
         if family in seen:

@@ -225,7 +225,7 @@ def _bound_device(net: "Net", ifindex: int) -> "NetDevice":
 def _local_output(net: "Net", res: FibResult | None, fl4: Flowi4, orig_oif: int) -> RTable:
     """Route to this host itself."""
     dev = net.loopback_dev
-    if dev is None or not dev.flags & IFF_UP:
+    if not dev.flags & IFF_UP:
         raise OSError(ENETUNREACH, "the loopback device is down")
     fl4.oif = dev.ifindex
     return __mkroute_output(net, res, fl4, orig_oif, dev, RTCF_LOCAL)
