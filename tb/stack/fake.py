@@ -115,10 +115,11 @@ class FakePlatform:
         return buffer
 
     def kfree(self, buffer: FakeBuffer) -> None:
-        """Take memory back, once."""
+        """Take memory back, once, and spoil its content."""
         if buffer.freed:
             raise AssertionError(f"buffer at {buffer.addr:#x} is freed twice")
         buffer.freed = True
+        buffer.view[:] = b"\x6b" * len(buffer.view)
         del self.buffers[buffer.addr]
 
     def random_u32(self) -> int:

@@ -78,6 +78,7 @@ class NicDouble:
         self.arp: dict[int, int] = {}
         self.arp_limit = 256
         self.stuck = False
+        self.armed = False
         self.head = self.cpl = 0
         self.doorbells: list[int] = []
         self.writes: list[tuple[int, int]] = []
@@ -120,6 +121,10 @@ class NicDouble:
             self.regs[offset] = self.regs[TXQ.address(TXQ["TAIL"])] = 0
         elif offset == TXQ.address(TXQ["CTRL"]) and value & 1:
             self.head = self.cpl = 0
+        elif offset == TXQ.address(TXQ["IRQ"]):
+            self.armed = bool(value & TXQ["IRQ"]["enable"].mask)
+        elif offset == TXQ.address(TXQ["CPL_TAIL"]):
+            self.armed |= bool(value & TXQ["CPL_TAIL"]["arm"].mask)
         elif offset == ARP.address(ARP["OP"]):
             self._arp(ArpOp(value))
 
@@ -161,8 +166,8 @@ class NicDouble:
         addr = self.regs[TXQ.address(TXQ[high])] << 32 | self.regs[TXQ.address(TXQ[low])]
         return self.dma.coherent[addr]
 
-    def run(self, limit: int = 1 << 30, *, interrupt: bool = True) -> int:
-        """Send frames that are posted; return how many."""
+    def run(self, limit: int = 1 << 30) -> int:
+        """Send frames that are posted, and interrupt; return how many."""
         log2 = self.regs.get(TXQ.address(TXQ["SIZE"]), 1)
         count = 1 << log2
         sent = 0
@@ -187,11 +192,6 @@ class NicDouble:
             self._memory("CPL_BASE_LO", "CPL_BASE_HI").view[16 * at : 16 * at + 16] = entry
             self.cpl += 1
             sent += 1
-        if sent and interrupt:
-            self.interrupt()
-        return sent
-
-    def interrupt(self) -> None:
-        """Raise the line."""
-        if self.handler is not None:
+        if sent and self.armed and self.handler is not None:
             self.handler()
+        return sent
