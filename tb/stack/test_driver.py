@@ -1,95 +1,23 @@
 """The NIC driver against a stand-in for the registers: what is hard to bring about on the gateware."""
 
+import random
 import re
 from errno import EINVAL, ENODEV
 
 import pytest
 
-from hardwire.stack.abi import ARP, GLOBAL, TXQ, ArpOp, TxFlags, TxStatus
+from hardwire.stack.abi import GLOBAL, TXQ, TxFlags, TxStatus
 from hardwire.stack.core.dev import dev_queue_xmit
 from hardwire.stack.core.dev_queue import netif_tx_wake_queue
 from hardwire.stack.core.dev_register import dev_change_features, dev_close, dev_get_stats, dev_open, dev_set_mtu
-from hardwire.stack.core.dev_xmit import dev_add_tap
-from hardwire.stack.core.neighbour import NUD_FAILED, NUD_REACHABLE
-from hardwire.stack.core.neighbour_table import neigh_lookup
-from hardwire.stack.core.neighbour_update import NEIGH_UPDATE_F_ADMIN, NEIGH_UPDATE_F_OVERRIDE, neigh_update
-from hardwire.stack.core.netdevice import NETIF_F_HW_CSUM, NETIF_F_HW_NEIGH, NetDevice
+from hardwire.stack.core.netdevice import NETIF_F_HW_CSUM
 from hardwire.stack.core.skbuff import (
     CHECKSUM_PARTIAL,
-    SkBuff,
-    alloc_page,
-    alloc_skb,
-    consume_skb,
-    skb_fill_page_desc,
-    skb_put_data,
-    skb_reserve,
 )
-from hardwire.stack.core.skbuff_data import skb_copy_bits
 from hardwire.stack.drivers.hardwire import hardwire_probe, hardwire_remove
-from hardwire.stack.iproute import addr_add, neigh_add, neigh_del
-from hardwire.stack.wire.address import ipv4_from_text
+from hardwire.tb.stack.driver_host import MAC, Host
 from hardwire.tb.stack.fake import make_kernel
 from hardwire.tb.stack.nic_double import NicDouble
-
-MAC = bytes.fromhex("020000000001")
-PEER = bytes.fromhex("020000000002")
-HOP = 0x0A000002
-
-
-class Route:
-    """As much of a route as the driver looks at."""
-
-    gw = 0
-
-
-class Host:
-    """A host with the NIC up."""
-
-    def __init__(self, ring: int = 256) -> None:
-        self.kernel, self.platform = make_kernel()
-        self.device = NicDouble(self.platform)
-        self.dev = hardwire_probe(self.kernel.init_net, self.device, self.device.dma, [self.device], mac=MAC)
-        self.nic = self.dev.priv
-        self.ethtool = self.dev.ethtool_ops
-        self.ethtool.set_ringparam(ring)
-        dev_open(self.dev)
-        self.ring = self.nic.rings[0]
-        self.ring.txq.dql.limit = self.ring.txq.dql.min_limit = 1 << 20  # Out of the way.
-
-    def skb(self, payload: bytes = b"payload", frags: tuple[bytes, ...] = ()) -> SkBuff:
-        """Return a frame, with fragments behind."""
-        skb = alloc_skb(self.kernel, 64 + len(payload))
-        skb_reserve(skb, 18)
-        skb_put_data(skb, PEER + MAC + b"\x08\x00" + payload)
-        skb.dev = self.dev
-        skb.protocol = 0x0800
-        for octets in frags:
-            page = alloc_page(self.kernel, len(octets))
-            page.view[:] = octets
-            skb_fill_page_desc(skb, page, 0, len(octets))
-            skb.len += len(octets)
-            skb.data_len += len(octets)
-        return skb
-
-    def ip_skb(self) -> SkBuff:
-        """Return a frame with an IPv4 header, to HOP."""
-        skb = self.skb(bytes.fromhex("4500001c0000400040110000 0a000001 0a000002 00010002 00080000"))
-        skb.network_header = skb.data + 14
-        skb.dst = Route()  # type: ignore[assignment]  # It stands in for one.
-        return skb
-
-    def send(self, payload: bytes = b"payload", frags: tuple[bytes, ...] = ()) -> int:
-        """Send a frame."""
-        return dev_queue_xmit(self.skb(payload, frags))
-
-    @property
-    def payloads(self) -> list[bytes]:
-        """What went out, without headers."""
-        return [octets[14:] for octets, _ in self.device.frames]
-
-    def all_is_given_back(self) -> bool:
-        """Return whether nothing is mapped, and no memory is held but that of the rings."""
-        return not self.device.dma.mapped and len(self.platform.buffers) == len(self.device.dma.coherent)
 
 
 def test_a_frame_is_mapped_sent_freed_and_counted():
@@ -261,21 +189,6 @@ def test_checksum_fields_describe_the_frame():
     ]
 
 
-def test_only_known_next_hops_are_left_to_the_device():
-    host = Host()
-    dev_queue_xmit(host.ip_skb())
-    host.nic.neigh.shadow[HOP] = PEER
-    dev_queue_xmit(host.ip_skb())
-    through_gateway = host.ip_skb()
-    through_gateway.dst.gw = HOP + 1
-    dev_queue_xmit(through_gateway)
-    dev_change_features(host.dev, 0, NETIF_F_HW_NEIGH)
-    dev_queue_xmit(host.ip_skb())
-    host.device.run()
-    hops = [d["next_hop"] if d["flags"] & TxFlags.RESOLVE else None for _, d in host.device.frames]
-    assert hops == [None, HOP, None, None]
-
-
 def test_a_stuck_queue_is_reset_and_every_frame_accounted_for():
     host = Host()
     host.device.stuck = True
@@ -386,96 +299,37 @@ def test_impossible_addresses_and_too_few_lines_are_refused():
         hardwire_probe(kernel.init_net, device, device.dma, [], mac=MAC)
 
 
-def test_entries_that_had_to_go_leave_the_shadow():
-    host = Host()
-    host.device.arp_limit = 2
-    offload = host.nic.neigh
-    for number in range(3):
-        offload.submit(ArpOp.INSERT, HOP + number, PEER)
-    assert list(offload.shadow) == [HOP]  # The others wait for the device.
-    host.platform.advance(10_000)
-    assert sorted(offload.shadow) == sorted(host.device.arp) == [HOP + 1, HOP + 2]
-    assert offload.evictions == 1
-
-
-def test_operations_on_the_cache_never_wait():
-    host = Host()
-    status = ARP.address(ARP["STATUS"])
-    host.nic.neigh.submit(ArpOp.INSERT, HOP, PEER)
-    host.device.regs[status] = 1  # Busy.
-    host.platform.advance(10_000)
-    host.nic.neigh.submit(ArpOp.INSERT, HOP + 1, PEER)
-    assert HOP + 1 not in host.device.arp
-    host.device.regs[status] = 0
-    host.platform.advance(2_000)
-    assert HOP + 1 in host.device.arp
-
-
-def connected(host: Host, peer: str = "10.0.0.2"):
-    """Return a UDP socket of a host that has an address."""
-    addr_add(host.dev, "10.0.0.1/24")
-    socket = host.kernel.init_net.socket()
-    socket.connect((peer, 9000))
-    return socket
-
-
-def test_a_miss_is_resolved_and_sent_again_and_tapped_and_counted_once():
-    host = Host()
-    socket = connected(host)
-    neigh_add(host.dev, "10.0.0.2", "02:00:00:00:00:02")
-    tapped = []
-
-    def tap(skb: SkBuff, dev: NetDevice) -> None:
-        tapped.append(skb_copy_bits(skb, 0, skb.len))
-        consume_skb(skb)
-
-    dev_add_tap(host.dev, tap)
-    host.device.statuses = [TxStatus.RESOLVE_MISS]
-    socket.send(b"one")
-    socket.send(b"two")
-    host.device.run()
-    host.platform.advance()
-    host.device.run()
-    assert [octets[-3:] for octets, _ in host.device.frames] == [b"two", b"one"]
-    assert [bool(d["flags"] & TxFlags.RESOLVE) for _, d in host.device.frames] == [True, False]
-    assert [octets for octets, _ in host.device.frames][1][:6] == bytes.fromhex("020000000002")
-    assert [octets[-3:] for octets in tapped] == [b"one", b"two"]
-    mib, stats = host.kernel.init_net.mib, dev_get_stats(host.dev)
-    assert (mib["Udp:OutDatagrams"], mib["Ip:OutRequests"], stats.tx_packets, stats.tx_errors) == (2, 2, 2, 0)
-    assert host.ring.stat["resolve_misses"] == 1
-    assert host.kernel.drop_counts() == {}
+@pytest.mark.parametrize("seed", range(20))
+def test_every_frame_is_sent_once_or_dropped_with_a_reason(seed):
+    rng = random.Random(seed)
+    host = Host(1 << rng.randint(1, 8))
+    dql = host.ring.txq.dql
+    dql.limit = dql.min_limit = rng.choice((0, 2000, 1 << 20))
+    failures = [s for s in TxStatus if s not in (TxStatus.OK, TxStatus.RESOLVE_MISS)]
+    count = 400
+    for number in range(count):
+        frags = tuple(rng.randbytes(rng.randint(1, 99)) for _ in range(rng.choice((0, 0, 1, 5, 17))))
+        host.device.dma.fail_map = rng.choice((-1, -1, -1, -1, rng.randint(0, 6)))
+        host.send(number.to_bytes(4, "big"), frags)
+        if rng.random() < 0.3:
+            host.device.statuses = [rng.choice((TxStatus.OK, rng.choice(failures))) for _ in range(3)]
+            host.device.run(rng.randint(1, 20))
+        if rng.random() < 0.02:
+            host.dev.netdev_ops.ndo_tx_timeout(host.dev, 0)
+        if rng.random() < 0.02:
+            host.ethtool.set_ringparam(1 << rng.randint(1, 8))
+            dql.limit = max(dql.limit, dql.min_limit)
+    host.device.dma.fail_map = -1
+    host.device.statuses = []
+    while host.device.run():
+        host.platform.advance(20_000)
+    numbers = [int.from_bytes(payload[:4], "big") for payload in host.payloads]
+    assert numbers == sorted(set(numbers))
+    drops = host.kernel.drop_counts()
+    assert len(numbers) + sum(drops.values()) == count
+    assert set(drops) <= {f"HW_{status.name}" for status in failures} | {"DMA_MAPPING"}
+    stats = dev_get_stats(host.dev)
+    assert stats.tx_packets == len(numbers)
+    assert stats.tx_errors + stats.tx_dropped == sum(drops.values())
     assert host.all_is_given_back()
-
-
-def test_the_cache_follows_the_neighbour_table():
-    host = Host()
-    connected(host)
-    other = ipv4_from_text("10.0.0.2")
-    neigh_add(host.dev, "10.0.0.2", "02:00:00:00:00:02")
-    assert host.nic.neigh.shadow == {other: PEER}
-    neigh_add(host.dev, "10.0.0.2", "02:00:00:00:00:03")
-    host.platform.advance(10_000)
-    assert host.nic.neigh.shadow == {other: bytes.fromhex("020000000003")}
-    assert host.device.arp == {other: 0x020000000003}
-    assert host.nic.neigh.update_activity() == 1
-    neigh_del(host.dev, "10.0.0.2")
-    assert host.nic.neigh.shadow == {}
-    host.platform.advance(10_000)
-    assert host.device.arp == {}
-    neigh_add(host.dev, "10.0.0.2", "02:00:00:00:00:02")
-    dev_close(host.dev)
-    host.platform.advance(10_000)
-    assert host.nic.neigh.shadow == host.device.arp == {}
-
-
-def test_a_neighbour_that_answers_enters_the_cache_and_one_that_fails_leaves_it():
-    host = Host()
-    socket = connected(host)
-    socket.send(b"one")
-    tbl = host.kernel.init_net.ipv4.arp_tbl
-    neigh = neigh_lookup(tbl, ipv4_from_text("10.0.0.2"), host.dev)
-    assert host.nic.neigh.shadow == {}
-    neigh_update(neigh, PEER, NUD_REACHABLE, NEIGH_UPDATE_F_OVERRIDE)
-    assert host.nic.neigh.shadow == {neigh.primary_key: PEER}
-    neigh_update(neigh, None, NUD_FAILED, NEIGH_UPDATE_F_ADMIN)
-    assert host.nic.neigh.shadow == {}
+    assert dql.num_queued == dql.num_completed

@@ -9,8 +9,8 @@ from hardwire.sim.trace import Call, Tracer
 from hardwire.stack.core.dev import dev_queue_xmit
 from hardwire.stack.iproute import addr_add, neigh_add, neigh_del
 from hardwire.stack.sched.sch_api import qdisc_replace
+from hardwire.tb.stack.driver_host import Host
 from hardwire.tb.stack.golden import Node, Rules, compare, read_golden
-from hardwire.tb.stack.test_driver import Host
 
 RULES = Rules.read()
 STEPS = Rules.read("steps")

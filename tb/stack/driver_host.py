@@ -1,0 +1,70 @@
+"""A host whose only device is the NIC's stand-in, under the real driver."""
+
+from hardwire.stack.core.dev import dev_queue_xmit
+from hardwire.stack.core.dev_register import dev_open
+from hardwire.stack.core.skbuff import SkBuff, alloc_page, alloc_skb, skb_fill_page_desc, skb_put_data, skb_reserve
+from hardwire.stack.drivers.hardwire import hardwire_probe
+from hardwire.tb.stack.fake import make_kernel
+from hardwire.tb.stack.nic_double import NicDouble
+
+__all__ = ["HOP", "MAC", "PEER", "Host", "Route"]
+
+MAC = bytes.fromhex("020000000001")
+PEER = bytes.fromhex("020000000002")
+HOP = 0x0A000002
+
+
+class Route:
+    """As much of a route as the driver looks at."""
+
+    gw = 0
+
+
+class Host:
+    """A host with the NIC up."""
+
+    def __init__(self, ring: int = 256) -> None:
+        self.kernel, self.platform = make_kernel()
+        self.device = NicDouble(self.platform)
+        self.dev = hardwire_probe(self.kernel.init_net, self.device, self.device.dma, [self.device], mac=MAC)
+        self.nic = self.dev.priv
+        self.ethtool = self.dev.ethtool_ops
+        self.ethtool.set_ringparam(ring)
+        dev_open(self.dev)
+        self.ring = self.nic.rings[0]
+        self.ring.txq.dql.limit = self.ring.txq.dql.min_limit = 1 << 20  # Out of the way.
+
+    def skb(self, payload: bytes = b"payload", frags: tuple[bytes, ...] = ()) -> SkBuff:
+        """Return a frame, with fragments behind."""
+        skb = alloc_skb(self.kernel, 64 + len(payload))
+        skb_reserve(skb, 18)
+        skb_put_data(skb, PEER + MAC + b"\x08\x00" + payload)
+        skb.dev = self.dev
+        skb.protocol = 0x0800
+        for octets in frags:
+            page = alloc_page(self.kernel, len(octets))
+            page.view[:] = octets
+            skb_fill_page_desc(skb, page, 0, len(octets))
+            skb.len += len(octets)
+            skb.data_len += len(octets)
+        return skb
+
+    def ip_skb(self) -> SkBuff:
+        """Return a frame with an IPv4 header, to HOP."""
+        skb = self.skb(bytes.fromhex("4500001c0000400040110000 0a000001 0a000002 00010002 00080000"))
+        skb.network_header = skb.data + 14
+        skb.dst = Route()  # type: ignore[assignment]  # It stands in for one.
+        return skb
+
+    def send(self, payload: bytes = b"payload", frags: tuple[bytes, ...] = ()) -> int:
+        """Send a frame."""
+        return dev_queue_xmit(self.skb(payload, frags))
+
+    @property
+    def payloads(self) -> list[bytes]:
+        """What went out, without headers."""
+        return [octets[14:] for octets, _ in self.device.frames]
+
+    def all_is_given_back(self) -> bool:
+        """Return whether nothing is mapped, and no memory is held but that of the rings."""
+        return not self.device.dma.mapped and len(self.platform.buffers) == len(self.device.dma.coherent)

@@ -1,0 +1,128 @@
+"""The NIC driver and neighbours: what is left to the device's cache, and what comes back from it."""
+
+from hardwire.stack.abi import ARP, ArpOp, TxFlags, TxStatus
+from hardwire.stack.core.dev import dev_queue_xmit
+from hardwire.stack.core.dev_register import dev_change_features, dev_close, dev_get_stats
+from hardwire.stack.core.dev_xmit import dev_add_tap
+from hardwire.stack.core.neighbour import NUD_FAILED, NUD_REACHABLE
+from hardwire.stack.core.neighbour_table import neigh_lookup
+from hardwire.stack.core.neighbour_update import NEIGH_UPDATE_F_ADMIN, NEIGH_UPDATE_F_OVERRIDE, neigh_update
+from hardwire.stack.core.netdevice import NETIF_F_HW_NEIGH, NetDevice
+from hardwire.stack.core.skbuff import (
+    SkBuff,
+    consume_skb,
+)
+from hardwire.stack.core.skbuff_data import skb_copy_bits
+from hardwire.stack.iproute import addr_add, neigh_add, neigh_del
+from hardwire.stack.wire.address import ipv4_from_text
+from hardwire.tb.stack.driver_host import HOP, PEER, Host
+
+
+def test_only_known_next_hops_are_left_to_the_device():
+    host = Host()
+    dev_queue_xmit(host.ip_skb())
+    host.nic.neigh.shadow[HOP] = PEER
+    dev_queue_xmit(host.ip_skb())
+    through_gateway = host.ip_skb()
+    through_gateway.dst.gw = HOP + 1
+    dev_queue_xmit(through_gateway)
+    dev_change_features(host.dev, 0, NETIF_F_HW_NEIGH)
+    dev_queue_xmit(host.ip_skb())
+    host.device.run()
+    hops = [d["next_hop"] if d["flags"] & TxFlags.RESOLVE else None for _, d in host.device.frames]
+    assert hops == [None, HOP, None, None]
+
+
+def test_entries_that_had_to_go_leave_the_shadow():
+    host = Host()
+    host.device.arp_limit = 2
+    offload = host.nic.neigh
+    for number in range(3):
+        offload.submit(ArpOp.INSERT, HOP + number, PEER)
+    assert list(offload.shadow) == [HOP]  # The others wait for the device.
+    host.platform.advance(10_000)
+    assert sorted(offload.shadow) == sorted(host.device.arp) == [HOP + 1, HOP + 2]
+    assert offload.evictions == 1
+
+
+def test_operations_on_the_cache_never_wait():
+    host = Host()
+    status = ARP.address(ARP["STATUS"])
+    host.nic.neigh.submit(ArpOp.INSERT, HOP, PEER)
+    host.device.regs[status] = 1  # Busy.
+    host.platform.advance(10_000)
+    host.nic.neigh.submit(ArpOp.INSERT, HOP + 1, PEER)
+    assert HOP + 1 not in host.device.arp
+    host.device.regs[status] = 0
+    host.platform.advance(2_000)
+    assert HOP + 1 in host.device.arp
+
+
+def connected(host: Host, peer: str = "10.0.0.2"):
+    """Return a UDP socket of a host that has an address."""
+    addr_add(host.dev, "10.0.0.1/24")
+    socket = host.kernel.init_net.socket()
+    socket.connect((peer, 9000))
+    return socket
+
+
+def test_a_miss_is_resolved_and_sent_again_and_tapped_and_counted_once():
+    host = Host()
+    socket = connected(host)
+    neigh_add(host.dev, "10.0.0.2", "02:00:00:00:00:02")
+    tapped = []
+
+    def tap(skb: SkBuff, dev: NetDevice) -> None:
+        tapped.append(skb_copy_bits(skb, 0, skb.len))
+        consume_skb(skb)
+
+    dev_add_tap(host.dev, tap)
+    host.device.statuses = [TxStatus.RESOLVE_MISS]
+    socket.send(b"one")
+    socket.send(b"two")
+    host.device.run()
+    host.platform.advance()
+    host.device.run()
+    assert [octets[-3:] for octets, _ in host.device.frames] == [b"two", b"one"]
+    assert [bool(d["flags"] & TxFlags.RESOLVE) for _, d in host.device.frames] == [True, False]
+    assert [octets for octets, _ in host.device.frames][1][:6] == bytes.fromhex("020000000002")
+    assert [octets[-3:] for octets in tapped] == [b"one", b"two"]
+    mib, stats = host.kernel.init_net.mib, dev_get_stats(host.dev)
+    assert (mib["Udp:OutDatagrams"], mib["Ip:OutRequests"], stats.tx_packets, stats.tx_errors) == (2, 2, 2, 0)
+    assert host.ring.stat["resolve_misses"] == 1
+    assert host.kernel.drop_counts() == {}
+    assert host.all_is_given_back()
+
+
+def test_the_cache_follows_the_neighbour_table():
+    host = Host()
+    connected(host)
+    other = ipv4_from_text("10.0.0.2")
+    neigh_add(host.dev, "10.0.0.2", "02:00:00:00:00:02")
+    assert host.nic.neigh.shadow == {other: PEER}
+    neigh_add(host.dev, "10.0.0.2", "02:00:00:00:00:03")
+    host.platform.advance(10_000)
+    assert host.nic.neigh.shadow == {other: bytes.fromhex("020000000003")}
+    assert host.device.arp == {other: 0x020000000003}
+    assert host.nic.neigh.update_activity() == 1
+    neigh_del(host.dev, "10.0.0.2")
+    assert host.nic.neigh.shadow == {}
+    host.platform.advance(10_000)
+    assert host.device.arp == {}
+    neigh_add(host.dev, "10.0.0.2", "02:00:00:00:00:02")
+    dev_close(host.dev)
+    host.platform.advance(10_000)
+    assert host.nic.neigh.shadow == host.device.arp == {}
+
+
+def test_a_neighbour_that_answers_enters_the_cache_and_one_that_fails_leaves_it():
+    host = Host()
+    socket = connected(host)
+    socket.send(b"one")
+    tbl = host.kernel.init_net.ipv4.arp_tbl
+    neigh = neigh_lookup(tbl, ipv4_from_text("10.0.0.2"), host.dev)
+    assert host.nic.neigh.shadow == {}
+    neigh_update(neigh, PEER, NUD_REACHABLE, NEIGH_UPDATE_F_OVERRIDE)
+    assert host.nic.neigh.shadow == {neigh.primary_key: PEER}
+    neigh_update(neigh, None, NUD_FAILED, NEIGH_UPDATE_F_ADMIN)
+    assert host.nic.neigh.shadow == {}
