@@ -10,6 +10,12 @@ from .config import NicConfig
 
 __all__ = ["FlatPorts", "flat_verilog", "nic_verilog"]
 
+# Yosys writes operands in their own widths, and the cases of a priority only.
+_LINT_OFF = "".join(
+    f"/* verilator lint_off {rule} */\n"
+    for rule in ("WIDTHEXPAND", "WIDTHTRUNC", "CASEINCOMPLETE", "CASEOVERLAP", "CMPCONST")
+)
+
 
 class FlatPorts(Elaboratable):
     """A component behind ports that are plain signals.
@@ -66,7 +72,9 @@ def _leaves(path: tuple[str, ...], value: object) -> Iterator[tuple[tuple[str, .
 def flat_verilog(component: wiring.Component, name: str) -> str:
     """Return the Verilog of a component as a module ``name`` with flat ports; see :class:`FlatPorts`."""
     flat = FlatPorts(component)
-    return verilog.convert(flat, name=name, ports=list(flat.ports.values()), emit_src=False, strip_internal_attrs=True)
+    return _LINT_OFF + verilog.convert(
+        flat, name=name, ports=list(flat.ports.values()), emit_src=False, strip_internal_attrs=True
+    )
 
 
 def nic_verilog(config: NicConfig) -> str:

@@ -209,7 +209,7 @@ class ReorderBuffer(wiring.Component):
                     "first": chunk_bits,
                     "count": range(self._chunk_octets + 1),
                     "frame_end": 1,
-                    "place": beat_bits - chunk_bits,
+                    "place": max(beat_bits - chunk_bits, 1),
                     "valid": 1,
                 }
             )
