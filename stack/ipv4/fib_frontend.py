@@ -67,7 +67,7 @@ def fib_check_nh(net: "Net", hop: NextHop, scope: int) -> FibNh:
             raise OSError(ENETUNREACH, "the gateway is out of reach")
         if found.type not in (RtType.UNICAST, RtType.LOCAL):
             raise OSError(EINVAL, "the gateway is not a host")
-        nh_scope = RtScope(found.scope)
+        nh_scope = RtScope(found.fi.scope)
         dev = found.nh.dev
     if dev is None:
         raise OSError(EINVAL, "a next hop needs a gateway or a device")

@@ -54,17 +54,13 @@ class FibAlias:
 class FibResult:
     """What a lookup found (Linux: ``struct fib_result``)."""
 
-    __slots__ = ("fi", "nh", "prefix", "prefixlen", "scope", "table", "type")
+    __slots__ = ("alias", "fi", "nh", "type")
 
     def __init__(self, alias: FibAlias, nh: FibNh) -> None:
-        fi = alias.info
-        self.fi = fi
+        self.alias = alias
+        self.fi = alias.info
         self.nh = nh
         self.type = alias.type
-        self.scope = fi.scope
-        self.prefix = alias.prefix
-        self.prefixlen = alias.prefixlen
-        self.table = alias.table
 
 
 class FibTable:

@@ -1,5 +1,6 @@
 """Parts of IPv4 headers and what routes say about packets (Linux: include/net/ip.h)."""
 
+from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..uapi import IP_PMTUDISC_DO, IP_PMTUDISC_OMIT, IP_PMTUDISC_PROBE, IP_PMTUDISC_WANT
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from .route import RTable
 
 __all__ = [
+    "DADDR",
     "IP_DF",
     "IP_MAX_MTU",
     "IP_MF",
@@ -24,10 +26,13 @@ __all__ = [
     "ip_skb_dst_mtu",
 ]
 
+DADDR = Struct("!I")  # The destination, 16 octets into the header.
 IP_DF = 0x4000
 IP_MF = 0x2000
 IP_OFFSET = 0x1FFF
 IP_MAX_MTU = 0xFFFF
+
+_CHECK = Struct("!H")
 
 
 def LL_RESERVED_SPACE(dev: "NetDevice") -> int:  # noqa: N802 - the kernel's name
@@ -39,9 +44,8 @@ def ip_send_check(skb: "SkBuff") -> None:
     """Write the checksum of a packet's IPv4 header."""
     at = skb.network_header
     view = skb.view
-    view[at + 10 : at + 12] = b"\0\0"
-    check = ~csum_partial(view[at : at + ((view[at] & 15) << 2)]) & 0xFFFF
-    view[at + 10 : at + 12] = check.to_bytes(2, "big")
+    _CHECK.pack_into(view, at + 10, 0)
+    _CHECK.pack_into(view, at + 10, ~csum_partial(view[at : at + ((view[at] & 15) << 2)]) & 0xFFFF)
 
 
 def ip_sk_ignore_df(inet: "InetSock") -> bool:

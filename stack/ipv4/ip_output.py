@@ -1,6 +1,7 @@
 """Sending IPv4 packets (Linux: net/ipv4/ip_output.c); building and fragmenting them is in the files beside."""
 
 from errno import EINVAL, EMSGSIZE, ENOBUFS, ENOMEM
+from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..core.dev_napi import netif_rx
@@ -14,7 +15,7 @@ from ..ethernet.eth import ETH_P_IP
 from ..netfilter.core import NF_HOOK, NF_HOOK_COND, NF_INET_LOCAL_OUT, NF_INET_POST_ROUTING, nf_hook
 from . import route  # As a module: it needs the functions here, too.
 from .icmp import ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, icmp_send
-from .ip import ip_send_check, ip_skb_dst_mtu
+from .ip import DADDR, ip_send_check, ip_skb_dst_mtu
 from .ip_output_fragment import ip_do_fragment
 from .rtnetlink import RtType
 
@@ -35,6 +36,7 @@ __all__ = [
     "net_xmit_errno",
 ]
 
+_TOT_LEN = Struct("!H")
 _MULTICAST = int(RtType.MULTICAST)
 _BROADCAST = int(RtType.BROADCAST)
 _RTCF_BROADCAST = 0x10000000
@@ -55,8 +57,7 @@ def __ip_local_out(net: "Net", sk: "Sock | None", skb: SkBuff) -> int:
     int
         1: the caller sends the packet on with ``dst_output``. 0 or a negative errno: it is the hook's.
     """
-    at = skb.network_header
-    skb.view[at + 2 : at + 4] = skb.len.to_bytes(2, "big")
+    _TOT_LEN.pack_into(skb.view, skb.network_header + 2, skb.len)
     ip_send_check(skb)
     skb.protocol = ETH_P_IP
     dst = skb.dst
@@ -175,9 +176,8 @@ def ip_finish_output2(net: "Net", sk: "Sock | None", skb: SkBuff) -> int:
             skb = skb_expand_head(skb, headroom)
         except OSError as error:
             return -(error.errno or ENOMEM)
-    at = skb.network_header + 16
     try:
-        neigh = route.ip_neigh_for_gw(rt, int.from_bytes(skb.view[at : at + 4], "big"))
+        neigh = route.ip_neigh_for_gw(rt, DADDR.unpack_from(skb.view, skb.network_header + 16)[0])
     except OSError as error:
         kfree_skb_reason(skb, SkbDropReason.NEIGH_CREATEFAIL)
         return -(error.errno or EINVAL)

@@ -14,6 +14,7 @@ from .fib_semantics import FibNh, fib_select_path
 from .fib_trie import FibResult, fib_lookup
 from .flow import FLOWI_FLAG_ANYSRC, FLOWI_FLAG_KNOWN_NH, Flowi4
 from .icmp import ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, icmp_send
+from .ip import DADDR
 from .netns import IP_IDENTS
 from .rtnetlink import RtScope, RtType
 
@@ -48,6 +49,11 @@ RTCF_BROADCAST = 0x10000000
 RTCF_MULTICAST = 0x20000000
 RTCF_LOCAL = 0x80000000
 
+# Plain numbers: looking a member of an enum up costs more than all else in a comparison.
+_UNICAST = int(RtType.UNICAST)
+_LOCAL = int(RtType.LOCAL)
+_BROADCAST = int(RtType.BROADCAST)
+_MULTICAST = int(RtType.MULTICAST)
 _LOOPBACK_ADDRESS = 0x7F000001
 _IP_MAX_MTU = 0xFFFF
 
@@ -102,8 +108,7 @@ def rt_nexthop(rt: RTable, daddr: int) -> int:
 
 def ipv4_neigh_lookup(dst: RTable, skb: "SkBuff") -> "Neighbour | None":
     """Return the neighbour that a packet goes to, made if needed; None if there can be none."""
-    at = skb.network_header + 16
-    daddr = int.from_bytes(skb.view[at : at + 4], "big")
+    (daddr,) = DADDR.unpack_from(skb.view, skb.network_header + 16)
     try:
         return ip_neigh_for_gw(dst, daddr)
     except OSError:
@@ -202,7 +207,7 @@ def ip_route_output_key_hash_rcu(net: "Net", fl4: Flowi4) -> RTable:
         if not fl4.saddr:
             fl4.saddr = inet_select_addr(net, dev_out, 0, RtScope.LINK)
         return __mkroute_output(net, None, fl4, orig_oif, dev_out, flags)
-    if found.type == 2:  # RtType.LOCAL
+    if found.type == _LOCAL:
         if not fl4.saddr:
             fl4.saddr = found.fi.prefsrc or daddr
         return _local_output(net, found, fl4, orig_oif)
@@ -238,19 +243,19 @@ def __mkroute_output(
     if fl4.saddr >> 24 == 127 and not dev_out.flags & IFF_LOOPBACK:
         raise OSError(EINVAL, "a loopback address cannot leave the host")
     daddr = fl4.daddr
-    kind = res.type if res is not None else RtType.UNICAST
+    kind = res.type if res is not None else _UNICAST
     if daddr == 0xFFFFFFFF:
-        kind = RtType.BROADCAST
+        kind = _BROADCAST
     elif daddr >> 28 == 0xE:
-        kind = RtType.MULTICAST
+        kind = _MULTICAST
     elif not daddr >> 24:
         raise OSError(EINVAL, "not a destination address")
     if dev_out.flags & IFF_LOOPBACK:
         flags |= RTCF_LOCAL
     nh: FibNh | None = None
-    if kind == RtType.BROADCAST:
+    if kind == _BROADCAST:
         flags |= RTCF_BROADCAST | RTCF_LOCAL
-    elif kind == RtType.MULTICAST:
+    elif kind == _MULTICAST:
         flags |= RTCF_MULTICAST
     elif res is not None:
         nh = res.nh
@@ -265,7 +270,7 @@ def __mkroute_output(
     rth.iif = orig_oif
     if flags & (RTCF_BROADCAST | RTCF_MULTICAST) and not dev_out.flags & IFF_LOOPBACK:
         rth.output = ip_output.ip_mc_output
-    if res is not None and kind == RtType.UNICAST:
+    if res is not None and kind == _UNICAST:
         if res.nh.gw and res.nh.scope == RtScope.LINK:
             rth.gw = res.nh.gw
         rth.pmtu = res.fi.mtu

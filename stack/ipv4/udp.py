@@ -63,7 +63,8 @@ __all__ = [
 ]
 
 _UDP_HEADER = Struct("!HHHH")
-_CHECK = 6  # Where the checksum is in the header.
+_CHECK = Struct("!H")
+_CHECK_OFFSET = 6  # Where the checksum is in the header.
 
 
 class UdpSock(InetSock):
@@ -128,7 +129,7 @@ def udp_sendmsg(sk: UdpSock, msg: Msghdr, length: int) -> int:
     if msg.control:
         ip_cmsg_send(sk, msg, ipc)
         connected = False
-    fl4 = Flowi4(daddr, ipc.addr, proto=sk.sk_protocol, sport=sk.inet_num, dport=dport)
+    fl4 = Flowi4(daddr, ipc.addr, sk.sk_protocol, sk.inet_num, dport)
     ipc.addr = daddr
     rt = _udp_route(sk, fl4, ipc, flags, connected)
     if not daddr:
@@ -254,7 +255,7 @@ def udp4_hwcsum(skb: SkBuff, saddr: int, daddr: int) -> None:
     length = skb.len - (at - skb.data)
     if skb.frag_list is None:
         skb.csum_start = at
-        skb.csum_offset = _CHECK
+        skb.csum_offset = _CHECK_OFFSET
         check = csum_tcpudp_nofold(saddr, daddr, length, IPPROTO_UDP)
     else:
         csum = csum_partial(skb.view[at : skb.tail])
@@ -262,7 +263,7 @@ def udp4_hwcsum(skb: SkBuff, saddr: int, daddr: int) -> None:
             csum = csum_add(csum, skb_checksum(frag, 0, frag.len))
         skb.ip_summed = CHECKSUM_NONE
         check = csum_fold(csum_tcpudp_nofold(saddr, daddr, length, IPPROTO_UDP, csum)) or 0xFFFF
-    skb.view[at + _CHECK : at + 8] = check.to_bytes(2, "big")
+    _CHECK.pack_into(skb.view, at + _CHECK_OFFSET, check)
 
 
 def udp_send_skb(sk: UdpSock, skb: SkBuff, fl4: Flowi4) -> int:
@@ -281,7 +282,7 @@ def udp_send_skb(sk: UdpSock, skb: SkBuff, fl4: Flowi4) -> int:
             for frag in skb_walk_frags(skb):
                 csum = csum_add(csum, frag.csum)
         check = csum_fold(csum_tcpudp_nofold(fl4.saddr, fl4.daddr, length, IPPROTO_UDP, csum)) or 0xFFFF
-        skb.view[at + _CHECK : at + 8] = check.to_bytes(2, "big")
+        _CHECK.pack_into(skb.view, at + _CHECK_OFFSET, check)
     error = ip_send_skb(sk.net, skb)
     if not error:
         mib["Udp:OutDatagrams"] += 1
