@@ -1,6 +1,6 @@
 """Fill in the checksums of frames to be sent."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -14,8 +14,10 @@ from .frame_ring import FrameRing
 
 __all__ = ["TxChecksum"]
 
-# Frames whose sums are known and that are not gone yet. Half of them are left for frames on their way.
-_RESULTS = 16
+# Sums that wait for their places. Half of the queue is left for frames on their way.
+_SUMS = 16
+# A transport checksum is at least so far behind that of the IPv4 header.
+_DISTANCE_OCTETS = 10
 _IPV4_HEADER_MAX_OCTETS = 60
 
 
@@ -84,20 +86,15 @@ class TxChecksum(wiring.Component):
         octets = width_bits // 8
         max_beats = -(-self._max_frame_octets // octets)
         stored_beat = data.StructLayout(
-            {"data": width_bits, "extra": ceil_log2(octets), "last": 1, "ipv4": 1, "l4_high": 1, "l4_low": 1}
-        )
-        result = data.StructLayout(
-            {"ipv4_lane": ceil_log2(octets // 2), "ipv4": 16, "l4_lane": ceil_log2(octets), "l4": 16}
+            {"data": width_bits, "keep": octets, "last": 1, "field": octets, "waits": 1, "ends": 1}
+            # A beat that is wider than the distance of the two checksums may have both.
+            | ({"ipv4": octets // 2, "two": 1} if octets > _DISTANCE_OCTETS else {})
         )
 
         m.submodules.lanes = lanes = ChecksumLanes(width_bits=width_bits, max_beats=max_beats)
         m.submodules.ipv4 = ipv4 = OnesComplementSum(width_bits=width_bits, max_octets=_IPV4_HEADER_MAX_OCTETS)
         m.submodules.l4 = l4 = OnesComplementSum(width_bits=width_bits, max_octets=self._max_frame_octets)
         m.submodules.ring = ring = FrameRing(shape=stored_beat, max_beats=max_beats + 2)
-        m.submodules.results = results = Memory(shape=result, depth=_RESULTS, init=[])
-        write_result = results.write_port()
-        read_result = results.read_port(domain="comb")
-
         # The command of the next frame.
         places = Signal(ChecksumPlaces)
         places_valid = Signal()
@@ -110,9 +107,9 @@ class TxChecksum(wiring.Component):
         inside = Signal()
         accept = Signal()
         too_long = Signal()
-        few_results = Signal(init=1)
+        few_sums = Signal(init=1)
         m.d.comb += [
-            self.i.ready.eq(ring.room & few_results & (inside | places_valid)),
+            self.i.ready.eq(ring.room & few_sums & (inside | places_valid)),
             accept.eq(self.i.valid & self.i.ready),
             lanes.load.eq(accept & ~inside),
             lanes.places.eq(places),
@@ -129,6 +126,7 @@ class TxChecksum(wiring.Component):
         # Cycle 1: store it and add it up.
         beat = Signal.like(self.i.payload)
         valid = Signal()
+        ipv4_ends = Signal()
         m.d.sync += [beat.eq(self.i.payload), valid.eq(accept)]
         with m.If(accept & self.i.payload.last):
             m.d.sync += too_long.eq(0)
@@ -137,93 +135,105 @@ class TxChecksum(wiring.Component):
         m.d.comb += [
             lanes.step.eq(valid),
             lanes.keep.eq(beat.keep),
+            lanes.last.eq(beat.last),
+            ipv4_ends.eq(lanes.ipv4_field.any()),
             ring.beat.data.eq(beat.data),
+            ring.beat.keep.eq(beat.keep),
             ring.beat.last.eq(beat.last),
-            ring.beat.ipv4.eq(lanes.ipv4_here),
-            ring.beat.l4_high.eq(lanes.l4_high_here),
-            ring.beat.l4_low.eq(lanes.l4_low_here),
+            ring.beat.field.eq(lanes.l4_field | Cat(field.replicate(2) for field in lanes.ipv4_field)),
+            ring.beat.waits.eq(ring.beat.field.any()),
+            ring.beat.ends.eq(ipv4_ends | lanes.l4_end),
             ipv4.keep.eq(lanes.ipv4_keep),
             l4.keep.eq(lanes.l4_keep),
-            l4.counted.eq(lanes.l4_counted),
+            l4.with_length.eq(lanes.l4_with_length),
+            l4.length_start.eq(lanes.l4_start),
         ]
-        for lane in range(1, octets):
-            with m.If(beat.keep[lane]):
-                m.d.comb += ring.beat.extra.eq(lane)
+        for bit in range(ceil_log2(octets)):
+            # Octets after the first one, in binary: `keep` is a run of ones.
+            step = 1 << bit
+            runs = [beat.keep[at] & ~Cat(beat.keep, 0)[at + step] for at in range(step, octets, 2 * step)]
+            m.d.comb += l4.extra[bit].eq(Cat(runs).any())
         for adder in (ipv4, l4):
             m.d.comb += [adder.data.eq(beat.data), adder.valid.eq(valid), adder.last.eq(beat.last)]
 
-        # The sums come 4 cycles later.
-        late = data.StructLayout(
-            {"ipv4_lane": ceil_log2(octets // 2), "l4_lane": ceil_log2(octets), "swap": 1, "dropped": 1}
-        )
-        frame = Signal(late)
-        dropped = Signal()
-        m.d.sync += dropped.eq(ring.drop)
-        m.d.comb += [
-            frame.ipv4_lane.eq(lanes.ipv4_lane),
-            frame.l4_lane.eq(lanes.l4_lane),
-            frame.swap.eq(lanes.l4_swap),
-            frame.dropped.eq(dropped),
-        ]
-        for stage in range(OnesComplementSum.LATENCY):
-            frame, frame_before = Signal(late, name=f"frame{stage}"), frame
-            m.d.sync += frame.eq(frame_before)
+        if octets > _DISTANCE_OCTETS:
+            m.d.comb += [ring.beat.ipv4.eq(lanes.ipv4_field), ring.beat.two.eq(ipv4_ends & lanes.l4_end)]
 
-        # A frame has its result at its sums' end, and keeps it until its last beat has gone.
-        level = Signal(range(_RESULTS + 1))
-        has_result = Signal()
-        pop = Signal()
-        l4_field = Signal(16)
+        # Which sums the frame needs: those whose fields went into the ring, so that the two never lose step.
+        wants = data.StructLayout({"frame": 1, "ipv4": 1, "l4": 1, "swap": 1})
+        wanted = Signal(wants)
+        ipv4_seen = Signal()
+        l4_seen = Signal()
+        kept = Signal()
+        m.d.sync += kept.eq(~ring.drop)
         m.d.comb += [
-            self.done.eq(l4.done & ~frame.dropped),
-            l4_field.eq(Mux(l4.sum == 0xFFFF, 0xFFFF, ~l4.sum)),
-            write_result.en.eq(self.done),
-            write_result.data.ipv4.eq(~ipv4.sum),
-            write_result.data.ipv4_lane.eq(frame.ipv4_lane),
-            write_result.data.l4.eq(Mux(frame.swap, l4_field.rotate_left(8), l4_field)),
-            write_result.data.l4_lane.eq(frame.l4_lane),
+            wanted.frame.eq(kept),
+            wanted.ipv4.eq(kept & (ipv4_seen | ipv4_ends)),
+            wanted.l4.eq(kept & (l4_seen | lanes.l4_end)),
+            wanted.swap.eq(lanes.l4_swap),
         ]
+        with m.If(valid):
+            m.d.sync += [
+                ipv4_seen.eq((ipv4_seen | ipv4_ends) & ~beat.last),
+                l4_seen.eq((l4_seen | lanes.l4_end) & ~beat.last),
+            ]
+
+        # The sums come some cycles later, and queue up: one for each field, in order, the second a cycle later.
+        for _ in range(OnesComplementSum.LATENCY):
+            wanted, wanted_before = Signal(wants), wanted
+            m.d.sync += wanted.eq(wanted_before)
+        m.submodules.sums = sums = Memory(shape=16, depth=_SUMS, init=[])
+        write = sums.write_port()
+        put_l4 = Signal()
+        l4_sum = Signal(16)
+        m.d.sync += [put_l4.eq(l4.done & wanted.l4), l4_sum.eq(Mux(wanted.swap, l4.sum.rotate_left(8), l4.sum))]
+        with m.If(l4.all_ones):
+            m.d.sync += l4_sum.eq(0)  # So that 0xFFFF is sent: 0 would mean that there is no checksum.
+        m.d.comb += [
+            self.done.eq(l4.done & wanted.frame),
+            write.en.eq(put_l4 | (l4.done & wanted.ipv4)),
+            write.data.eq(Mux(put_l4, l4_sum, ipv4.sum)),
+        ]
+        take = Signal(2)
+        taken = Signal.like(write.addr)
+        level = Signal.like(taken)
         m.d.sync += [
-            write_result.addr.eq(write_result.addr + self.done),
-            read_result.addr.eq(read_result.addr + pop),
-            few_results.eq(level < _RESULTS // 2),
+            write.addr.eq(write.addr + write.en),
+            taken.eq(taken + take),
+            few_sums.eq(level < _SUMS // 2),
         ]
-        with m.If(self.done & ~pop):
-            m.d.sync += [level.eq(level + 1), has_result.eq(1)]
-        with m.Elif(pop & ~self.done):
-            m.d.sync += [level.eq(level - 1), has_result.eq(level != 1)]
+        m.d.comb += level.eq(write.addr - taken)  # Never as much as the whole queue.
 
-        # Output: a beat that has a field, or ends the frame, waits for the result.
+        # Output: a beat that has a field waits for its sum.
         stored = ring.o.payload
         waits = Signal()
         free = Signal()
         m.d.comb += [
-            waits.eq((stored.ipv4 | stored.l4_high | stored.l4_low | stored.last) & ~has_result),
+            waits.eq(stored.waits & (write.addr == taken)),
             free.eq(self.o.ready | ~self.o.valid),
             ring.o.ready.eq(free & ~waits),
-            pop.eq(ring.o.valid & ring.o.ready & stored.last),
         ]
+        with m.If(ring.o.valid & ring.o.ready & stored.ends):
+            m.d.comb += take.eq(Mux(stored.two, 2, 1) if octets > _DISTANCE_OCTETS else 1)
+        first = sums.read_port(domain="comb")
+        m.d.comb += first.addr.eq(taken)
+        values = [first.data] * octets
+        if octets > _DISTANCE_OCTETS:
+            second = sums.read_port(domain="comb")
+            m.d.comb += second.addr.eq(taken + 1)
+            values = [Mux(stored.two & ~stored.ipv4[lane // 2], second.data, first.data) for lane in range(octets)]
+            with m.If(stored.two):
+                m.d.comb += waits.eq(level < 2)
         with m.If(free):
             m.d.sync += [
                 self.o.valid.eq(ring.o.valid & ~waits),
                 self.o.payload.last.eq(stored.last),
+                self.o.payload.keep.eq(stored.keep),
             ]
             for lane in range(octets):
-                # The checksum of the IPv4 header is word 5 of it.
-                ipv4_here = stored.ipv4 & (read_result.data.ipv4_lane == (lane // 2 - 5) % (octets // 2))
-                l4_here = (stored.l4_high & (read_result.data.l4_lane == lane)) | (
-                    stored.l4_low & (read_result.data.l4_lane == (lane - 1) % octets)
+                # The first octet of a word is the high half of a sum.
+                octet = ~values[lane].word_select(1 - lane % 2, 8)
+                m.d.sync += self.o.payload.data.word_select(lane, 8).eq(
+                    Mux(stored.field[lane], octet, stored.data.word_select(lane, 8))
                 )
-                # First octet of a word: high half of its sum.
-                half = 1 - lane % 2
-                m.d.sync += [
-                    self.o.payload.keep[lane].eq(stored.extra >= lane),
-                    self.o.payload.data.word_select(lane, 8).eq(
-                        Mux(
-                            ipv4_here,
-                            read_result.data.ipv4.word_select(half, 8),
-                            Mux(l4_here, read_result.data.l4.word_select(half, 8), stored.data.word_select(lane, 8)),
-                        )
-                    ),
-                ]
         return m

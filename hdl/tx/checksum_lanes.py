@@ -45,7 +45,7 @@ class ChecksumLanes(wiring.Component):
     Timing
     ------
     Domain ``sync``. ``load`` comes in the cycle before the first beat of a frame, ``step`` with each beat.
-    Combinational from ``keep`` to ``l4_keep`` and ``l4_counted``.
+    Combinational from ``keep`` to ``l4_keep``, from ``last`` to ``l4_end``.
 
     Parameters
     ----------
@@ -64,20 +64,22 @@ class ChecksumLanes(wiring.Component):
         There is a beat: go on to the next one.
     keep : In(width_bits // 8)
         Octets of the frame in this beat.
-    ipv4_keep : Out(width_bits // 8)
-        Octets of the IPv4 header, without its checksum.
-    ipv4_here : Out(1)
-        The IPv4 header's checksum is in this beat and is to be filled in.
-    ipv4_lane : Out
-        The word of the beat in which the IPv4 header starts, modulo the words of a beat.
-    l4_keep, l4_counted : Out(width_bits // 8)
-        Octets that the transport checksum adds up, and those that its length counts.
-    l4_high_here, l4_low_here : Out(1)
-        The first, the second octet of the transport checksum is in this beat and is to be filled in.
-    l4_lane : Out
-        The octet of a beat in which the transport checksum starts.
+    last : In(1)
+        The beat ends the frame.
+    ipv4_keep, l4_keep : Out(width_bits // 8)
+        Octets that the checksum of the IPv4 header, the transport checksum adds up.
+    ipv4_field : Out(width_bits // 16)
+        The word that is the checksum of the IPv4 header and is to be filled in.
+    l4_field : Out(width_bits // 8)
+        The octets that are the transport checksum and are to be filled in.
+    l4_end : Out(1)
+        ``l4_field`` is in this beat and not in the next one.
     l4_swap : Out(1)
         The transport checksum starts in the other half of a word than its sum.
+    l4_with_length : Out(1)
+        The transport checksum has a pseudo header to be added here.
+    l4_start : Out(16)
+        Octets before the transport header.
     full : Out(1)
         With this beat the frame has ``max_beats`` beats.
     """
@@ -92,15 +94,15 @@ class ChecksumLanes(wiring.Component):
                 "places": In(ChecksumPlaces),
                 "step": In(1),
                 "keep": In(octets),
+                "last": In(1),
                 "ipv4_keep": Out(octets),
-                "ipv4_here": Out(1),
-                "ipv4_lane": Out(ceil_log2(octets // 2)),
+                "ipv4_field": Out(octets // 2),
                 "l4_keep": Out(octets),
-                "l4_counted": Out(octets),
-                "l4_high_here": Out(1),
-                "l4_low_here": Out(1),
-                "l4_lane": Out(ceil_log2(octets)),
+                "l4_field": Out(octets),
+                "l4_end": Out(1),
                 "l4_swap": Out(1),
+                "l4_with_length": Out(1),
+                "l4_start": Out(16),
                 "full": Out(1),
             }
         )
@@ -162,14 +164,13 @@ class ChecksumLanes(wiring.Component):
             return (l3_lane == wanted) & l3_ago[(wanted + number) // words]
 
         m.d.comb += [
-            self.ipv4_lane.eq(l3_lane),
-            self.ipv4_here.eq(places.ipv4 & Cat(header_word(_CHECKSUM_WORD, lane) for lane in range(words)).any()),
-            self.l4_lane.eq(field_lane),
             self.l4_swap.eq(places.field[0] ^ places.start[0]),
-            self.l4_high_here.eq(places.fill & field_here),
-            self.l4_low_here.eq(places.fill & Mux(field_lane == octets - 1, field_past, field_here)),
+            self.l4_end.eq(
+                places.fill & (Mux(field_lane == octets - 1, field_past, field_here) | (field_here & self.last))
+            ),
+            self.l4_with_length.eq(places.l4),
+            self.l4_start.eq(places.start),
         ]
-
         for lane in range(octets):
             word = lane // 2
             in_range = Signal(name=f"in_range{lane}")
@@ -177,17 +178,21 @@ class ChecksumLanes(wiring.Component):
 
             if lane % 2 == 0:
                 in_header = l3_long_past | (l3_here & (l3_lane <= word))
-                ipv4_word = in_header & ~in_range & ~header_word(_CHECKSUM_WORD, word)
-                m.d.comb += self.ipv4_keep[lane : lane + 2].eq(ipv4_word.replicate(2))
+                field = Signal(name=f"ipv4_field{word}")
+                m.d.comb += [
+                    field.eq(header_word(_CHECKSUM_WORD, word)),
+                    self.ipv4_keep[lane : lane + 2].eq((in_header & ~in_range & ~field).replicate(2)),
+                    self.ipv4_field[word].eq(field & places.ipv4),
+                ]
 
             pseudo = Cat(header_word(number, word) for number in _ADDRESS_WORDS).any()
             if lane % 2 == 1:
                 pseudo |= header_word(_PROTOCOL_WORD, word)
-            field = (field_here & (field_lane == lane)) | (
-                (field_past if lane == 0 else field_here) & (field_lane == (lane - 1) % octets)
-            )
+            field = Signal(name=f"l4_field{lane}")
+            low_here = field_past if lane == 0 else field_here
             m.d.comb += [
+                field.eq((field_here & (field_lane == lane)) | (low_here & (field_lane == (lane - 1) % octets))),
                 self.l4_keep[lane].eq(self.keep[lane] & Mux(places.l4, (in_range & ~field) | pseudo, in_range)),
-                self.l4_counted[lane].eq(self.keep[lane] & in_range & places.l4),
+                self.l4_field[lane].eq(field & places.fill),
             ]
         return m

@@ -1,13 +1,19 @@
 """Sum of a frame's 16-bit words in ones' complement."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
 from ..packet import check_width_bits
 
 __all__ = ["OnesComplementSum"]
+
+
+def _add(a, b, carry):
+    """Return ``a + b + carry`` by one adder: one more bit below turns ``carry`` into its carry in."""
+    if not len(carry):
+        return a + b
+    return (Cat(1, a) + Cat(carry, b))[1:]
 
 
 class OnesComplementSum(wiring.Component):
@@ -29,7 +35,7 @@ class OnesComplementSum(wiring.Component):
     width_bits : int
         Width of a beat.
     max_octets : int
-        Longest frame that is added up right.
+        Most octets of a frame to add.
 
     Members
     -------
@@ -37,12 +43,18 @@ class OnesComplementSum(wiring.Component):
         A beat, first octet in bits 0 to 7.
     keep : In(width_bits // 8)
         Octets to add.
-    counted : In(width_bits // 8)
-        Octets to count.
+    extra : In(range(width_bits // 8))
+        Octets of the frame in this beat, less 1.
+    with_length : In(1)
+        Add the length of the frame less ``length_start`` as a word, too. The same in all beats of a frame.
+    length_start : In(16)
+        Octets that the length leaves out.
     valid, last : In(1)
         There is a beat; it ends its frame.
     sum : Out(16)
         Sum of a frame, while ``done``.
+    all_ones : Out(1)
+        ``sum`` is 0xFFFF; sooner than a comparison could tell.
     done : Out(1)
         High for one cycle for each frame.
     """
@@ -56,10 +68,13 @@ class OnesComplementSum(wiring.Component):
             {
                 "data": In(width_bits),
                 "keep": In(width_bits // 8),
-                "counted": In(width_bits // 8),
+                "extra": In(range(width_bits // 8)),
+                "with_length": In(1),
+                "length_start": In(16),
                 "valid": In(1),
                 "last": In(1),
                 "sum": Out(16),
+                "all_ones": Out(1),
                 "done": Out(1),
             }
         )
@@ -71,26 +86,37 @@ class OnesComplementSum(wiring.Component):
 
         # Stage 1: what is not to be added becomes 0. (An If rather than a Mux: it becomes the flip-flops' reset.)
         chosen = Signal(data.ArrayLayout(8, octets))
-        counted = Signal(octets)
-        m.d.sync += counted.eq(self.counted)
+        extra = Signal.like(self.extra)
+        with_length_1 = Signal()
+        length_start_1 = Signal(16)
+        m.d.sync += [extra.eq(self.extra), with_length_1.eq(self.with_length), length_start_1.eq(self.length_start)]
         for lane in range(octets):
             with m.If(self.keep[lane]):
                 m.d.sync += chosen[lane].eq(self.data.word_select(lane, 8))
             with m.Else():
                 m.d.sync += chosen[lane].eq(0)
 
-        # Stage 2: the words of a beat.
+        # Stage 2: the words of a beat. An adder takes in the carry of the adder on its left; other carries are counted.
         terms = [Cat(chosen[2 * word + 1], chosen[2 * word]) for word in range(words)]
+        carries = []
         while len(terms) > 1:
-            terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=True)]
-        beat = Signal(16 + ceil_log2(words))
-        count = Signal(range(octets + 1))
-        m.d.sync += [beat.eq(terms[0]), count.eq(sum(counted))]
+            terms = [_add(a[:16], b[:16], a[16:]) for a, b in zip(terms[::2], terms[1::2], strict=True)]
+            carries += [term[16] for term in terms[1::2]]
+        beat = Signal(17)
+        count = Signal(range(octets + words))
+        with_length_2 = Signal()
+        length_start_2 = Signal(16)
+        m.d.sync += [
+            beat.eq(terms[0]),
+            count.eq(sum(carries, Mux(with_length_1, extra + 1, 0))),
+            with_length_2.eq(with_length_1),
+            length_start_2.eq(length_start_1),
+        ]
 
         # Stage 3: the words of the frame so far: low + carry + high, each of weight 1 in ones' complement.
         low = Signal(16)
         carry = Signal()
-        high = Signal(range(self._max_octets * 3 // 2 + words))
+        high = Signal(range(2 * self._max_octets))
         first = Signal(init=1)
         old_low = Signal.like(low)
         old_carry = Signal()
@@ -99,13 +125,15 @@ class OnesComplementSum(wiring.Component):
         for _ in range(2):
             (valid, valid_before), (last, last_before) = (Signal(), valid), (Signal(), last)
             m.d.sync += [valid.eq(valid_before), last.eq(last_before)]
-        with m.If(~first):
+        with m.If(first):
+            # In ones' complement, to take away is to add the complement.
+            m.d.comb += old_low.eq(Mux(with_length_2, ~length_start_2, 0))
+        with m.Else():
             m.d.comb += [old_low.eq(low), old_carry.eq(carry), old_high.eq(high)]
         with m.If(valid):
             m.d.sync += [
-                # Both operands have one bit more below, which turns old_carry into a carry in.
-                Cat(Signal(), low, carry).eq(Cat(1, old_low) + Cat(old_carry, beat[:16])),
-                high.eq(old_high + (beat[16:] + count)),
+                Cat(low, carry).eq(_add(old_low, beat[:16], old_carry)),
+                high.eq(_add(old_high, count, beat[16])),
                 first.eq(last),
             ]
 
@@ -115,7 +143,8 @@ class OnesComplementSum(wiring.Component):
         m.d.sync += [
             complete.eq(valid & last),
             self.done.eq(complete),
-            Cat(Signal(), folded).eq(Cat(1, low) + Cat(carry, high)),
+            folded.eq(_add(low, high, carry)),
         ]
-        m.d.comb += self.sum.eq(folded[:16] + folded[16])
+        # (If there is a last carry then the rest is small: the sum is not 0xFFFF.)
+        m.d.comb += [self.sum.eq(folded[:16] + folded[16]), self.all_ones.eq(folded[:16].all())]
         return m

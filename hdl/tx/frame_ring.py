@@ -10,7 +10,7 @@ from ..block_ram import BlockRam
 __all__ = ["FrameRing"]
 
 # Beats that may still come in after the ring was found nearly full.
-_MARGIN = 8
+_MARGIN_BITS = 3
 
 
 class FrameRing(wiring.Component):
@@ -47,7 +47,7 @@ class FrameRing(wiring.Component):
 
     def __init__(self, *, shape, max_beats: int) -> None:
         self._shape = shape
-        self._depth = 1 << ceil_log2(max_beats + 2 * _MARGIN)
+        self._depth = 1 << ceil_log2(max_beats + (2 << _MARGIN_BITS))
         super().__init__(
             {
                 "room": Out(1),
@@ -105,5 +105,5 @@ class FrameRing(wiring.Component):
 
         # Two cycles late, which the margin covers.
         used = Signal.like(head)
-        m.d.sync += [used.eq(head - tail), self.room.eq(used < self._depth - _MARGIN)]
+        m.d.sync += [used.eq(head - tail), self.room.eq(~used[_MARGIN_BITS:].all())]
         return m
