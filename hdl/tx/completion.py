@@ -138,7 +138,7 @@ class CompletionWrite(wiring.Component):
         Something is inside or under way.
     """
 
-    def __init__(self, *, axi_width_bits: int, ring_log2_max: int, id_width_bits: int, outstanding: int = 8) -> None:
+    def __init__(self, *, axi_width_bits: int, ring_log2_max: int, id_width_bits: int, outstanding: int = 16) -> None:
         self._beats = max(1, 8 * TX_CPL.size_octets // axi_width_bits)
         self._outstanding = outstanding
         super().__init__(

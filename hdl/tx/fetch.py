@@ -126,7 +126,7 @@ class DescriptorFetch(wiring.Component):
             m.d.sync += [
                 axi.arvalid.eq(1),
                 axi.araddr.eq(address),
-                axi.arlen.eq(Cat(C(~0, exact_log2(self._beats)), more)),
+                axi.arlen.eq(Cat(C(self._beats - 1, exact_log2(self._beats)), more)),
                 index.eq(Mux(to_limit, limit, next_block)),
             ]
         with m.If(self.clear):

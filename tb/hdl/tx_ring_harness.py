@@ -18,6 +18,7 @@ from cocotbext.axi import (
 
 from hardwire.stack.abi import TX_CPL, TX_DESC, TXQ, TxFlags, TxStatus
 from hardwire.tb.bench import seed
+from hardwire.tb.hdl.tx_ring_memory import LatentMemory
 from hardwire.tb.hdl.tx_ring_model import RingModel
 
 __all__ = ["Harness"]
@@ -35,6 +36,7 @@ class Rings:
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self.write_errors = 0.0
+        self._burst_failed = False
         self.configure(log2=1)
 
     def configure(self, *, log2: int) -> None:
@@ -62,12 +64,15 @@ class Rings:
         return bytes(self.descriptors[at : at + length])
 
     async def write(self, address: int, octets: bytes) -> None:
-        """Write a part of a completion; an error may come with or without the write."""
-        failed = self.rng.random() < self.write_errors
+        """Write a beat of a completion. One that fails may be written all the same, but none after it in the burst."""
         at = address - self.cpl_base
         assert 0 <= at <= len(self.completions) - len(octets)
-        if not failed or self.rng.random() < 0.3:
+        if at % TX_CPL.size_octets == 0:
+            self._burst_failed = False
+        failed = self.rng.random() < self.write_errors
+        if not self._burst_failed and (not failed or self.rng.random() < 0.3):
             self.completions[at : at + len(octets)] = octets
+        self._burst_failed |= failed
         if failed:
             raise OSError("injected")
 
@@ -91,14 +96,20 @@ class Harness:
         self.irq_rises = 0
         self._due: deque[tuple[int, int]] = deque()
 
-    async def start(self) -> None:
-        """Reset the device and set all models going."""
+    async def start(self, *, latency: int | None = None) -> None:
+        """Reset the device and set all models going.
+
+        With a ``latency``, memory answers after so many cycles; without one, it takes its time at random.
+        """
         dut = self.dut
         for name in ("frame_ready", "part_ready", "result_valid", "result_status", "advance_stb", "advance_cycles"):
             getattr(dut, name).value = 0
         cocotb.start_soon(Clock(dut.clk, 8, unit="ns").start())
         self.csr = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "csr"), dut.clk, dut.rst)
-        self.start_memory()
+        if latency is None:
+            self.start_memory()
+        else:
+            cocotb.start_soon(LatentMemory(dut, self.rings, latency=latency).run())
         dut.rst.value = 1
         await ClockCycles(dut.clk, 4)
         dut.rst.value = 0
@@ -123,9 +134,9 @@ class Harness:
     def stall(self) -> None:
         """Choose new odds of stalls for every channel."""
         for channel in self.channels:
-            channel.set_pause_generator(self._pauses(self.rng.choice((0.0, 0.3, 0.7, 0.95))))
+            channel.set_pause_generator(self._pauses(self.rng.choice((0.0, 0.3, 0.6, 0.9))))
         self.stalls = self.rng.choice((0.0, 0.3, 0.7))
-        self.delay = self.rng.choice((0, 10, 100, 400))
+        self.delay = self.rng.choice((0, 10, 100, 200))
 
     def _pauses(self, odds: float):
         rng = random.Random(self.rng.random())
