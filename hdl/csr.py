@@ -91,80 +91,62 @@ def block_signature(block: Block) -> wiring.Signature:
 
 
 @dataclass(frozen=True)
-class _Write:
-    """A write to carry out while ``stb`` is high."""
+class _Access:
+    """A write or a read to carry out while ``stb`` is high: ``select`` has one bit a register."""
 
-    address: Signal
-    data: Signal
-    stb: Signal
+    select: Value
+    stb: Value
+
+    def of(self, first: int, count: int) -> "_Access":
+        """Return what concerns some of the registers only."""
+        return _Access(self.select[first : first + count], self.stb)
 
 
-class _Row:
-    """One copy of a block inside the bank."""
-
-    def __init__(self, block: Block, index: int, ports: wiring.PureInterface) -> None:
-        self._block = block
-        self._ports = ports
-        self._base = block.base + index * block.stride
-        self._log2_octets = _log2_octets(block)
-        self.read_data = Signal(32, name=f"{block.name}{index}_read_data")
-        self.read_mapped = Signal(name=f"{block.name}{index}_read_mapped")
-
-    def _hit(self, address: Value, register: Register) -> Value:
-        return address[2:] == (self._base + register.offset) >> 2
-
-    def is_mapped(self, m: Module, address: Value) -> Signal:
-        mapped = Signal()
-        with m.If(address[self._log2_octets :] == self._base >> self._log2_octets):
-            with m.Switch(address[2 : self._log2_octets]):
-                with m.Case(*(r.offset >> 2 for r in self._block.registers)):
-                    m.d.comb += mapped.eq(1)
-        return mapped
-
-    def elaborate(self, m: Module, write: _Write, address: Value, stb: Value) -> None:
-        values = {r.name: self._register(m, r, write, address, stb) for r in self._block.registers}
-        m.d.sync += [self.read_data.eq(0), self.read_mapped.eq(self.is_mapped(m, address))]
-        with m.If(address[self._log2_octets :] == self._base >> self._log2_octets):
-            with m.Switch(address[2 : self._log2_octets]):
-                for register in self._block.registers:
-                    with m.Case(register.offset >> 2):
-                        m.d.sync += self.read_data.eq(values[register.name])
-
-    def _register(self, m: Module, register: Register, write: _Write, address: Value, stb: Value) -> Value:
-        """Make one register; return its value as software reads it."""
-        hit = Signal(name=f"{self._block.name}_{register.name}_hit")
-        m.d.comb += hit.eq(write.stb & self._hit(write.address, register))
+def _row(
+    m: Module, block: Block, ports: wiring.PureInterface, write: _Access, data: Value, read: _Access
+) -> Iterator[Value]:
+    """Make one copy of a block; return the values of its registers as software reads them."""
+    for register, selected in zip(block.registers, write.select, strict=True):
+        hit = Signal(name=f"{block.name}_{register.name}_hit")
+        m.d.comb += hit.eq(write.stb & selected)
+        pair = _pair_of(block, register)
         if _is_constant(register):
-            return Const(register.reset, 32)
-        pair = _pair_of(self._block, register)
-        if pair is not None:
-            return self._half(m, register, pair, hit, write, stb & self._hit(address, pair[0]))
-        ports = getattr(self._ports, _member_name(register.name))
-        if any(f.access is not Access.RO for f in register.fields):
-            m.d.sync += ports.stb.eq(hit)
-        value = Signal(32, name=f"{self._block.name}_{register.name}")
-        for field in register.fields:
-            new = write.data[field.lsb : field.lsb + field.width]
-            m.d.comb += value[field.lsb : field.lsb + field.width].eq(_field(m, ports, field, hit, new))
-        return value
+            yield Const(register.reset, 32)
+        elif pair is None:
+            yield _register(m, register, getattr(ports, _member_name(register.name)), hit, data)
+        else:
+            whole = getattr(ports, _member_name(register.name[:-3])).value
+            latch = read.stb & read.select[block.registers.index(pair[0])]
+            yield _half(m, register, pair, whole, hit, data, latch)
 
-    def _half(
-        self, m: Module, register: Register, pair: tuple[Register, Register], hit: Value, write: _Write, latch: Value
-    ) -> Value:
-        """Make one half of a pair."""
-        low, high = pair
-        whole = getattr(self._ports, _member_name(low.name[:-3])).value
-        width = low["value"].width
-        half = whole[:width] if register is low else whole[width:]
-        if register["value"].access is Access.RW:
-            with m.If(hit):
-                m.d.sync += half.eq(write.data)
-        elif register is high and len(whole) == 64:
-            latched = Signal(32, name=f"{self._block.name}_{register.name}_latched")
-            with m.If(latch):
-                m.d.sync += latched.eq(half)
-            return latched
-        return half
+
+def _register(m: Module, register: Register, ports: wiring.PureInterface, hit: Value, data: Value) -> Value:
+    """Make a register; return its value as software reads it."""
+    if any(f.access is not Access.RO for f in register.fields):
+        m.d.sync += ports.stb.eq(hit)
+    value = Signal(32, name=register.name)
+    for field in register.fields:
+        place = slice(field.lsb, field.lsb + field.width)
+        m.d.comb += value[place].eq(_field(m, ports, field, hit, data[place]))
+    return value
+
+
+def _half(
+    m: Module, register: Register, pair: tuple[Register, Register], whole: Value, hit: Value, data: Value, latch: Value
+) -> Value:
+    """Make one half of a pair; return its value as software reads it."""
+    low_width = pair[0]["value"].width
+    is_high = register is pair[1]
+    half = whole[low_width:] if is_high else whole[:low_width]
+    if register["value"].access is Access.RW:
+        with m.If(hit):
+            m.d.sync += half.eq(data)
+    elif is_high and len(whole) == 64:
+        latched = Signal(32, name=f"{register.name}_latched")
+        with m.If(latch):
+            m.d.sync += latched.eq(half)
+        return latched
+    return half
 
 
 def _field(m: Module, ports: wiring.PureInterface, field: Field, hit: Value, new: Value) -> Value:
@@ -206,7 +188,7 @@ class CsrBank(wiring.Component):
     ------
     Domain ``sync``. All outputs to the bus and to the hardware come from registers (the ready outputs through an
     inverter); no combinational path through the component. A write takes effect two cycles after the later of its
-    address and data was accepted, with the response in the same cycle; one write every two cycles. Read data comes
+    address and data was accepted, with the response in the same cycle; one write every three cycles. Read data comes
     three cycles after the address; one read at a time. A read that is issued when it sees a write's response samples
     its inputs in the cycle after the write's ``stb`` or later. Reads and writes do not wait for each other.
 
@@ -257,73 +239,91 @@ class CsrBank(wiring.Component):
                 raise ValueError(f"{block.name} at {block.base:#x} is not aligned to its size of {size:#x} octets")
         super().__init__(members)
         self._blocks = blocks
+        # What is read of each copy of a block, or 0; joined one cycle later.
+        self._rows = [Signal(32, name=f"{block.name}_row") for block, _, _ in self._copies()]
 
     def _copies(self) -> Iterator[tuple[Block, int, wiring.PureInterface]]:
+        """Yield each copy of each block: the block, the copy's address and its members."""
         for block in self._blocks:
             ports = getattr(self, _member_name(block.name))
             for index, copy in enumerate(ports if block.count > 1 else [ports]):
-                yield block, index, copy
+                yield block, block.base + index * block.stride, copy
 
     def elaborate(self, platform):
         m = Module()
-        rows = [_Row(block, index, ports) for block, index, ports in self._copies()]
-        write, write_busy = self._write_channels(m, rows)
-        address, stb, read_busy = self._read_channels(m, rows)
+        write, data, write_busy = self._write_channels(m)
+        read, read_busy = self._read_channels(m)
         m.d.comb += self.busy.eq(write_busy | read_busy)
-        for row in rows:
-            row.elaborate(m, write, address, stb)
+        first = 0
+        for (block, _, ports), row in zip(self._copies(), self._rows, strict=True):
+            count = len(block.registers)
+            in_read = read.of(first, count)
+            values = _row(m, block, ports, write.of(first, count), data, in_read)
+            gated = [Mux(selected, value, 0) for selected, value in zip(in_read.select, values, strict=True)]
+            m.d.sync += row.eq(reduce(or_, gated))
+            first += count
         return m
 
-    def _write_channels(self, m: Module, rows: list[_Row]) -> tuple[_Write, Value]:
-        """Accept writes and answer them; return the write to carry out, and if any is under way."""
+    def _select(self, m: Module, address: Value) -> tuple[Value, Value]:
+        """Return one bit a register that tells if the address is its, and if any is set."""
+        select, mapped = [], []
+        for block, base, _ in self._copies():
+            log2_octets = _log2_octets(block)
+            word = address[2:log2_octets]
+            in_row, exists = Signal(), Signal()
+            m.d.comb += in_row.eq(address[log2_octets:] == base >> log2_octets)
+            with m.Switch(word):
+                with m.Case(*(r.offset >> 2 for r in block.registers)):
+                    m.d.comb += exists.eq(1)
+            select += [in_row & (word == r.offset >> 2) for r in block.registers]
+            mapped.append(in_row & exists)
+        return Cat(select), Cat(mapped).any()
+
+    def _write_channels(self, m: Module) -> tuple[_Access, Value, Value]:
+        """Accept writes and answer them; return the write to carry out, its data, and if any is under way."""
         bus = self.bus
-        write = _Write(Signal.like(bus.awaddr), Signal.like(bus.wdata), Signal())
-        aw_held, w_held, whole, partial = Signal(), Signal(), Signal(), Signal()
-        ready, mapped = Signal(), Signal()
+        select, is_mapped = self._select(m, bus.awaddr)
+        held, data = Signal(len(select)), Signal.like(bus.wdata)
+        aw_held, w_held, mapped, whole, partial = Signal(), Signal(), Signal(), Signal(), Signal()
+        both, both_next, started, stb = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             bus.awready.eq(~aw_held),
             bus.wready.eq(~w_held),
-            ready.eq(aw_held & w_held & ~bus.bvalid),
-            mapped.eq(Cat(row.is_mapped(m, write.address) for row in rows).any()),
-            write.stb.eq(ready & whole),
+            both.eq(aw_held & w_held),
+            both_next.eq((aw_held | bus.awvalid) & (w_held | bus.wvalid)),
         ]
+        m.d.sync += [started.eq(both_next & ~both), stb.eq(both_next & ~both & Mux(w_held, whole, bus.wstrb.all()))]
         with m.If(~aw_held):
-            m.d.sync += [write.address.eq(bus.awaddr), aw_held.eq(bus.awvalid)]
+            m.d.sync += [held.eq(select), mapped.eq(is_mapped), aw_held.eq(bus.awvalid)]
         with m.If(~w_held):
             m.d.sync += [
-                write.data.eq(bus.wdata),
+                data.eq(bus.wdata),
                 whole.eq(bus.wstrb.all()),
                 partial.eq(bus.wstrb.any() & ~bus.wstrb.all()),
                 w_held.eq(bus.wvalid),
             ]
-        with m.If(bus.bready):
-            m.d.sync += bus.bvalid.eq(0)
-        with m.If(ready):
-            m.d.sync += [
-                aw_held.eq(0),
-                w_held.eq(0),
-                bus.bvalid.eq(1),
-                bus.bresp.eq(Mux(mapped & ~partial, Resp.OKAY, Resp.SLVERR)),
-            ]
-        return write, aw_held | w_held | bus.bvalid
+        with m.If(started):
+            m.d.sync += [bus.bvalid.eq(1), bus.bresp.eq(Mux(mapped & ~partial, Resp.OKAY, Resp.SLVERR))]
+        with m.If(bus.bvalid & bus.bready):
+            m.d.sync += [bus.bvalid.eq(0), aw_held.eq(0), w_held.eq(0)]
+        return _Access(held, stb), data, aw_held | w_held
 
-    def _read_channels(self, m: Module, rows: list[_Row]) -> tuple[Value, Value, Value]:
-        """Accept reads and answer them; return an address, the strobe of its read, and if any is under way."""
+    def _read_channels(self, m: Module) -> tuple[_Access, Value]:
+        """Accept reads and answer them; return the read to carry out, and if any is under way."""
         bus = self.bus
-        address = Signal.like(bus.araddr)
-        held, selected, stb = Signal(), Signal(), Signal()
+        select, is_mapped = self._select(m, bus.araddr)
+        selected = Signal(len(select))
+        held, mapped, stb, rows_valid = Signal(), Signal(), Signal(), Signal()
         m.d.comb += bus.arready.eq(~held)
+        m.d.sync += [stb.eq(~held & bus.arvalid), rows_valid.eq(stb)]
         with m.If(~held):
-            m.d.sync += [address.eq(bus.araddr), held.eq(bus.arvalid), stb.eq(bus.arvalid)]
-        with m.Else():
-            m.d.sync += stb.eq(0)
-        m.d.sync += selected.eq(stb)
-        with m.If(selected):
+            m.d.sync += [selected.eq(select), mapped.eq(is_mapped), held.eq(bus.arvalid)]
+        with m.If(rows_valid):
             m.d.sync += [
                 bus.rvalid.eq(1),
-                bus.rdata.eq(reduce(or_, (row.read_data for row in rows))),
-                bus.rresp.eq(Mux(Cat(row.read_mapped for row in rows).any(), Resp.OKAY, Resp.SLVERR)),
+                bus.rdata.eq(reduce(or_, self._rows)),
+                bus.rresp.eq(Mux(mapped, Resp.OKAY, Resp.SLVERR)),
             ]
         with m.If(bus.rvalid & bus.rready):
             m.d.sync += [bus.rvalid.eq(0), held.eq(0)]
-        return address, stb, held
+        return _Access(selected, stb), held
