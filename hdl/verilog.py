@@ -56,6 +56,8 @@ class FlatPorts(Elaboratable):
                 m.d.comb += leaf.eq(port)
             else:
                 m.d.comb += port.eq(leaf)
+        if hasattr(platform, "declare"):
+            platform.declare(m)
         return m
 
 
@@ -69,12 +71,21 @@ def _leaves(path: tuple[str, ...], value: object) -> Iterator[tuple[tuple[str, .
         yield path, Value.cast(value)
 
 
-def flat_verilog(component: wiring.Component, name: str) -> str:
-    """Return the Verilog of a component as a module ``name`` with flat ports; see :class:`FlatPorts`."""
+def flat_verilog(component: wiring.Component, name: str, platform: object = None) -> str:
+    """Return the Verilog of a component as a module ``name`` with flat ports; see :class:`FlatPorts`.
+
+    A platform may have ``declare(m)``, called with the topmost module, and ``library``, Verilog of its primitives.
+    """
     flat = FlatPorts(component)
-    return _LINT_OFF + verilog.convert(
-        flat, name=name, ports=list(flat.ports.values()), emit_src=False, strip_internal_attrs=True
+    text = verilog.convert(
+        flat,
+        name=name,
+        platform=platform,
+        ports=list(flat.ports.values()),
+        emit_src=False,
+        strip_internal_attrs=True,
     )
+    return _LINT_OFF + text + getattr(platform, "library", "")
 
 
 def nic_verilog(config: NicConfig) -> str:
