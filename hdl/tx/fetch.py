@@ -37,7 +37,7 @@ class DescriptorFetch(wiring.Component):
     Parameters
     ----------
     axi_width_bits : int
-        Width of the host bus: 32, 64, 128 or 256.
+        Width of the host bus: 32 to 512.
     ring_log2_max : int
         Largest ring, as log2 of its descriptors.
     id_width_bits : int
@@ -68,7 +68,9 @@ class DescriptorFetch(wiring.Component):
     """
 
     def __init__(self, *, axi_width_bits: int, ring_log2_max: int, id_width_bits: int, prefetch: int) -> None:
-        self._beats = 8 * TX_DESC.size_octets // axi_width_bits
+        # A bus wider than a descriptor carries one a beat, in the lane of its address (A3.4.3, narrow transfers).
+        self._width = min(axi_width_bits, 8 * TX_DESC.size_octets)
+        self._beats = 8 * TX_DESC.size_octets // self._width
         self._prefetch = prefetch
         super().__init__(
             {
@@ -132,23 +134,25 @@ class DescriptorFetch(wiring.Component):
         with m.If(self.clear):
             m.d.sync += index.eq(0)
         m.d.comb += [
-            axi.arsize.eq(exact_log2(len(axi.rdata) // 8)),
+            axi.arsize.eq(exact_log2(self._width // 8)),
             axi.arburst.eq(Burst.INCR),
             axi.rready.eq(1),
         ]
 
     def _assemble(self, m: Module, taken: Signal) -> None:
         """Collect the beats of a descriptor."""
-        axi, o = self.axi, self.o
-        beat = data.StructLayout({"data": len(axi.rdata), "error": 1})
+        axi, o, width = self.axi, self.o, self._width
+        beat = data.StructLayout({"data": width, "error": 1})
         m.submodules.fifo = fifo = ShortFifo(shape=beat, depth=self._prefetch * self._beats)
+        lane = Signal(range(len(axi.rdata) // width))
+        with m.If(axi.rvalid):
+            m.d.sync += lane.eq(lane + 1)
         # All beats but the last one are kept here; the last one is handed out from where it is.
-        width = len(axi.rdata)
         number = Signal(range(self._beats))
         kept, kept_error = Signal(width * (self._beats - 1)), Signal()
         last = Signal()
         m.d.comb += [
-            fifo.i.payload.data.eq(axi.rdata),
+            fifo.i.payload.data.eq(axi.rdata.word_select(lane, width)),
             fifo.i.payload.error.eq(axi.rresp[1]),
             fifo.i.valid.eq(axi.rvalid),
             last.eq(number == self._beats - 1),
@@ -165,4 +169,4 @@ class DescriptorFetch(wiring.Component):
         with m.If(taken):
             m.d.sync += [number.eq(0), kept_error.eq(0), o.payload.index.eq((o.payload.index + 1) & self.mask)]
         with m.If(self.clear):
-            m.d.sync += o.payload.index.eq(0)
+            m.d.sync += [lane.eq(0), o.payload.index.eq(0)]

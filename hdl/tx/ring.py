@@ -1,11 +1,11 @@
 """The TX queue: descriptors out of host memory, parts of frames to the datapath, completions back."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ...stack.abi.regs import TXQ
-from ..axi import Axi4ReadSignature, Axi4WriteSignature
+from ..axi import Axi4ReadSignature, Axi4WriteSignature, check_axi_width_bits
 from ..csr import block_signature
 from ..irq_moderation import IrqModeration
 from .command import FrameCommand, FramePart
@@ -45,7 +45,7 @@ class TxRing(wiring.Component):
     Parameters
     ----------
     axi_width_bits : int
-        Width of the host bus: 32, 64, 128 or 256.
+        Width of the host bus: 32, 64, 128, 256 or 512.
     ring_log2_max : int
         Largest ring, as log2 of its descriptors, 1 to 15.
     id_width_bits : int
@@ -92,8 +92,7 @@ class TxRing(wiring.Component):
     def __init__(
         self, *, axi_width_bits: int = 64, ring_log2_max: int = 15, id_width_bits: int = 1, prefetch: int = 16
     ) -> None:
-        if axi_width_bits not in (32, 64, 128, 256):
-            raise ValueError(f"axi_width_bits must be 32, 64, 128 or 256, not {axi_width_bits!r}")
+        check_axi_width_bits(axi_width_bits)
         if not 1 <= ring_log2_max <= 15:
             raise ValueError(f"ring_log2_max must be in 1..15, not {ring_log2_max!r}")
         if id_width_bits < 1:
@@ -170,6 +169,7 @@ class TxRing(wiring.Component):
             self.cpl_retried.eq(write.retried),
         ]
 
+        rising = Signal()
         m.d.comb += [
             moderation.head.eq(write.index),
             moderation.seen.eq(csr.cpl_tail.index),
@@ -178,7 +178,9 @@ class TxRing(wiring.Component):
             moderation.time_cycles.eq(csr.irq_time.cycles),
             moderation.advance_stb.eq(self.advance_stb),
             moderation.advance_cycles.eq(self.advance_cycles),
-            self.wake_in.eq(moderation.wake_in),
+            # From the end of the timer to the line: two cycles in which something is about to change.
+            rising.eq((moderation.fire & ~csr.irq.pending) | ((csr.irq.pending & csr.irq.enable) ^ self.irq)),
+            self.wake_in.eq(Mux(rising, 1, moderation.wake_in)),
             csr.irq.enable_set.eq(csr.cpl_tail.arm),
             csr.irq.pending_clear.eq(csr.cpl_tail.arm),
             csr.irq.pending_set.eq(moderation.fire),

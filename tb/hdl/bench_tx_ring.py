@@ -46,5 +46,5 @@ BENCH = Bench(
     name="tx_ring",
     build=TxRingWithRegisters,
     module="hardwire.tb.hdl.cocotb_tx_ring",
-    variants={f"axi{width}": {"axi_width_bits": width} for width in (32, 64, 128, 256)},
+    variants={f"axi{width}": {"axi_width_bits": width} for width in (32, 64, 128, 512)},
 )

@@ -50,18 +50,20 @@ class Rings:
         self.bad: dict[int, int] = {}  # Descriptors that cannot be read: octet that fails.
         self.tail = 0
         self.fetched = 0  # Octets, since the ring started.
-        self.reads = 0
 
     async def read(self, address: int, length: int) -> bytes:
-        """Read a beat of a descriptor."""
-        at = address - self.base
-        assert at == self.fetched % len(self.descriptors), f"descriptor octet {at:#x} is out of order"
+        """Read the beat of a descriptor; if the bus is wider than that, the word with it."""
+        at = self.fetched % len(self.descriptors)
+        offset = at - (address - self.base)
+        assert 0 <= offset < length, f"descriptor octet {address - self.base:#x} is out of order"
+        beat = min(length, TX_DESC.size_octets)
+        assert offset % beat == 0
         index = at // TX_DESC.size_octets
         assert index != self.tail, f"descriptor {index} was not posted"
-        self.fetched += length
-        if at <= index * TX_DESC.size_octets + self.bad.get(index, -TX_DESC.size_octets) < at + length:
+        self.fetched += beat
+        if at <= index * TX_DESC.size_octets + self.bad.get(index, -TX_DESC.size_octets) < at + beat:
             raise OSError("injected")
-        return bytes(self.descriptors[at : at + length])
+        return bytes(self.descriptors[at - offset : at - offset + length])
 
     async def write(self, address: int, octets: bytes) -> None:
         """Write a beat of a completion. One that fails may be written all the same, but none after it in the burst."""

@@ -35,10 +35,13 @@ class LatentMemory:
             now += 1
             if dut.axi_read_arvalid.value:
                 address, count = int(dut.axi_read_araddr.value), int(dut.axi_read_arlen.value) + 1
-                beats += [(now + self._latency, address + octets * n, n == count - 1) for n in range(count)]
+                step = 1 << int(dut.axi_read_arsize.value)
+                beats += [(now + self._latency, address + step * n, n == count - 1) for n in range(count)]
             if beats and beats[0][0] <= now:
                 _, address, last = beats.popleft()
-                dut.axi_read_rdata.value = int.from_bytes(await self._target.read(address, octets), "little")
+                dut.axi_read_rdata.value = int.from_bytes(
+                    await self._target.read(address // octets * octets, octets), "little"
+                )
                 dut.axi_read_rlast.value = last
                 dut.axi_read_rvalid.value = 1
             else:
