@@ -1,7 +1,7 @@
 """A host with IPv4 on a fake device, for tests of the protocols."""
 
 from hardwire.stack.core.dev_register import dev_open, register_netdevice
-from hardwire.stack.core.skbuff import consume_skb
+from hardwire.stack.core.skbuff import CHECKSUM_PARTIAL, consume_skb
 from hardwire.stack.iproute import addr_add, neigh_add
 from hardwire.stack.socket import Socket
 from hardwire.stack.wire.arp import ArpPacket
@@ -52,20 +52,18 @@ class InetHost:
 
     def datagrams(self) -> list[UdpDatagram]:
         """Return the datagrams sent since the last call, reassembled; checksums are verified if software made them."""
+        summed = [ip_summed != CHECKSUM_PARTIAL for ip_summed, _, _ in self.dev.offloads[-len(self.dev.frames) :]]
         datagrams = []
-        parts: dict[int, list[Ipv4Packet]] = {}
-        for packet in self.packets():
-            run = parts.setdefault(packet.id, []) if packet.more_fragments or packet.frag_offset_octets else []
-            assert packet.frag_offset_octets == sum(len(part.payload) for part in run)
-            run.append(packet)
+        octets = b""
+        for packet, by_software in zip(self.packets(), summed, strict=True):
+            assert packet.frag_offset_octets == len(octets)
+            octets += packet.payload
             if packet.more_fragments:
                 continue
-            octets = b"".join(part.payload for part in run)
-            partial = len(run) == 1 and bool(self.dev.features)
-            src, dst = (address.to_bytes(4, "big") for address in (packet.src, packet.dst))
-            datagrams.append(UdpDatagram.parse(octets) if partial else UdpDatagram.parse(octets, src, dst))
-            parts.pop(packet.id, None)
-        assert not parts
+            addresses = [address.to_bytes(4, "big") for address in (packet.src, packet.dst)] if by_software else []
+            datagrams.append(UdpDatagram.parse(octets, *addresses))
+            octets = b""
+        assert not octets
         return datagrams
 
     def release(self) -> None:

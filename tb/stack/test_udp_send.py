@@ -24,7 +24,7 @@ from errno import (
 from struct import pack
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
@@ -190,6 +190,8 @@ def test_msg_more_and_cork_join_sends_into_one_datagram(host):
     features=st.sampled_from([0, 1, 8, 9]),
     mtu=st.sampled_from([576, 1500, 9000]),
 )
+@example(parts=[548, 100], features=0, mtu=576)  # The first part fills the MTU, but not a fragment.
+@example(parts=[548, 1], features=1, mtu=576)
 @settings(max_examples=60, deadline=None)
 def test_corked_parts_of_any_size_arrive_in_order(parts, features, mtu):
     host = InetHost(features=features)
@@ -201,12 +203,23 @@ def test_corked_parts_of_any_size_arrive_in_order(parts, features, mtu):
         more = api.MSG_MORE if number < len(parts) - 1 else 0
         assert sock.sendto(data[at : at + size], more, PEER) == size
         at += size
-    host.dev.features &= ~8 if len(host.dev.frames) > 1 else ~0
     assert all(len(frame) <= mtu + 14 for frame in host.dev.frames)
     (datagram,) = host.datagrams()
     assert datagram.payload == data
     sock.close()
     host.check_memory()
+
+
+def test_parts_that_cross_the_end_of_fragment_memory_arrive_whole():
+    """The memory is used for datagram after datagram, so a part meets its end at an odd place."""
+    host = InetHost(features=1)
+    host.dev.mtu = 9000
+    sock = host.socket()
+    data = bytes(at * 13 & 0xFF for at in range(3401))
+    for _ in range(20):
+        sock.sendto(data[:100], api.MSG_MORE, PEER)
+        sock.sendto(data[100:], PEER)
+    assert [datagram.payload for datagram in host.datagrams()] == [data] * 20
 
 
 def test_an_error_while_corking_throws_the_datagram_away(host):
