@@ -1,10 +1,23 @@
 """The whole network card."""
 
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
+from ..stack.abi.desc import TxStatus
+from .arp_cache import ArpCache
+from .arp_port import ArpPort
 from .axi import Axi4Signature, AxiLiteSignature
+from .axi_mux import AxiReadMux
 from .config import NicConfig
+from .csr import CsrBank
+from .dma.read import DmaRead
+from .mac.tx import MacTx
+from .stats import Counter, CounterBank
+from .tx.decode import IMPLEMENTED_FLAGS
+from .tx.path import TxPath
+from .tx.ring import TxRing
 
 __all__ = ["ADDR_WIDTH_BITS", "CSR_ADDR_WIDTH_BITS", "Nic"]
 
@@ -92,3 +105,155 @@ class Nic(wiring.Component):
                 "probe_cpl_index": Out(16),
             }
         )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        bus = {"axi_width_bits": config.axi_width_bits, "id_width_bits": config.axi_id_width_bits - 1}
+        m.submodules.bank = bank = CsrBank(queues=1, addr_width=CSR_ADDR_WIDTH_BITS)
+        m.submodules.ring = ring = TxRing(**bus, ring_log2_max=config.tx_ring_log2_max)
+        m.submodules.dma = dma = DmaRead(
+            stream_width_bits=config.stream_width_bits,
+            axi_width_bits=config.axi_width_bits,
+            outstanding=config.dma_outstanding,
+        )
+        m.submodules.read_mux = read_mux = AxiReadMux(**bus, managers=2)
+        m.submodules.cache = cache = ArpCache(sets=config.arp_sets, ways=config.arp_ways)
+        m.submodules.arp_port = arp_port = ArpPort()
+        m.submodules.path = path = TxPath(width_bits=config.stream_width_bits, max_frame_octets=config.max_frame_octets)
+        m.submodules.mac = mac = MacTx(width_bits=config.stream_width_bits)
+
+        # From the ring to the wire, and back as a result.
+        wiring.connect(m, ring.frame, path.frame)
+        m.d.comb += [
+            dma.request.valid.eq(ring.part.valid),
+            ring.part.ready.eq(dma.request.ready),
+            *(dma.request.payload[name].eq(ring.part.payload[name]) for name in ("addr", "length", "last")),
+        ]
+        wiring.connect(m, dma.o, path.i)
+        wiring.connect(m, path.lookup, cache.lookup)
+        wiring.connect(m, cache.result, path.found)
+        wiring.connect(m, path.o, mac.i)
+        m.d.comb += [
+            path.done.valid.eq(mac.done.valid),
+            path.done.payload.underrun.eq(mac.done.payload.underrun),
+            path.abort.eq(ring.abort),
+            self.gmii_txd.eq(mac.gmii_txd),
+            self.gmii_tx_en.eq(mac.gmii_tx_en),
+            self.gmii_tx_er.eq(mac.gmii_tx_er),
+            self.irq.eq(ring.irq),
+        ]
+        wiring.connect(m, path.result, ring.result)
+
+        # Host memory. IDs of a narrower manager are filled up with zeros.
+        _connect_axi(m, ring.axi_read, read_mux.i[0])
+        _connect_axi(m, dma.axi, read_mux.i[1])
+        _connect_axi(m, read_mux.o, wiring.flipped(self.m_axi))
+        _connect_axi(m, ring.axi_write, wiring.flipped(self.m_axi))
+
+        # Registers.
+        wiring.connect(m, wiring.flipped(self.s_axil), bank.bus)
+        wiring.connect(m, arp_port.op, cache.op)
+        wiring.connect(m, cache.op_result, arp_port.op_result)
+        wiring.connect(m, bank.arp, arp_port.csr)
+        resetting = self._reset(m, bank, ring, arp_port)
+        drained = ring.idle & path.idle & dma.idle
+        starting = Signal(range(config.arp_sets * config.arp_ways + 17), init=config.arp_sets * config.arp_ways + 16)
+        with m.If(starting != 0):  # After reset the cache removes all entries.
+            m.d.sync += starting.eq(starting - 1)
+        self._device(m, bank.device, resetting=resetting, idle=drained & ~resetting, irq=ring.irq)
+        self._count(m, bank, ring, mac)
+
+        m.d.comb += [
+            self.idle.eq(drained & ~resetting & ~mac.busy & ~bank.busy & ~arp_port.busy & (starting == 0)),
+            self.wake_in.eq(ring.wake_in),
+            ring.advance_stb.eq(self.advance_stb),
+            ring.advance_cycles.eq(self.advance_cycles),
+            self.probe_desc_stb.eq(ring.desc_stb),
+            self.probe_desc_index.eq(ring.desc_index),
+            self.probe_arp_stb.eq(path.found.valid & path.found.ready),
+            self.probe_arp_hit.eq(path.found.payload.hit),
+            self.probe_csum_stb.eq(path.summed),
+            self.probe_cpl_stb.eq(ring.cpl_stb),
+            self.probe_cpl_status.eq(ring.cpl_status),
+            self.probe_cpl_index.eq(ring.cpl_index),
+        ]
+        return m
+
+    def _reset(self, m: Module, bank: CsrBank, ring: TxRing, arp_port: ArpPort) -> Signal:
+        """Join the queue to its registers; make the soft reset a reset of the queue and a flush of the cache."""
+        resetting, settling = Signal(), Signal(3)
+        soft_reset = bank.device.ctrl.soft_reset
+        for path, member, value in bank.txq[0].signature.flatten(bank.txq[0]):
+            other = ring.csr
+            for name in path:
+                other = getattr(other, name)
+            if path == ("ctrl", "reset"):
+                m.d.comb += other.eq(value | soft_reset)
+            elif member.flow == Out:
+                m.d.comb += other.eq(value)
+            else:
+                m.d.comb += value.eq(other)
+        m.d.comb += arp_port.flush.eq(soft_reset)
+        # The ring and the cache's port show a few cycles later that they are at it.
+        m.d.sync += settling.eq(Cat(soft_reset, settling))
+        with m.If(soft_reset):
+            m.d.sync += resetting.eq(1)
+        with m.Elif(~settling.any() & ~bank.txq[0].status.resetting & ~arp_port.busy):
+            m.d.sync += resetting.eq(0)
+        return resetting
+
+    def _device(self, m: Module, device, *, resetting, idle, irq) -> None:
+        """Fill in the registers of the whole device."""
+        config = self._config
+        m.submodules.cycles = cycles = Counter(add_width=32)
+        m.d.sync += cycles.add.eq(Mux(self.advance_stb, self.advance_cycles, 0) + 1)
+        m.d.comb += [
+            device.queues.tx_queues.eq(1),
+            device.queues.tx_ring_log2_max.eq(config.tx_ring_log2_max),
+            device.widths.stream_octets.eq(config.stream_width_bits // 8),
+            device.widths.axi_octets.eq(config.axi_width_bits // 8),
+            device.widths.arp_sets_log2.eq(ceil_log2(config.arp_sets)),
+            device.widths.arp_ways.eq(config.arp_ways),
+            device.limits.max_frame_octets.eq(config.max_frame_octets),
+            device.features.tx_flags.eq(IMPLEMENTED_FLAGS),
+            device.clock.khz.eq(config.clock_khz),
+            device.status.resetting.eq(resetting | device.ctrl.soft_reset),
+            device.status.idle.eq(idle),
+            device.irq.tx.eq(irq),
+            device.cycles.value.eq(cycles.value),
+        ]
+
+    def _count(self, m: Module, bank: CsrBank, ring: TxRing, mac: MacTx) -> None:
+        """Count what becomes of frames."""
+        m.submodules.stats = stats = CounterBank()
+        wiring.connect(m, bank.stats, stats.values)
+        add = stats.add
+        sent = mac.done.valid & ~mac.done.payload.underrun
+        m.d.comb += [
+            add.tx_frames.eq(sent),
+            add.tx_octets.eq(Mux(sent, mac.done.payload.octets, 0)),
+            add.tx_underruns.eq(mac.done.valid & mac.done.payload.underrun),
+            add.tx_cpl_retries.eq(ring.cpl_retried),
+        ]
+        with m.If(ring.cpl_stb):
+            with m.Switch(ring.cpl_status):
+                with m.Case(TxStatus.OK, TxStatus.UNDERRUN):
+                    pass
+                with m.Case(TxStatus.RESOLVE_MISS):
+                    m.d.comb += add.tx_resolve_misses.eq(1)
+                with m.Case(TxStatus.PAYLOAD_ERROR, TxStatus.DESC_ERROR):
+                    m.d.comb += add.tx_bus_errors.eq(1)
+                with m.Case(TxStatus.ABORTED):
+                    m.d.comb += add.tx_aborted.eq(1)
+                with m.Default():
+                    m.d.comb += add.tx_refused.eq(1)
+
+
+def _connect_axi(m: Module, manager, bus) -> None:
+    """Connect the channels that a manager has to a bus that may have more and wider IDs."""
+    for name, member in manager.signature.members.items():
+        if member.flow == Out:
+            m.d.comb += getattr(bus, name).eq(getattr(manager, name))
+        else:
+            m.d.comb += getattr(manager, name).eq(getattr(bus, name))

@@ -4,11 +4,12 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..arp_cache import ArpFound
 from ..packet import packet_signature
 from .checksum import TxChecksum
 from .command import FrameCommand
 from .frame_stage import FrameStage
-from .plan import FramePlanner, LookupResult
+from .plan import FramePlanner
 from .result_order import ResultOrder
 
 __all__ = ["TxPath"]
@@ -50,7 +51,7 @@ class TxPath(wiring.Component):
         Octets of the frames, of any length.
     lookup : Out(stream.Signature(32))
         To the ARP cache.
-    found : In(stream.Signature(LookupResult))
+    found : In(stream.Signature(ArpFound))
         Its answers.
     o : Out(packet_signature(width_bits))
         Frames to send; ``error`` is never set.
@@ -78,7 +79,7 @@ class TxPath(wiring.Component):
                 "frame": In(stream.Signature(FrameCommand)),
                 "i": In(packet_signature(width_bits)),
                 "lookup": Out(stream.Signature(32)),
-                "found": In(stream.Signature(LookupResult)),
+                "found": In(stream.Signature(ArpFound)),
                 "o": Out(packet_signature(width_bits)),
                 "done": In(stream.Signature(data.StructLayout({"underrun": 1}))),
                 "result": Out(stream.Signature(data.StructLayout({"status": 8}))),

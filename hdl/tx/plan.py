@@ -5,19 +5,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...stack.abi.desc import TxFlags
+from ..arp_cache import ArpFound
 from ..short_fifo import ShortFifo
 from .command import ChecksumCommand, ChecksumMode, FrameCommand
 
-__all__ = ["FramePlan", "FramePlanner", "LookupResult"]
+__all__ = ["FramePlan", "FramePlanner"]
 
 _HEADER_MIN_OCTETS, _HEADER_MAX_OCTETS = 20, 60  # Of IPv4: RFC 791 §3.1.
-
-
-class LookupResult(data.Struct):
-    """Answer of the ARP cache; octet 0 of the address is in the upper bits of ``mac``."""
-
-    hit: 1
-    mac: 48
 
 
 class FramePlan(data.Struct):
@@ -72,7 +66,7 @@ class FramePlanner(wiring.Component):
         A frame will come.
     lookup : Out(stream.Signature(32))
         Next hops of those with ``TxFlags.RESOLVE``, to the ARP cache.
-    result : In(stream.Signature(LookupResult))
+    result : In(stream.Signature(ArpFound))
         Its answers, in order.
     o : Out(stream.Signature(FramePlan))
         A plan for each frame.
@@ -84,7 +78,7 @@ class FramePlanner(wiring.Component):
             {
                 "frame": In(stream.Signature(FrameCommand)),
                 "lookup": Out(stream.Signature(32)),
-                "result": In(stream.Signature(LookupResult)),
+                "result": In(stream.Signature(ArpFound)),
                 "o": Out(stream.Signature(FramePlan)),
             }
         )
@@ -92,7 +86,7 @@ class FramePlanner(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.orders = orders = ShortFifo(shape=_Order, depth=self._depth)
-        m.submodules.results = results = ShortFifo(shape=LookupResult, depth=self._depth)
+        m.submodules.results = results = ShortFifo(shape=ArpFound, depth=self._depth)
         wiring.connect(m, wiring.flipped(self.result), results.i)
 
         command, order = self.frame.payload, orders.i.payload

@@ -1,0 +1,22 @@
+"""Bench of the whole NIC."""
+
+from hardwire.hdl.config import NicConfig
+from hardwire.hdl.nic import Nic
+from hardwire.tb.bench import Bench
+
+__all__ = ["BENCH"]
+
+
+def _build(**parameters: int) -> Nic:
+    return Nic(config=NicConfig(**parameters))
+
+
+BENCH = Bench(
+    name="nic",
+    build=_build,
+    module="hardwire.tb.hdl.cocotb_nic",
+    variants={
+        f"stream{stream}axi{axi}": {"stream_width_bits": stream, "axi_width_bits": axi}
+        for stream, axi in ((64, 64), (32, 128), (128, 32))
+    },
+)
