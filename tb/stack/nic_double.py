@@ -119,8 +119,6 @@ class NicDouble:
             self.statuses = []
             self.head = self.cpl = 0
             self.regs[offset] = self.regs[TXQ.address(TXQ["TAIL"])] = 0
-        elif offset == TXQ.address(TXQ["CTRL"]) and value & 1:
-            self.head = self.cpl = 0
         elif offset == TXQ.address(TXQ["IRQ"]):
             self.armed = bool(value & TXQ["IRQ"]["enable"].mask)
         elif offset == TXQ.address(TXQ["CPL_TAIL"]):

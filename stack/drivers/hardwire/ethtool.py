@@ -67,7 +67,7 @@ class HardwireEthtool:
         Raises
         ------
         OSError
-            ``EINVAL`` unless it is a power of two that the device can do; ``ENOMEM``; ``ETIMEDOUT``.
+            ``EINVAL`` unless it is a power of two that the device can do; ``ENOMEM``.
         """
         from .main import hardwire_resize
 

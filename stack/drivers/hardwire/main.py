@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from errno import EINVAL, EIO, ENODEV, ETIMEDOUT
+from errno import EINVAL, EIO, ENODEV
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -232,8 +232,7 @@ def hardwire_stop(dev: NetDevice) -> None:
     nic: Hardwire = dev.priv
     for ring in nic.rings:
         napi_disable(ring.napi)
-        if not ring.drain():
-            ring.reset()
+        ring.drain()
         ring.mask_irq()
         ring.irq.free()
         hardwire_clean_all(ring)
@@ -247,6 +246,7 @@ def hardwire_tx_timeout(dev: NetDevice, txqueue: int) -> None:
     ring = nic.rings[txqueue]
     netif_freeze_queues(dev)
     napi_disable(ring.napi)
+    ring.stat["resets"] += 1
     try:
         ring.reset()
     except OSError:
@@ -267,7 +267,7 @@ def hardwire_resize(nic: Hardwire, log2: int) -> None:
     Raises
     ------
     OSError
-        ``ENOMEM``, ``ETIMEDOUT`` if the device does not send; the rings are as they were.
+        ``ENOMEM``; the rings are as they were.
     """
     dev = nic.dev
     if not netif_running(dev):
@@ -285,8 +285,7 @@ def hardwire_resize(nic: Hardwire, log2: int) -> None:
 def _resize_running(ring: TxRing, log2: int) -> None:
     napi_disable(ring.napi)
     try:
-        if not ring.drain():
-            raise OSError(ETIMEDOUT, f"TX queue {ring.index} does not drain")
+        ring.drain()
         hardwire_clean_all(ring)
         ring.allocate(log2)
     finally:

@@ -199,17 +199,21 @@ class TxRing:
         """Keep the device from interrupting."""
         self.mmio.write32(self.irq_reg, 0)
 
-    def drain(self) -> bool:
-        """Stop in order: let the device send all that was posted; return False if it does not come to an end."""
+    def drain(self) -> None:
+        """Stop in order: let the device send all that was posted, or abort what takes it too long.
+
+        Raises
+        ------
+        OSError
+            ``EIO`` if the device does not come to rest.
+        """
         kernel = self.txq.dev.kernel
         self._write("CTRL", 0)
         queue = WaitQueue()
         deadline_ns = kernel.now_ns() + _DRAIN_NS
-        while self._status() & _RUNNING:
-            if kernel.now_ns() >= deadline_ns:
-                return False
+        while self._status() & _RUNNING and kernel.now_ns() < deadline_ns:
             kernel.platform.wait(queue, kernel.now_ns() + _POLL_NS)
-        return True
+        self.reset()  # The indices of a queue that was stopped stay; this clears them.
 
     def reset(self) -> None:
         """Stop at once; when this returns the device has written all completions and touches no memory.
@@ -219,7 +223,6 @@ class TxRing:
         OSError
             ``EIO`` if the device does not come to rest.
         """
-        self.stat["resets"] += 1
         self._write("CTRL", _CTRL.pack(reset=1))
         for _ in range(_RESET_READS):
             if not self._status() & (_RESETTING | _RUNNING):
