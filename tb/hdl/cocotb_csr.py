@@ -273,14 +273,23 @@ async def reads_and_writes_at_once_do_not_disturb_each_other(dut):
     written = [place for place in harness.places if place.block is TXQ and place.register.name in ("TAIL", "BASE_LO")]
     others = [place for place in harness.places if place not in written]
 
+    async def write_half(address: int) -> None:
+        answer = await harness.axi.write(address, bytes(2))
+        assert answer.resp == AxiResp.SLVERR
+
     async def write() -> None:
         for _ in range(100):
             under_way = []
             for place in harness.random.choices(written, k=3):
                 value = harness.random.getrandbits(32)
-                under_way.append(cocotb.start_soon(harness.write(place.address, value)))
-                harness.wrote(place, value)
+                if harness.random.random() < 0.3:
+                    under_way.append(cocotb.start_soon(write_half(place.address)))
+                else:
+                    under_way.append(cocotb.start_soon(harness.write(place.address, value)))
+                    harness.wrote(place, value)
             await Combine(*under_way)
+            for place in written:
+                assert await harness.read(place.address) == harness.expected(place)
             if harness.random.random() < 0.1:
                 harness.stall()
 
