@@ -7,7 +7,15 @@ from pathlib import Path
 
 from hardwire.sim.trace import Call
 
-__all__ = ["Node", "Rules", "compare", "fold", "ours", "read_golden", "side_by_side", "theirs"]
+__all__ = ["FILTER_17B", "Node", "Rules", "compare", "fold", "ours", "read_golden", "side_by_side", "theirs"]
+
+# Functions of qdisc, driver, NAPI and softirqs that 17b's filter shows.
+FILTER_17B = (
+    "__dev_queue_xmit __do_softirq __napi_poll __napi_schedule __netif_reschedule __qdisc_run dev_hard_start_xmit "
+    "dev_qdisc_enqueue e1000_clean e1000_intr e1000_maybe_stop_tx e1000_xmit_frame napi_complete_done "
+    "napi_schedule_prep net_rx_action net_tx_action netif_tx_wake_queue pfifo_fast_dequeue pfifo_fast_enqueue "
+    "sch_direct_xmit"
+).split()
 
 _HERE = Path(__file__).parent / "golden"
 

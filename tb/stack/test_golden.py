@@ -10,20 +10,12 @@ from hardwire.stack.core.dev import dev_queue_xmit
 from hardwire.stack.iproute import addr_add, neigh_add, neigh_del
 from hardwire.stack.sched.sch_api import qdisc_replace
 from hardwire.tb.stack.driver_host import Host
-from hardwire.tb.stack.golden import Node, Rules, compare, read_golden
+from hardwire.tb.stack.golden import FILTER_17B, Node, Rules, compare, read_golden
 
 RULES = Rules.read()
 STEPS = Rules.read("steps")
 COPIES = Path(__file__).parent / "golden"
 SHARED = Path(__file__).parents[3] / "shared" / "golden"
-
-# Functions of qdisc, driver, NAPI and softirqs that 17b's filter shows.
-FILTER_17B = (
-    "__dev_queue_xmit __do_softirq __napi_poll __napi_schedule __netif_reschedule __qdisc_run dev_hard_start_xmit "
-    "dev_qdisc_enqueue e1000_clean e1000_intr e1000_maybe_stop_tx e1000_xmit_frame napi_complete_done "
-    "napi_schedule_prep net_rx_action net_tx_action netif_tx_wake_queue pfifo_fast_dequeue pfifo_fast_enqueue "
-    "sch_direct_xmit"
-).split()
 
 
 def call(name: str, *calls: Call) -> Call:
