@@ -99,7 +99,15 @@ class TxRing:
         self.irq_time_ns = 20_000
         self.desc: Buffer | None = None
         self.cpl: Buffer | None = None
-        self.stat = {"resolve_misses": 0, "busy": 0, "linearized": 0, "doorbells": 0, "mapping_errors": 0, "resets": 0}
+        self.stat = {
+            "resolve_misses": 0,
+            "busy": 0,
+            "linearized": 0,
+            "doorbells": 0,
+            "mapping_errors": 0,
+            "part_errors": 0,  # Completions of a descriptor that could not be read and was not a frame's last.
+            "resets": 0,
+        }
         self.set_size(log2)
 
     def set_size(self, log2: int) -> None:

@@ -246,6 +246,7 @@ def hardwire_clean_tx(ring: TxRing) -> bool:
         if (index - clean) & mask >= (ring.next_to_use - clean) & mask:
             raise RuntimeError(f"{dev.name} completed descriptor {index}, which was not posted")
         end = (index + 1) & mask
+        ended = packets
         while clean != end:
             unmap(ring.bus[clean], ring.length[clean], _TO_DEVICE)
             skb = skbs[clean]
@@ -262,6 +263,8 @@ def hardwire_clean_tx(ring: TxRing) -> bool:
                 else:
                     _drop_failed(skb, dev, status)
             clean = (clean + 1) & mask
+        if packets == ended:
+            ring.stat["part_errors"] += 1
     ring.next_to_clean = clean
     if packets:
         stats = dev.stats
