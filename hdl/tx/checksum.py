@@ -16,6 +16,9 @@ __all__ = ["TxChecksum"]
 
 # Sums that wait for their places. Half of the queue is left for frames on their way.
 _SUMS = 16
+# The first beats of a frame that goes out as soon as it is whole overtake its sums.
+_IPV4_BEATS = 3
+_L4_BEATS = 4
 # A transport checksum is at least so far behind that of the IPv4 header.
 _DISTANCE_OCTETS = 10
 _IPV4_HEADER_MAX_OCTETS = 60
@@ -37,9 +40,10 @@ class TxChecksum(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. One beat a cycle and no bubble between frames of two beats or more. First beat out 4 cycles
-    after the last beat in; 7 if one of the frame's first three beats has a checksum field, which needs headers of
-    less than 24 octets at 64 bits, or if the frame has only one beat. No combinational path between ports.
+    Domain ``sync``. One beat a cycle and no bubble between frames of three beats or more. First beat out 4 cycles
+    after the last beat in; 8 for a frame of one beat, for one with a checksum field in its first three (IPv4) or four
+    (transport) beats, which no IP frame has at 64 bits, and for frames close behind such a one. A frame that has begun
+    comes without a gap. No combinational path between ports.
 
     Parameters
     ----------
@@ -86,7 +90,7 @@ class TxChecksum(wiring.Component):
         octets = width_bits // 8
         max_beats = -(-self._max_frame_octets // octets)
         stored_beat = data.StructLayout(
-            {"data": width_bits, "keep": octets, "last": 1, "field": octets, "waits": 1, "ends": 1}
+            {"data": width_bits, "keep": octets, "last": 1, "field": octets, "ends": 1}
             # A beat that is wider than the distance of the two checksums may have both.
             | ({"ipv4": octets // 2, "two": 1} if octets > _DISTANCE_OCTETS else {})
         )
@@ -95,13 +99,24 @@ class TxChecksum(wiring.Component):
         m.submodules.ipv4 = ipv4 = OnesComplementSum(width_bits=width_bits, max_octets=_IPV4_HEADER_MAX_OCTETS)
         m.submodules.l4 = l4 = OnesComplementSum(width_bits=width_bits, max_octets=self._max_frame_octets)
         m.submodules.ring = ring = FrameRing(shape=stored_beat, max_beats=max_beats + 2)
-        # The command of the next frame.
+        # The command of the next frame; `places_ready` when all that depends on it is ready, too.
         places = Signal(ChecksumPlaces)
         places_valid = Signal()
+        places_ready = Signal()
         m.d.comb += self.command.ready.eq(~places_valid)
         with m.If(~places_valid):
             m.d.sync += places_valid.eq(self.command.valid)
-            m.d.sync += [getattr(places, k).eq(v) for k, v in ChecksumPlaces.of(self.command.payload).items()]
+            m.d.sync += [places[name].eq(value) for name, value in ChecksumPlaces.of(self.command.payload).items()]
+        m.d.sync += places_ready.eq(places_valid)
+
+        # A frame with a field in its first beats would come out before its sum is known.
+        next_late = Signal()
+        late = Signal()
+        early_ipv4 = places.l3_word < _IPV4_BEATS * octets // 2 - 5
+        early_l4 = places.field < _L4_BEATS * octets
+        m.d.sync += next_late.eq((places.ipv4 & early_ipv4) | (places.fill & early_l4))
+        with m.If(lanes.load):
+            m.d.sync += [late.eq(next_late), places_valid.eq(0), places_ready.eq(0)]
 
         # Input, cycle 0: take a beat.
         inside = Signal()
@@ -109,20 +124,18 @@ class TxChecksum(wiring.Component):
         too_long = Signal()
         few_sums = Signal(init=1)
         m.d.comb += [
-            self.i.ready.eq(ring.room & few_sums & (inside | places_valid)),
+            self.i.ready.eq(ring.room & few_sums & (inside | places_ready)),
             accept.eq(self.i.valid & self.i.ready),
             lanes.load.eq(accept & ~inside),
             lanes.places.eq(places),
             ring.push.eq(accept),
             ring.last.eq(self.i.payload.last),
             ring.lost.eq(too_long),
+            ring.late.eq(late),
             ring.drop.eq(self.i.payload.error | too_long),
         ]
         with m.If(accept):
             m.d.sync += inside.eq(~self.i.payload.last)
-        with m.If(lanes.load):
-            m.d.sync += places_valid.eq(0)
-
         # Cycle 1: store it and add it up.
         beat = Signal.like(self.i.payload)
         valid = Signal()
@@ -141,7 +154,6 @@ class TxChecksum(wiring.Component):
             ring.beat.keep.eq(beat.keep),
             ring.beat.last.eq(beat.last),
             ring.beat.field.eq(lanes.l4_field | Cat(field.replicate(2) for field in lanes.ipv4_field)),
-            ring.beat.waits.eq(ring.beat.field.any()),
             ring.beat.ends.eq(ipv4_ends | lanes.l4_end),
             ipv4.keep.eq(lanes.ipv4_keep),
             l4.keep.eq(lanes.l4_keep),
@@ -204,29 +216,23 @@ class TxChecksum(wiring.Component):
         ]
         m.d.comb += level.eq(write.addr - taken)  # Never as much as the whole queue.
 
-        # Output: a beat that has a field waits for its sum.
+        # Output: the fields' sums are there when they are wanted.
         stored = ring.o.payload
-        waits = Signal()
         free = Signal()
-        m.d.comb += [
-            waits.eq(stored.waits & (write.addr == taken)),
-            free.eq(self.o.ready | ~self.o.valid),
-            ring.o.ready.eq(free & ~waits),
-        ]
-        with m.If(ring.o.valid & ring.o.ready & stored.ends):
-            m.d.comb += take.eq(Mux(stored.two, 2, 1) if octets > _DISTANCE_OCTETS else 1)
+        m.d.comb += [free.eq(self.o.ready | ~self.o.valid), ring.o.ready.eq(free)]
+        two = stored.two if octets > _DISTANCE_OCTETS else 0
+        with m.If(ring.o.valid & free & stored.ends):
+            m.d.comb += take.eq(1 + two)
         first = sums.read_port(domain="comb")
         m.d.comb += first.addr.eq(taken)
         values = [first.data] * octets
         if octets > _DISTANCE_OCTETS:
             second = sums.read_port(domain="comb")
             m.d.comb += second.addr.eq(taken + 1)
-            values = [Mux(stored.two & ~stored.ipv4[lane // 2], second.data, first.data) for lane in range(octets)]
-            with m.If(stored.two):
-                m.d.comb += waits.eq(level < 2)
+            values = [Mux(two & ~stored.ipv4[lane // 2], second.data, first.data) for lane in range(octets)]
         with m.If(free):
             m.d.sync += [
-                self.o.valid.eq(ring.o.valid & ~waits),
+                self.o.valid.eq(ring.o.valid),
                 self.o.payload.last.eq(stored.last),
                 self.o.payload.keep.eq(stored.keep),
             ]

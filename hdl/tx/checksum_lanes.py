@@ -59,7 +59,7 @@ class ChecksumLanes(wiring.Component):
     load : In(1)
         Start of a frame: take ``places``.
     places : In(ChecksumPlaces)
-        What to do with the frame that starts.
+        What to do with the frame that starts; at least one cycle before ``load``.
     step : In(1)
         There is a beat: go on to the next one.
     keep : In(width_bits // 8)
@@ -117,18 +117,21 @@ class ChecksumLanes(wiring.Component):
         places = Signal(ChecksumPlaces)
         next_beat = Signal(range(self._max_beats + 8))
 
-        def beat_flag(name: str, place: str, lane_bits: int):
-            """Return a flag: octet or word ``place`` of the frame is in this beat."""
-            here = Signal(name=name)
+        # Whether an octet or word of the frame is in this beat.
+        start_here = Signal()
+        field_here = Signal()
+        l3_here = Signal()
+        for here, name, lane_bits in (
+            (start_here, "start", octet_bits),
+            (field_here, "field", octet_bits),
+            (l3_here, "l3_word", word_bits),
+        ):
+            in_first = Signal(name=f"{name}_in_first")
+            m.d.sync += in_first.eq(self.places[name][lane_bits:] == 0)
             with m.If(self.load):
-                m.d.sync += here.eq(getattr(self.places, place)[lane_bits:] == 0)
+                m.d.sync += here.eq(in_first)
             with m.Elif(self.step):
-                m.d.sync += here.eq(getattr(places, place)[lane_bits:] == next_beat)
-            return here
-
-        start_here = beat_flag("start_here", "start", octet_bits)
-        field_here = beat_flag("field_here", "field", octet_bits)
-        l3_here = beat_flag("l3_here", "l3_word", word_bits)
+                m.d.sync += here.eq(places[name][lane_bits:] == next_beat)
 
         start_past = Signal()
         field_past = Signal()  # The beat before this one has the start of the field.

@@ -1,6 +1,6 @@
 """Ring of beats that holds frames until they are whole."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -11,6 +11,7 @@ __all__ = ["FrameRing"]
 
 # Beats that may still come in after the ring was found nearly full.
 _MARGIN_BITS = 3
+_LATE_CYCLES = 4
 
 
 class FrameRing(wiring.Component):
@@ -21,8 +22,10 @@ class FrameRing(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. From ``push`` with ``last`` to the first beat on ``o``: 3 cycles; 4 if it is the frame's only one.
-    One beat a cycle both ways. Combinational from ``o.ready`` to the enable of registers, not to any output.
+    Domain ``sync``. From ``push`` with ``last`` to the first beat on ``o``: 3 cycles. 4 cycles more if ``late`` or if
+    the frame has only one beat, and for frames that follow so closely on such a one that they would overtake it.
+    One beat a cycle both ways; a frame that has begun to come out comes without a gap. Combinational from
+    ``o.ready`` to the enable of registers, not to any output.
 
     Parameters
     ----------
@@ -39,6 +42,8 @@ class FrameRing(wiring.Component):
         A beat comes; it ends its frame; that frame is not to be sent.
     lost : In(1)
         The beat and all to come of this frame need not be stored, as the frame ends with ``drop``.
+    late : In(1)
+        Give this frame out some cycles later. Belongs to its last beat.
     beat : In(shape)
         Content of the beat that was pushed in the cycle before.
     o : Out(stream.Signature(shape))
@@ -55,6 +60,7 @@ class FrameRing(wiring.Component):
                 "last": In(1),
                 "drop": In(1),
                 "lost": In(1),
+                "late": In(1),
                 "beat": In(shape),
                 "o": Out(stream.Signature(shape)),
             }
@@ -69,10 +75,7 @@ class FrameRing(wiring.Component):
         next_head = Signal.like(head)
         start = Signal.like(head)
         inside = Signal()
-        end = Signal.like(head)
         m.d.comb += next_head.eq(head + 1)
-        # A frame of one beat shows up a cycle later than others: it is not in the memory before.
-        m.d.sync += end.eq(start)
         with m.If(self.push):
             m.d.sync += inside.eq(~self.last)
             with m.If(self.last & self.drop):
@@ -81,8 +84,25 @@ class FrameRing(wiring.Component):
                 m.d.sync += head.eq(next_head)
             with m.If(self.last & ~self.drop):
                 m.d.sync += start.eq(next_head)
-                with m.If(inside):
-                    m.d.sync += end.eq(next_head)
+
+        # Up to `end` there are whole frames. Late ones take the long way, and any that would overtake them.
+        # (So does a frame of one beat, which is not in the memory yet.)
+        end = Signal.like(head)
+        whole = Signal()
+        waiting = Signal(_LATE_CYCLES)
+        at_once = Signal()
+        late_end = start
+        for _ in range(_LATE_CYCLES - 1):
+            late_end, late_end_before = Signal.like(end), late_end
+            m.d.sync += late_end.eq(late_end_before)
+        m.d.comb += [
+            whole.eq(self.push & self.last & ~self.drop),
+            at_once.eq(whole & inside & ~self.late & ~waiting.any()),
+        ]
+        m.d.sync += waiting.eq(Cat(whole & ~at_once, waiting))
+        with m.If(at_once | waiting[-1]):
+            m.d.sync += end.eq(Mux(waiting[-1], late_end, next_head))
+
         m.d.sync += [ram.write_en.eq(self.push), ram.write_addr.eq(head)]
         m.d.comb += ram.write_data.eq(self.beat)
 
