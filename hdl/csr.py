@@ -91,19 +91,19 @@ def block_signature(block: Block) -> wiring.Signature:
 
 
 @dataclass(frozen=True)
-class _Access:
+class _Transfer:
     """A write or a read to carry out while ``stb`` is high: ``select`` has one bit a register."""
 
     select: Value
     stb: Value
 
-    def of(self, first: int, count: int) -> "_Access":
+    def of(self, first: int, count: int) -> "_Transfer":
         """Return what concerns some of the registers only."""
-        return _Access(self.select[first : first + count], self.stb)
+        return _Transfer(self.select[first : first + count], self.stb)
 
 
 def _row(
-    m: Module, block: Block, ports: wiring.PureInterface, write: _Access, data: Value, read: _Access
+    m: Module, block: Block, ports: wiring.PureInterface, write: _Transfer, data: Value, read: _Transfer
 ) -> Iterator[Value]:
     """Make one copy of a block; return the values of its registers as software reads them."""
     for register, selected in zip(block.registers, write.select, strict=True):
@@ -279,7 +279,7 @@ class CsrBank(wiring.Component):
             mapped.append(in_row & exists)
         return Cat(select), Cat(mapped).any()
 
-    def _write_channels(self, m: Module) -> tuple[_Access, Value, Value]:
+    def _write_channels(self, m: Module) -> tuple[_Transfer, Value, Value]:
         """Accept writes and answer them; return the write to carry out, its data, and if any is under way."""
         bus = self.bus
         select, is_mapped = self._select(m, bus.awaddr)
@@ -306,9 +306,9 @@ class CsrBank(wiring.Component):
             m.d.sync += [bus.bvalid.eq(1), bus.bresp.eq(Mux(mapped & ~partial, Resp.OKAY, Resp.SLVERR))]
         with m.If(bus.bvalid & bus.bready):
             m.d.sync += [bus.bvalid.eq(0), aw_held.eq(0), w_held.eq(0)]
-        return _Access(held, stb), data, aw_held | w_held
+        return _Transfer(held, stb), data, aw_held | w_held
 
-    def _read_channels(self, m: Module) -> tuple[_Access, Value]:
+    def _read_channels(self, m: Module) -> tuple[_Transfer, Value]:
         """Accept reads and answer them; return the read to carry out, and if any is under way."""
         bus = self.bus
         select, is_mapped = self._select(m, bus.araddr)
@@ -326,4 +326,4 @@ class CsrBank(wiring.Component):
             ]
         with m.If(bus.rvalid & bus.rready):
             m.d.sync += [bus.rvalid.eq(0), held.eq(0)]
-        return _Access(selected, stb), held
+        return _Transfer(selected, stb), held
