@@ -188,7 +188,8 @@ class _Sender:
 
     def _size(self, options: int) -> int:
         rng, limit = self._rng, self._setup.mtu - 28 - options
-        return rng.choice((rng.randrange(20), rng.randrange(limit + 1), limit, limit + 1, rng.randrange(8 * limit)))
+        most = min(8 * limit, 0xFFFF - 28 - options)  # A datagram's length has 16 bits.
+        return rng.choice((rng.randrange(20), rng.randrange(limit + 1), limit, limit + 1, rng.randrange(most + 1)))
 
     def _send_raw(self, destination: str, port: int) -> Sent:
         """Hand a frame of random parts and alignments to the device layer."""
