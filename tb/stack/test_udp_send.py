@@ -216,10 +216,10 @@ def test_parts_that_cross_the_end_of_fragment_memory_arrive_whole():
     host.dev.mtu = 9000
     sock = host.socket()
     data = bytes(at * 13 & 0xFF for at in range(3401))
-    for _ in range(20):
+    for number in range(40):
         sock.sendto(data[:100], api.MSG_MORE, PEER)
-        sock.sendto(data[100:], PEER)
-    assert [datagram.payload for datagram in host.datagrams()] == [data] * 20
+        sock.sendto(data[100 : 3401 - number], PEER)
+    assert [datagram.payload for datagram in host.datagrams()] == [data[: 3401 - number] for number in range(40)]
 
 
 def test_an_error_while_corking_throws_the_datagram_away(host):
