@@ -96,8 +96,10 @@ class TxChecksum(wiring.Component):
         )
 
         m.submodules.lanes = lanes = ChecksumLanes(width_bits=width_bits, max_beats=max_beats)
-        m.submodules.ipv4 = ipv4 = OnesComplementSum(width_bits=width_bits, max_octets=_IPV4_HEADER_MAX_OCTETS)
-        m.submodules.l4 = l4 = OnesComplementSum(width_bits=width_bits, max_octets=self._max_frame_octets)
+        m.submodules.ipv4 = ipv4 = OnesComplementSum(
+            width_bits=width_bits, max_octets=_IPV4_HEADER_MAX_OCTETS, length=False
+        )
+        m.submodules.l4 = l4 = OnesComplementSum(width_bits=width_bits, max_octets=self._max_frame_octets, length=True)
         m.submodules.ring = ring = FrameRing(shape=stored_beat, max_beats=max_beats + 2)
         # The command of the next frame; `places_ready` when all that depends on it is ready, too.
         places = Signal(ChecksumPlaces)

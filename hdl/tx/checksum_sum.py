@@ -36,6 +36,8 @@ class OnesComplementSum(wiring.Component):
         Width of a beat.
     max_octets : int
         Most octets of a frame to add.
+    length : bool
+        Whether ``with_length`` works.
 
     Members
     -------
@@ -61,9 +63,10 @@ class OnesComplementSum(wiring.Component):
 
     LATENCY = 4
 
-    def __init__(self, *, width_bits: int, max_octets: int) -> None:
+    def __init__(self, *, width_bits: int, max_octets: int, length: bool) -> None:
         self._width_bits = check_width_bits(width_bits)
         self._max_octets = max_octets
+        self._length = length
         super().__init__(
             {
                 "data": In(width_bits),
@@ -89,7 +92,11 @@ class OnesComplementSum(wiring.Component):
         extra = Signal.like(self.extra)
         with_length_1 = Signal()
         length_start_1 = Signal(16)
-        m.d.sync += [extra.eq(self.extra), with_length_1.eq(self.with_length), length_start_1.eq(self.length_start)]
+        m.d.sync += [
+            extra.eq(self.extra),
+            with_length_1.eq(self.with_length if self._length else 0),
+            length_start_1.eq(self.length_start),
+        ]
         for lane in range(octets):
             with m.If(self.keep[lane]):
                 m.d.sync += chosen[lane].eq(self.data.word_select(lane, 8))
@@ -116,7 +123,8 @@ class OnesComplementSum(wiring.Component):
         # Stage 3: the words of the frame so far: low + carry + high, each of weight 1 in ones' complement.
         low = Signal(16)
         carry = Signal()
-        high = Signal(range(2 * self._max_octets))
+        # (At most one carry a word, and one for each octet of the length.)
+        high = Signal(range(self._max_octets * (3 if self._length else 1) // 2 + 1))
         first = Signal(init=1)
         old_low = Signal.like(low)
         old_carry = Signal()
