@@ -2,7 +2,6 @@
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -78,10 +77,7 @@ class ArpCache(wiring.Component):
         ways, way_bits = self._ways, ceil_log2(self._ways)
         row_bits = ceil_log2(self._sets * ways)
         m.submodules.entries = ram = BlockRam(shape=ArpEntry, depth=self._sets * ways)
-        m.submodules.activity = activity = Memory(
-            shape=1, depth=self._sets * ways, init=[], attrs={"ram_style": "block"}
-        )
-        marking, marked = activity.write_port(), activity.read_port()
+        m.submodules.activity = activity = BlockRam(shape=1, depth=self._sets * ways)
         m.submodules.results = results = ShortFifo(shape=ArpFound, depth=4)
         wiring.connect(m, results.o, wiring.flipped(self.result))
 
@@ -94,34 +90,37 @@ class ArpCache(wiring.Component):
         op_reads, op_row, op_key = Signal(), Signal(row_bits), Signal(32)
         first_row = arp_set(self.lookup.payload, sets=self._sets) << way_bits
         m.d.comb += [
-            ready.eq((left == 0) & (in_flight != 4)),
             self.lookup.ready.eq(ready),
             start.eq(self.lookup.valid & ready),
             quiet.eq(~start & (left == 0)),
             issued.lookup.eq(~quiet),
-            issued.op.eq(quiet & op_reads),
+            issued.op.eq(op_reads),
             issued.last.eq((left == 1) if ways > 1 else 1),
             issued.row.eq(Mux(start, first_row, Mux(left != 0, row, op_row))),
             ram.read_en.eq(1),
             ram.read_addr.eq(issued.row),
-            marked.addr.eq(issued.row),
+            activity.read_en.eq(1),
+            activity.read_addr.eq(issued.row),
         ]
-        m.d.sync += in_flight.eq(in_flight + start - (self.result.valid & self.result.ready))
+        m.d.sync += [
+            in_flight.eq(in_flight + start - (self.result.valid & self.result.ready)),
+            # Decided a cycle ahead, when one more lookup may be starting.
+            ready.eq(((left == 1) | ((left == 0) & ~(start & (ways > 1)))) & (in_flight <= 2)),
+        ]
         with m.If(start):
             m.d.sync += [key.eq(self.lookup.payload), row.eq(first_row + 1), left.eq(ways - 1)]
         with m.Elif(left != 0):
             m.d.sync += [row.eq(row + 1), left.eq(left - 1)]
 
         # The row is there with tag2, and compared with tag3.
-        wanted, active1, active, entry = Signal(32), Signal(), Signal(), Signal(ArpEntry)
+        wanted, active, entry = Signal(32), Signal(), Signal(ArpEntry)
         low_equal, high_equal = Signal(), Signal()
         m.d.sync += [
             tag1.eq(issued),
             tag2.eq(tag1),
             tag3.eq(tag2),
             wanted.eq(Mux(tag1.op, op_key, key)),
-            active1.eq(marked.data),
-            active.eq(active1),
+            active.eq(activity.read_data),
             entry.eq(ram.read_data),
             low_equal.eq(ram.read_data.key[:16] == wanted[:16]),
             high_equal.eq(ram.read_data.key[16:] == wanted[16:]),
@@ -144,10 +143,11 @@ class ArpCache(wiring.Component):
         m.submodules.operator = operator = ArpOperator(sets=self._sets, ways=ways)
         wiring.connect(m, wiring.flipped(self.op), operator.op)
         wiring.connect(m, operator.op_result, wiring.flipped(self.op_result))
-        marks = tag3.lookup & match
+        marks, marked_row = Signal(), Signal(row_bits)
+        m.d.sync += [marks.eq(tag3.lookup & match), marked_row.eq(tag3.row)]
         m.d.comb += [
             operator.quiet.eq(quiet & ~marks),
-            op_reads.eq(operator.read),
+            op_reads.eq(operator.read & operator.quiet),
             op_row.eq(operator.row),
             op_key.eq(operator.key),
             flushing.eq(operator.flushing),
@@ -159,8 +159,8 @@ class ArpCache(wiring.Component):
             ram.write_en.eq(operator.write),
             ram.write_addr.eq(operator.row),
             ram.write_data.eq(operator.entry),
-            marking.en.eq(marks | operator.clear),
-            marking.addr.eq(Mux(marks, tag3.row, operator.row)),
-            marking.data.eq(marks),
+            activity.write_en.eq(marks | operator.clear),
+            activity.write_addr.eq(Mux(marks, marked_row, operator.row)),
+            activity.write_data.eq(marks),
         ]
         return m

@@ -197,7 +197,8 @@ class ArpOperator(wiring.Component):
                     self.write.eq(self.quiet & ~row[-1]),
                     self.clear.eq(self.write),
                 ]
-                m.d.sync += row.eq(row + self.write)
+                with m.If(self.quiet):
+                    m.d.sync += row.eq(row + 1)
                 with m.If(row[-1]):
                     m.next = "Answer"
                     with m.If(op.op == 0):  # After reset nobody waits for an answer.
