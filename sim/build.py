@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,9 +19,9 @@ __all__ = ["BuildError", "cache_dir", "cache_key", "library_dir"]
 ABI_MODULE = "hardwire_abi"
 LIBRARY = "libnic.so"
 _PACKAGE = Path(__file__).parent.parent
-_VERILATE = "--cc --top-module hardwire_nic --prefix Vnic -O3 --x-assign fast --x-initial fast --no-assert -Wno-fatal"
+_VERILATE = "--cc --top-module top --prefix Vnic -O3 --x-assign fast --x-initial fast --no-assert -Wno-fatal"
 _COMPILE = "-std=gnu++20 -fPIC -fvisibility=hidden -DVM_COVERAGE=0 -DVM_SC=0 -DVM_TIMING=0"
-_FAST, _SLOW = "-O3", "-O1"
+_FAST, _SLOW = "-O2", "-O1"
 _JOBS = 2
 
 Progress = Callable[[str, int, int], None]
@@ -174,8 +175,7 @@ def _build(config: NicConfig, waves: bool, scratch: Path, report: Progress) -> N
             pool.start(include / f"{part}.cpp", runtime / f"{part}.o", _SLOW)
         _generate(config, waves, verilator, scratch, generated, report)
         report("Compiling", 2, 4)
-        root = (generated / "Vnic___024root.h").read_text()
-        single_eval = not waves and "__Vtrigprevexpr___TOP__clk__0;" in root
+        single_eval = not waves and _has_one_clock(generated)
         defines = [
             f"-I{generated}",
             f"-DHW_AXI_OCTETS={config.axi_width_bits // 8}",
@@ -212,14 +212,36 @@ def _generate(
     report("Writing Verilog", 0, 4)
     from ..hdl.verilog import nic_verilog
 
-    (scratch / "nic.v").write_text(nic_verilog(config))
+    verilog = nic_verilog(config)
+    (scratch / "nic.v").write_text(verilog)
+    (scratch / "top.v").write_text(_without_reset(verilog))
     report("Verilating", 1, 4)
     _run(
         [str(verilator / "bin/verilator_bin"), *_VERILATE.split(), "-Mdir", str(generated)]
         + (["--trace-fst", "--trace-structs"] if waves else [])
-        + [str(scratch / "nic.v")],
+        + [str(scratch / "nic.v"), str(scratch / "top.v")],
         VERILATOR_ROOT=str(verilator),
     )
+
+
+def _has_one_clock(generated: Path) -> bool:
+    """Whether the model has the parts that the harness calls, and a single trigger: one edge of one clock."""
+    root = (generated / "Vnic___024root.h").read_text()
+    code = "".join(path.read_text() for path in generated.glob("Vnic___024root__*.cpp") if "Slow" not in path.name)
+    parts = [f"void Vnic___024root___eval_{part}(Vnic___024root* vlSelf) {{" in code for part in ("ico", "nba")]
+    return all(parts) and re.findall(r"__Vtrigprevexpr\w+;", root) == ["__Vtrigprevexpr___TOP__clk__0;"]
+
+
+def _without_reset(verilog: str) -> str:
+    """Return a module ``top`` around the NIC that never resets it: registers start with their first values anyway.
+
+    Verilator then drops the reset from every register, which makes the model a tenth faster.
+    """
+    nic = verilog[verilog.index("module hardwire_nic(") :]
+    ports = re.findall(r"^  (input|output) (\[\d+:0\] )?(\w+);", nic[: nic.index("endmodule")], re.MULTILINE)
+    declared = ", ".join(f"{way} {width}{name}" for way, width, name in ports if name != "rst")
+    connected = ", ".join(f".{name}({name})" for _, _, name in ports).replace("(rst)", "(1'b0)")
+    return f"module top({declared});\n  hardwire_nic nic({connected});\nendmodule\n"
 
 
 class _Compilers:

@@ -112,7 +112,6 @@ typedef struct {
 hw_nic *hw_new(void);
 void hw_free(hw_nic *nic);
 const hw_state *hw_get_state(hw_nic *nic);
-void hw_reset(hw_nic *nic, uint32_t cycles);
 void hw_set_memory(hw_nic *nic, uint8_t *octets, const uint8_t *shadow, uint64_t base, uint64_t size);
 void hw_configure(hw_nic *nic, const hw_memory_config *config);
 void hw_set_skipping(hw_nic *nic, int on);

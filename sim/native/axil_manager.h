@@ -20,8 +20,9 @@ class AxilManager {
   void post(uint32_t offset, uint32_t value) { queue_.push_back({offset, value}); busy_ = true; }
   void read(uint32_t offset) { reading = busy_ = true; read_done = false; read_offset = offset; }
 
-  // Before the edge: set the inputs.
-  void drive(Device &d) {
+  // Before the edge: set the inputs; whether any has changed.
+  bool drive(Device &d) {
+    bool changed = !d.s_axil_bready;
     if (!d.s_axil_awvalid && !d.s_axil_wvalid && !queue_.empty()) {
       presented_ = queue_.front();
       queue_.pop_front();
@@ -30,13 +31,15 @@ class AxilManager {
       d.s_axil_wstrb = 0xF;
       d.s_axil_awvalid = d.s_axil_wvalid = 1;
       unanswered_++;
+      changed = true;
     }
     d.s_axil_bready = d.s_axil_rready = 1;
     if (reading && !asked_ && writes_done()) {
       d.s_axil_araddr = uint16_t(read_offset);
       d.s_axil_arvalid = 1;
-      asked_ = true;
+      asked_ = changed = true;
     }
+    return changed;
   }
   // Also before the edge: note what it will transfer; false: nothing. `written` is called for each write that lands.
   template <class Written, class Failed>
@@ -59,18 +62,13 @@ class AxilManager {
     }
     return aw_ | w_ | ar_ | b | r;
   }
-  // After the edge.
-  void settle(Device &d) {
+  // After the edge; whether an input has changed.
+  bool settle(Device &d) {
     if (aw_) d.s_axil_awvalid = 0;
     if (w_) d.s_axil_wvalid = 0;
     if (ar_) d.s_axil_arvalid = 0;
     busy_ = reading || !writes_done();
-  }
-  void reset(Device &d) {
-    d.s_axil_awvalid = d.s_axil_wvalid = d.s_axil_arvalid = 0;
-    queue_.clear();
-    unanswered_ = 0;
-    reading = asked_ = busy_ = false;
+    return aw_ | w_ | ar_;
   }
 
  private:

@@ -1,8 +1,9 @@
 // The Verilated NIC with everything around it: Python calls in once per event, not once per cycle.
 //
-// All outputs of the NIC that matter here come from registers, so what an edge will transfer is known before it, and
-// one evaluation a cycle is enough: HW_SINGLE_EVAL sets Verilator's memory of the clock back by hand instead of
-// evaluating the falling edge. Without it (waves), the falling edge is evaluated too; a test compares the two.
+// All outputs of the NIC that matter here come from registers, so what an edge will transfer is known before it. With
+// one clock and no loops, a cycle is then Verilator's "ico" (inputs to registers), needed only if an input has changed,
+// and its "nba" (the edge, and all that follows from it): HW_SINGLE_EVAL calls just these. Without it (waves, or another
+// Verilator) both clock edges are evaluated the ordinary way; a test compares the two.
 #include "Vnic.h"
 #include "Vnic___024root.h"
 #include "verilated.h"
@@ -22,7 +23,8 @@ extern "C" {
 #define HW_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 #if HW_SINGLE_EVAL
-void Vnic___024root___eval(Vnic___024root *root);
+void Vnic___024root___eval_ico(Vnic___024root *root);
+void Vnic___024root___eval_nba(Vnic___024root *root);
 #endif
 
 namespace {
@@ -51,7 +53,7 @@ struct hw_nic {
   uint64_t event_capacity = 0, hang_cycles = 1'000'000;
   uint64_t last_activity = 0, last_write = 0, last_quiet = 0, ar_pause = 0, aw_pause = 0, w_pause = 0, r_addr = 0;
   uint32_t reasons = 0, last_descriptor = ~0u;
-  bool skipping = true, irq_before = false;
+  bool skipping = true, irq_before = false, inputs_changed = true;
 #if HW_WAVES
   std::unique_ptr<VerilatedFstC> waves;
   uint64_t waves_from = 0, waves_to = 0, period_fs = 0;
@@ -59,33 +61,32 @@ struct hw_nic {
 
   hw_nic() {
     context.traceEverOn(HW_WAVES);
-    model = std::make_unique<Vnic>(&context, "nic");
-    d = model->rootp;
-    d->clk = 0;
-    model->eval();
-    hw_memory_config config{};
-    config.read_latency = config.write_latency = 125;
-    memory.configure(config);
-    reset(4);
+    power_up();
+    memory.configure({});
   }
 
+  // Everything up to and including the rising edge, in two halves: what is sampled is right between them.
+  void before_edge() {
+#if HW_SINGLE_EVAL
+    if (inputs_changed) {
+      d->__VicoTriggered[0] = 1;
+      Vnic___024root___eval_ico(d);
+      inputs_changed = false;
+    }
+#else
+    d->clk = 0;
+    model->eval();
+    dump(1);
+#endif
+  }
   void edge() {
 #if HW_SINGLE_EVAL
-    d->clk = 1;
-    d->__Vtrigprevexpr___TOP__clk__0 = 0;
-    Vnic___024root___eval(d);
+    d->__VnbaTriggered[0] = 1;
+    Vnic___024root___eval_nba(d);
 #else
     d->clk = 1;
     model->eval();
     dump(0);
-#endif
-  }
-  // With both edges evaluated, inputs reach combinational outputs before anything is sampled.
-  void before_edge() {
-#if !HW_SINGLE_EVAL
-    d->clk = 0;
-    model->eval();
-    dump(1);
 #endif
   }
   void dump([[maybe_unused]] int half) {
@@ -95,13 +96,14 @@ struct hw_nic {
 #endif
   }
 
-  void reset(uint32_t cycles) {
-    csr.reset(*d);
-    d->m_axi_rvalid = d->m_axi_bvalid = d->m_axi_arready = d->m_axi_awready = d->m_axi_wready = 0;
-    d->advance_stb = 0;
-    d->rst = 1;
-    for (uint32_t i = 0; i < cycles; i++) { before_edge(); edge(); }
-    d->rst = 0;
+  // Power up: registers have their first values, so there is no reset input.
+  void power_up() {
+    model = std::make_unique<Vnic>(&context, "nic");
+    d = model->rootp;
+    d->clk = 0;
+    model->eval();
+    csr = {};
+    inputs_changed = true;
   }
 
   void log(uint32_t kind, uint32_t a = 0, uint64_t b = 0) {
@@ -116,9 +118,9 @@ struct hw_nic {
   // One cycle: state.cycle is the number of the coming edge.
   template <bool kLog> void tick() {
     Root &p = *d;
-    if (csr.busy()) csr.drive(p);
-    before_edge();
     const bool csr_busy = csr.busy();
+    if (csr_busy) inputs_changed |= csr.drive(p);
+    before_edge();
     bool csr_moved = false;
     if (csr_busy) {
       csr_moved = csr.sample(p, [this](const hw::PostedWrite &w) { if (kLog) log(HW_EV_MMIO_WRITE, w.offset, w.value); },
@@ -134,14 +136,14 @@ struct hw_nic {
     edge();
     state.cycle++;
     state.evaluated++;
-    if (csr_busy) csr.settle(p);
+    if (csr_busy) inputs_changed |= csr.settle(p);
     if (r) {
-      p.m_axi_rvalid = 0;
+      set(p.m_axi_rvalid, 0);
       if (kLog && p.m_axi_rlast) log(HW_EV_READ_DONE, p.m_axi_rresp, r_addr);
       memory.read_taken(state.cycle);
     }
     if (b) {
-      p.m_axi_bvalid = 0;
+      set(p.m_axi_bvalid, 0);
       memory.response_taken();
     }
     if (bus | memory.pending() | address_stalled()) drive_memory<kLog>();
@@ -193,7 +195,7 @@ struct hw_nic {
     uint64_t bad_addr;
     if (!p.m_axi_rvalid) {
       if (hw::Transaction *t = memory.next_read(now, &p.m_axi_rdata, &resp, &bad)) {
-        p.m_axi_rvalid = 1;
+        set(p.m_axi_rvalid, 1);
         p.m_axi_rid = decltype(p.m_axi_rid)(t->id);
         p.m_axi_rresp = uint8_t(resp);
         p.m_axi_rlast = t->beat + 1 == t->beats;
@@ -203,16 +205,20 @@ struct hw_nic {
     }
     if (!p.m_axi_bvalid) {
       if (hw::Transaction *t = memory.next_response(now, &resp, &bad, &bad_addr)) {
-        p.m_axi_bvalid = 1;
+        set(p.m_axi_bvalid, 1);
         p.m_axi_bid = decltype(p.m_axi_bid)(t->id);
         p.m_axi_bresp = uint8_t(resp);
         if (HW_UNLIKELY(bad)) violation(HW_WRITE_OUTSIDE, bad_addr);
         if (kLog) log(HW_EV_WRITE_DONE, resp, t->addr);
       }
     }
-    p.m_axi_arready = memory.read_room() && now >= ar_pause;
-    p.m_axi_awready = memory.write_room() && now >= aw_pause;
-    p.m_axi_wready = memory.wants_data() && now >= w_pause;
+    set(p.m_axi_arready, memory.read_room() && now >= ar_pause);
+    set(p.m_axi_awready, memory.write_room() && now >= aw_pause);
+    set(p.m_axi_wready, memory.wants_data() && now >= w_pause);
+  }
+  void set(uint8_t &port, bool value) {
+    inputs_changed |= port != value;
+    port = value;
   }
 
   // The octet that the PHY sees in the cycle after the edge.
@@ -246,9 +252,11 @@ struct hw_nic {
   void skip(uint64_t cycles) {
     d->advance_stb = 1;
     d->advance_cycles = uint32_t(cycles - 1);
+    inputs_changed = true;
     before_edge();
     edge();
     d->advance_stb = 0;
+    inputs_changed = true;
     state.cycle += cycles;
     state.evaluated++;
   }
@@ -331,7 +339,6 @@ extern "C" {
 hw_nic *hw_new(void) { return new hw_nic; }
 void hw_free(hw_nic *n) { delete n; }
 const hw_state *hw_get_state(hw_nic *n) { n->publish(); return &n->state; }
-void hw_reset(hw_nic *n, uint32_t cycles) { n->reset(cycles); }
 void hw_set_memory(hw_nic *n, uint8_t *octets, const uint8_t *shadow, uint64_t base, uint64_t size) {
   n->memory.attach(octets, shadow, base, size);
 }

@@ -1,5 +1,7 @@
 """The simulated card, without a driver: registers, frames, interrupts, faults, and the same run every time."""
 
+from pathlib import Path
+
 import pytest
 
 from hardwire.sim.bus_model import BusModel
@@ -260,3 +262,30 @@ def test_two_cards_share_one_time() -> None:
     assert abs(nics[0].time_fs - nics[1].time_fs) <= 1_000_000_000
     world.advance(1_000_000)
     assert abs(nics[0].time_fs - nics[1].time_fs) <= 8_000_000
+
+
+def test_waves_cover_their_window_and_change_nothing(tmp_path: Path) -> None:
+    """The variant with waves evaluates both clock edges: that one evaluation a cycle is enough shows here, too."""
+    bus = BusModel(read_jitter_ns=700, reorder=True, interleave=True, stall_probability=0.2)
+
+    def run(path: Path | None) -> tuple[object, ...]:
+        world, nic, queue = make(bus=bus, waves=path is not None)
+        if path:
+            nic.waves(str(path), from_ns=2_000, to_ns=9_000)
+        queue.ring_doorbell(20)
+        world.drain()
+        if path:
+            nic.waves(None)
+        return nic.take_frames(), registers(nic), nic.cycle, nic.cycles_evaluated, nic.counters
+
+    path = tmp_path / "x.fst"
+    assert run(path) == run(None)
+    header = path.read_bytes()[:25]
+    start_fs, end_fs = (int.from_bytes(header[at : at + 8], "big") for at in (9, 17))
+    assert (start_fs // 1_000_000, end_fs // 1_000_000) == pytest.approx((2_000, 9_000), abs=16)
+
+
+def test_waves_need_the_variant_for_waves(tmp_path: Path) -> None:
+    _, nic, _ = make()
+    with pytest.raises(ValueError, match="^this device was made without waves=True$"):
+        nic.waves(str(tmp_path / "x.fst"))
