@@ -21,7 +21,7 @@ from ..core.sock import lock_sock_nested, release_sock, sk_dst_reset
 from ..netfilter.core import NetnsNf
 from ..uapi import AF_INET, AF_UNSPEC, IPPROTO_IP, IPPROTO_MAX, IPPROTO_UDP, SOCK_DGRAM
 from .arp import arp_init
-from .devinet import InIfaddr, inet_insert_ifa, inetdev_init
+from .devinet import InIfaddr, inet_insert_ifa, inetdev_destroy, inetdev_init
 from .fib_frontend import fib_disable_ip, fib_sync_up, inet_addr_type, rt_cache_flush
 from .netns import NetnsIpv4
 from .rtnetlink import RtScope, RtType
@@ -248,6 +248,9 @@ def inetdev_event(event: NetdevEvent, dev: "NetDevice") -> None:
         fib_sync_up(dev)
     elif event == NetdevEvent.DOWN:
         fib_disable_ip(dev)
+        neigh_ifdown(tbl, dev)
+    elif event == NetdevEvent.UNREGISTER:
+        inetdev_destroy(dev)
         neigh_ifdown(tbl, dev)
     elif event == NetdevEvent.CHANGEADDR:
         neigh_changeaddr(tbl, dev)

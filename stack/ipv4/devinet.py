@@ -20,6 +20,7 @@ __all__ = [
     "inet_del_ifa",
     "inet_insert_ifa",
     "inet_select_addr",
+    "inetdev_destroy",
     "inetdev_init",
 ]
 
@@ -102,6 +103,15 @@ def inetdev_init(dev: "NetDevice") -> InDevice:
         in_dev = dev.ip_ptr = InDevice(dev)
         dev.arp_parms = dev.net.ipv4.arp_tbl.parms.clone()
     return in_dev
+
+
+def inetdev_destroy(dev: "NetDevice") -> None:
+    """Take a device's IPv4 part away, with its addresses and their routes."""
+    in_dev: InDevice | None = dev.ip_ptr
+    if in_dev is not None:
+        while in_dev.ifa_list:
+            inet_del_ifa(dev, in_dev.ifa_list[0])
+        dev.ip_ptr = None
 
 
 def __ip_dev_find(net: "Net", addr: int) -> "NetDevice | None":

@@ -3,26 +3,27 @@
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from ..uapi import IP_PMTUDISC_DO, IP_PMTUDISC_OMIT, IP_PMTUDISC_PROBE, IP_PMTUDISC_WANT
+from ..uapi import IP_PMTUDISC_PROBE
 from ..wire.checksum import csum_partial
 
 if TYPE_CHECKING:
     from ..core.netdevice import NetDevice
     from ..core.skbuff import SkBuff
     from ..core.sock import Sock
-    from .inet_sock import InetSock
     from .route import RTable
 
 __all__ = [
     "DADDR",
+    "DF_ALWAYS",
+    "DF_IF_IT_FITS",
+    "IGNORES_DF",
     "IP_DF",
     "IP_MAX_MTU",
     "IP_MF",
     "IP_OFFSET",
     "LL_RESERVED_SPACE",
-    "ip_dont_fragment",
+    "SETS_DF",
     "ip_send_check",
-    "ip_sk_ignore_df",
     "ip_skb_dst_mtu",
 ]
 
@@ -31,6 +32,13 @@ IP_DF = 0x4000
 IP_MF = 0x2000
 IP_OFFSET = 0x1FFF
 IP_MAX_MTU = 0xFFFF
+
+# By IP_PMTUDISC_*: whether packets may be fragmented here even if they say DF to others (ip_sk_ignore_df()), and
+# which packets say DF (ip_dont_fragment()).
+DF_IF_IT_FITS = 1
+DF_ALWAYS = 2
+IGNORES_DF = (True, True, False, False, False, True)
+SETS_DF = (0, DF_IF_IT_FITS, DF_ALWAYS, DF_ALWAYS, 0, 0)
 
 _CHECK = Struct("!H")
 
@@ -46,16 +54,6 @@ def ip_send_check(skb: "SkBuff") -> None:
     view = skb.view
     _CHECK.pack_into(view, at + 10, 0)
     _CHECK.pack_into(view, at + 10, ~csum_partial(view[at : at + ((view[at] & 15) << 2)]) & 0xFFFF)
-
-
-def ip_sk_ignore_df(inet: "InetSock") -> bool:
-    """Return whether a socket's packets may be fragmented here even if they say DF to others."""
-    return inet.pmtudisc < IP_PMTUDISC_DO or inet.pmtudisc == IP_PMTUDISC_OMIT
-
-
-def ip_dont_fragment(inet: "InetSock") -> bool:
-    """Return whether a socket sets DF in packets that fit the MTU."""
-    return inet.pmtudisc in (IP_PMTUDISC_WANT, IP_PMTUDISC_DO)
 
 
 def ip_skb_dst_mtu(sk: "Sock | None", rt: "RTable") -> int:

@@ -25,7 +25,7 @@ from ..core.sock import sock_alloc_send_pskb, sock_wfree
 from ..uapi import IP_PMTUDISC_PROBE, MSG_DONTWAIT, MSG_MORE, MSG_PROBE
 from ..wire.checksum import csum_add, csum_block_add, csum_partial
 from .inet_sock import InetCork, InetSock, IpcmCookie
-from .ip import IP_DF, IP_MAX_MTU, ip_dont_fragment, ip_sk_ignore_df
+from .ip import DF_ALWAYS, DF_IF_IT_FITS, IGNORES_DF, IP_DF, IP_MAX_MTU, SETS_DF
 from .ip_options import ip_options_build
 from .ip_output import ip_send_skb
 from .route import __ip_select_ident, ipv4_mtu
@@ -110,7 +110,7 @@ def __ip_append_data(
     hh_len = (dev.hard_header_len + dev.needed_headroom & ~15) + 16  # LL_RESERVED_SPACE()
     fragheaderlen = 20 + len(cork.opt)
     maxfraglen = (mtu - fragheaderlen & ~7) + fragheaderlen
-    longest = IP_MAX_MTU if ip_sk_ignore_df(inet) else mtu
+    longest = IP_MAX_MTU if IGNORES_DF[inet.pmtudisc] else mtu
     if cork.length + length > longest - fragheaderlen:
         raise OSError(EMSGSIZE, f"{cork.length + length} octets do not fit {longest}")
     csummode = CHECKSUM_NONE
@@ -252,10 +252,9 @@ def __ip_make_skb(inet: InetSock, fl4: "Flowi4", queue: deque[SkBuff], cork: Ine
         _join(skb, queue)
     net = inet.net
     rt = cork.dst
-    skb.ignore_df = ip_sk_ignore_df(inet)
-    # With IP_PMTUDISC_DO the packet never got so long that it would not fit.
-    fits = skb.len <= ipv4_mtu(rt)
-    df = IP_DF if inet.pmtudisc in (2, 3) or (fits and ip_dont_fragment(inet)) else 0
+    skb.ignore_df = IGNORES_DF[inet.pmtudisc]
+    sets_df = SETS_DF[inet.pmtudisc]
+    df = IP_DF if sets_df == DF_ALWAYS or (sets_df == DF_IF_IT_FITS and skb.len <= ipv4_mtu(rt)) else 0
     ttl = cork.ttl
     if not ttl:
         if rt.type == _MULTICAST:

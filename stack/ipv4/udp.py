@@ -228,6 +228,8 @@ def _udp_append(sk: UdpSock, msg: Msghdr, length: int, ipc: IpcmCookie | None, r
         error = udp_push_pending_frames(sk)
         if error:
             raise OSError(-error, "the datagram was dropped on its way out")
+    elif not sk.sk_write_queue:
+        sk.pending = False  # MSG_PROBE appends nothing.
     return length
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardwire.stack.core.dev_register import dev_close, dev_open, dev_set_mtu, register_netdevice
+from hardwire.stack.core.dev_register import dev_close, dev_open, dev_set_mtu, register_netdevice, unregister_netdevice
 from hardwire.stack.core.netdevice import Capabilities, NetDevice, NetDeviceOps
-from hardwire.stack.iproute import addr_add, addr_del, route_add, route_del
+from hardwire.stack.iproute import addr_add, addr_del, neigh_add, route_add, route_del
 from hardwire.stack.ipv4.devinet import inet_select_addr
 from hardwire.stack.ipv4.fib_frontend import fib_new_route, inet_addr_type, inet_addr_type_dev_table
 from hardwire.stack.ipv4.fib_semantics import FibInfo, FibNh
@@ -312,6 +312,20 @@ def test_a_device_that_goes_down_takes_its_routes_along(host):
     assert route(host, "10.0.0.2")[0].dev is host.dev
     with fails(ENETUNREACH):
         route(host, "192.0.2.1")
+
+
+def test_a_device_that_is_unregistered_leaves_nothing_behind(host):
+    before = list(host.net.ipv4.fib_main)
+    other = FakeNetDevice(host.net)
+    register_netdevice(other)
+    dev_open(other)
+    addr_add(other, "10.1.0.1/24")
+    addr_add(other, "10.1.0.2/24")
+    neigh_add(other, "10.1.0.9", "02:00:00:00:00:09")
+    unregister_netdevice(other)
+    assert list(host.net.ipv4.fib_main) == before
+    assert inet_addr_type(host.net, 0x0A010001) == RtType.UNICAST
+    assert all(neigh.dev is not other for neigh in host.net.ipv4.arp_tbl.nht.values())
 
 
 def test_addresses_come_and_go_with_their_routes(host):

@@ -557,6 +557,8 @@ def test_msg_probe_sends_nothing_and_confirms_with_msg_confirm(host):
     host.platform.advance(100 * SECOND)
     before = host.peer.confirmed
     assert sock.sendto(b"", api.MSG_PROBE | api.MSG_CONFIRM, PEER) == 0
+    assert sock.sendto(b"abc", api.MSG_PROBE | api.MSG_MORE, PEER) == 3
+    assert not sock.sk.pending
     assert host.peer.confirmed > before
     assert not host.dev.frames
 
