@@ -144,7 +144,7 @@ def udp_sendmsg(sk: UdpSock, msg: Msghdr, length: int) -> int:
             return _udp_cork(sk, fl4, msg, length, ipc, rt)
         cork = InetCork()
         skb = ip_make_skb(sk, fl4, ip_generic_getfrag, msg, length + 8, 8, ipc, rt, cork, flags)
-        error = udp_send_skb(sk, skb, fl4) if skb is not None else 0
+        error = udp_send_skb(sk, skb, fl4, cork) if skb is not None else 0
     except OSError as problem:
         # Both tell of a send buffer without room.
         if problem.errno == ENOBUFS or sk.sk_nospace:
@@ -248,7 +248,7 @@ def udp_push_pending_frames(sk: UdpSock) -> int:
     if not sk.sk_write_queue:
         return 0
     skb = __ip_make_skb(sk, sk.cork_fl, sk.sk_write_queue, sk.cork)
-    return udp_send_skb(sk, skb, sk.cork_fl)
+    return udp_send_skb(sk, skb, sk.cork_fl, sk.cork)
 
 
 def udp4_hwcsum(skb: SkBuff, saddr: int, daddr: int) -> None:
@@ -268,22 +268,24 @@ def udp4_hwcsum(skb: SkBuff, saddr: int, daddr: int) -> None:
     _CHECK.pack_into(skb.view, at + _CHECK_OFFSET, check)
 
 
-def udp_send_skb(sk: UdpSock, skb: SkBuff, fl4: Flowi4) -> int:
+def udp_send_skb(sk: UdpSock, skb: SkBuff, fl4: Flowi4, cork: InetCork) -> int:
     """Write the header of a finished datagram, see to its checksum, and send it; return 0 or a negative errno."""
     at = skb.transport_header
     length = skb.len - (at - skb.data)
     _UDP_HEADER.pack_into(skb.view, at, sk.inet_num, fl4.dport, length, 0)
     mib = sk.net.mib
+    # Of a source route the header has the first hop, but the receiver will sum its own address, the last one.
+    daddr = cork.addr if cork.opt else fl4.daddr
     if sk.sk_no_check_tx:
         skb.ip_summed = CHECKSUM_NONE
     elif skb.ip_summed == CHECKSUM_PARTIAL:
-        udp4_hwcsum(skb, fl4.saddr, fl4.daddr)
+        udp4_hwcsum(skb, fl4.saddr, daddr)
     else:
         csum = csum_partial(skb.view[at : at + 8], skb.csum)
         if skb.frag_list is not None:
             for frag in skb_walk_frags(skb):
                 csum = csum_add(csum, frag.csum)
-        check = csum_fold(csum_tcpudp_nofold(fl4.saddr, fl4.daddr, length, IPPROTO_UDP, csum)) or 0xFFFF
+        check = csum_fold(csum_tcpudp_nofold(fl4.saddr, daddr, length, IPPROTO_UDP, csum)) or 0xFFFF
         _CHECK.pack_into(skb.view, at + _CHECK_OFFSET, check)
     error = ip_send_skb(sk.net, skb)
     if not error:

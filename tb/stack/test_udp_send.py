@@ -35,6 +35,7 @@ from hardwire.stack.core.skbuff import CHECKSUM_NONE, CHECKSUM_PARTIAL
 from hardwire.stack.iproute import addr_add, addr_del, route_add
 from hardwire.stack.ipv4.af_inet import ProtoOps
 from hardwire.stack.sched.sch_api import qdisc_replace
+from hardwire.stack.wire.udp import UdpDatagram
 from hardwire.tb.stack.inet_host import MS, PEER, PEER_MAC, SECOND, InetHost
 
 
@@ -297,13 +298,16 @@ def test_socket_options_set_ttl_tos_and_source_options(host):
     assert packet.payload[8:] == b"data"
 
 
-def test_a_source_route_goes_to_its_first_hop_first(host):
+def test_a_source_route_goes_to_its_first_hop_first():
+    host = InetHost(features=0)
     sock = host.socket()
     sock.setsockopt(api.IPPROTO_IP, api.IP_OPTIONS, b"\x83\x07\x04\x0a\x00\x00\x02")
     sock.sendto(b"data", ("192.0.2.9", 9))
     (packet,) = host.packets()
     assert packet.dst == 0x0A000002
     assert packet.options == b"\x83\x07\x04\xc0\x00\x02\x09\x00"
+    # The receiver, the last hop, sums its own address.
+    assert UdpDatagram.parse(packet.payload, bytes([10, 0, 0, 1]), bytes([192, 0, 2, 9])).payload == b"data"
 
 
 @pytest.mark.parametrize(
