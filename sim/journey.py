@@ -59,10 +59,13 @@ def _what(event: NicEvent, registers: dict[int, str]) -> str:
 
 
 def timeline(tracer: Tracer, events: Iterable[Event]) -> list[Call | Event]:
-    """Return calls from outside the stack and device events, in order of time; at the same time calls come first."""
+    """Return calls from outside the stack and device events, in order of time, at the same time causes first."""
 
     def key(item: Call | Event) -> tuple[int, int]:
-        return (item.begin_fs, 0) if isinstance(item, Call) else (item.time_fs, 1)
+        if isinstance(item, Call):
+            return item.begin_fs, 1
+        # An interrupt makes the stack run; what else the device does at that time comes of what the stack did.
+        return item.time_fs, 0 if item.kind == "irq" and item.values["a"] else 2
 
     return sorted([*tracer.roots, *events], key=key)
 

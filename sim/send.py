@@ -19,6 +19,7 @@ from .world import World
 
 __all__ = ["Endpoint", "SendError", "SendReport", "SendRequest", "parse_neighbour", "run"]
 
+_SET_UP_NS = 10_000
 _STEP_NS = 10_000_000
 _PATIENCE_NS = 10_000_000_000
 
@@ -205,6 +206,7 @@ def _send(machine: Machine, request: SendRequest) -> SendReport:
     chunks = request.chunks()
     first = next(chunks)
     report.first_octets = len(first)
+    world.advance(_SET_UP_NS)
     # The first datagram goes alone, so that its journey is its own; the rest follow as fast as they can.
     nic.log_events()
     with Tracer(lambda: world.now_fs) as tracer:

@@ -112,7 +112,7 @@ class Tracer:
 
 
 def _module(code: CodeType) -> str | None:
-    """Return the module below ``stack`` of a function worth showing, or None."""
+    """Return the module below ``stack`` of a function worth showing, or None; ``abi`` only describes."""
     name = code.co_name
     if name.startswith("<") or (name.startswith("_") and not name.startswith("__")) or name.endswith("__"):
         return None
@@ -121,7 +121,8 @@ def _module(code: CodeType) -> str | None:
         path = path.resolve()
         if not path.is_relative_to(_STACK):
             return None
-    return ".".join(path.relative_to(_STACK).with_suffix("").parts)
+    parts = path.relative_to(_STACK).with_suffix("").parts
+    return None if parts[0] == "abi" else ".".join(parts)
 
 
 def to_json(timeline: list[Call | Event]) -> list[dict[str, Any]]:

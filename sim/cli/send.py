@@ -88,7 +88,8 @@ def _print(request: "SendRequest", report: "SendReport") -> None:
     console.print(
         f"\n{report.datagrams:,} datagram{'s' * (report.datagrams != 1)}, {report.payload_octets:,} octets of payload"
         f" in {report.frames:,} frame{'s' * (report.frames != 1)}; {report.time_ns / 1000:,.3f} µs simulated,"
-        f" {report.wall_s:.2f} s in fact"
+        f" {report.wall_s:.2f} s in fact",
+        soft_wrap=True,
     )
     for path in (request.pcap, request.waves):
         if path is not None:

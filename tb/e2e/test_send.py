@@ -17,24 +17,24 @@ PORT = 9000
 LENGTHS = (*range(1473), 65_507)
 
 
-def tshark(capture: Path, *fields: str) -> list[list[str]]:
-    """Return fields of each whole UDP datagram; fragments are put together by tshark."""
-    command = ["tshark", "-r", str(capture), "-n", "-Y", "udp", "-T", "fields", "-E", "occurrence=a"]
+def tshark(capture: Path, *arguments: str) -> str:
+    """Return what tshark prints of a capture: every checksum verified, fragments put together, payload left alone."""
+    command = ["tshark", "-n", "-r", str(capture), "-d", f"udp.port=={PORT},data"]
     for option in ("ip.check_checksum:TRUE", "udp.check_checksum:TRUE", "ip.defragment:TRUE"):
         command += ["-o", option]
-    command += ["-d", f"udp.port=={PORT},data"]
-    for name in fields:
-        command += ["-e", name]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    return [line.split("\t") for line in result.stdout.splitlines()]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=True).stdout
 
 
-def expert(capture: Path) -> str:
-    """Return what tshark finds wrong anywhere in the capture."""
-    checks = ["-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"]
-    bad = "ip.checksum.status == 0 || udp.checksum.status == 0 || _ws.malformed || eth.fcs.status == 0"
-    command = ["tshark", "-r", str(capture), "-n", *checks, "-Y", bad]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+def datagrams(capture: Path, *fields: str) -> list[list[str]]:
+    """Return fields of each whole UDP datagram."""
+    names = [word for field in fields for word in ("-e", field)]
+    rows = datagrams(capture, "-Y", "udp", "-T", "fields", "-E", "occurrence=a", *names)
+    return [line.split("\t") for line in rows.splitlines()]
+
+
+def faults(capture: Path) -> str:
+    """Return the packets with which tshark finds fault."""
+    return tshark(capture, "-Y", "ip.checksum.status == 0 || udp.checksum.status == 0 || _ws.malformed")
 
 
 def payload(length: int) -> bytes:
@@ -66,8 +66,8 @@ def test_tshark_accepts_every_payload_length(with_offload: list[Frame], tmp_path
     path = tmp_path / "lengths.pcapng"
     with Capture(path) as capture:
         capture.write_frames(with_offload)
-    assert expert(path) == ""
-    rows = tshark(path, "udp.checksum.status", "udp.length", "data.data")
+    assert faults(path) == ""
+    rows = datagrams(path, "udp.checksum.status", "udp.length", "data.data")
     assert len(rows) == len(LENGTHS)
     for length, (status, udp_length, octets) in zip(LENGTHS, rows, strict=True):
         assert status == "1"
@@ -94,7 +94,7 @@ def test_readme_arrives_byte_for_byte(options: tuple[str, ...], tmp_path: Path) 
         *options,
     ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    assert expert(out) == ""
-    rows = tshark(out, "ip.checksum.status", "udp.checksum.status", "eth.dst", "data.data")
+    assert faults(out) == ""
+    rows = datagrams(out, "ip.checksum.status", "udp.checksum.status", "eth.dst", "data.data")
     assert {tuple(row[:3]) for row in rows} == {("1", "1", "02:00:00:00:00:02")}
     assert b"".join(bytes.fromhex(row[3]) for row in rows) == readme.read_bytes()
