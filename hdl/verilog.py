@@ -10,10 +10,10 @@ from .config import NicConfig
 
 __all__ = ["FlatPorts", "flat_verilog", "nic_verilog"]
 
-# Yosys writes operands in their own widths, and the cases of a priority only.
+# Yosys writes operands in their own widths, the cases of a priority only, and signals without bits as [-1:0].
 _LINT_OFF = "".join(
     f"/* verilator lint_off {rule} */\n"
-    for rule in ("WIDTHEXPAND", "WIDTHTRUNC", "CASEINCOMPLETE", "CASEOVERLAP", "CMPCONST")
+    for rule in ("WIDTHEXPAND", "WIDTHTRUNC", "CASEINCOMPLETE", "CASEOVERLAP", "CMPCONST", "ASCRANGE")
 )
 
 

@@ -57,7 +57,7 @@ async def random_frames_go_out_right_or_are_completed_with_a_reason(dut):
     rng = harness.rng
     await harness.insert_neighbours(20)
     expected, statuses = [], []
-    for _ in range(8):
+    for _ in range(5):
         harness.stall()
         harness.memory.latency = rng.choice(((0, 0), (0, 60), (125, 125), (0, 250)))
         harness.write_errors = rng.choice((0.0, 0.2))
@@ -126,7 +126,7 @@ async def line_rate_at_1_us_of_read_latency(dut):
     harness = await started(dut)
     harness.memory.latency = (125, 125)
     total = 0
-    for size, count in ((64, 50), (65, 40), (128, 30), (511, 12), (1518, 6), (9018, 3)):
+    for size, count in ((64, 24), (65, 20), (128, 12), (511, 6), (1518, 4), (9018, 2)):
         for number in range(count):
             octets = harness.rng.randbytes(size - 4)
             harness.put(FrameToSend(octets, octets), align=number * 37 % 256)
@@ -154,7 +154,7 @@ async def doorbell_to_preamble_takes_60_cycles_at_most(dut):
 async def a_reset_completes_what_was_not_sent_as_aborted(dut):
     harness = await started(dut, log2=5)
     rng = harness.rng
-    for round_number in range(12):
+    for round_number in range(8):
         harness.stall()
         harness.memory.latency = rng.choice(((0, 0), (125, 125), (0, 250)))
         harness.completions.clear()
@@ -196,7 +196,7 @@ async def idle_and_wake_in_tell_what_can_happen(dut):
     harness = await started(dut)
     await harness.set(TXQ, "IRQ_TIME", cycles=1000)
     await harness.set(TXQ, "IRQ_COUNT", completions=10)
-    await ClockCycles(dut.clk, 20)
+    await ClockCycles(dut.clk, 400)  # After reset the ARP cache removes its entries.
     assert dut.idle.value
     assert int(dut.wake_in.value) == 0xFFFFFFFF
     octets = harness.rng.randbytes(60)

@@ -130,7 +130,7 @@ async def random_frames_leave_in_order_and_each_has_its_status(dut):
     await harness.start()
     rng = harness.rng
     wire, statuses = [], []
-    for _ in range(8):
+    for _ in range(5):
         harness.stalls = rng.choice((0.0, 0.1, 0.5))
         harness.sink.stalls = rng.choice((0.0, 0.3, 0.8))
         for _ in range(40):
@@ -154,7 +154,7 @@ async def random_frames_leave_in_order_and_each_has_its_status(dut):
 async def limits_of_a_frames_length_are_exact(dut):
     harness = Harness(dut)
     await harness.start()
-    lengths = (13, 14, 15, 1, 9017, 9018, 9019, 14, 9100, 40_000, 14)
+    lengths = (13, 14, 15, 1, 9017, 9018, 9019, 14, 20_000, 14)
     for length in lengths:
         octets = harness.rng.randbytes(length)
         harness.send(FrameToSend(octets, octets))
