@@ -9,9 +9,10 @@ from ..axi import Axi4ReadSignature, Axi4WriteSignature, check_axi_width_bits
 from ..csr import block_signature
 from ..irq_moderation import IrqModeration
 from .command import FrameCommand, FramePart
-from .completion import CompletionWrite, ResultJoin
+from .completion import CompletionWrite
 from .decode import DescriptorDecode
 from .fetch import DescriptorFetch
+from .result_join import ResultJoin
 
 __all__ = ["TxRing"]
 
@@ -39,7 +40,7 @@ class TxRing(wiring.Component):
     Timing
     ------
     Domain ``sync``. All outputs come from registers, but ``idle`` and ``wake_in`` (a few gates). TAIL's strobe to
-    ``arvalid`` 2 cycles, last beat of a descriptor to ``part.valid`` 3 cycles, ``result`` to ``awvalid`` 5 cycles, last
+    ``arvalid`` 2 cycles, last beat of a descriptor to ``part.valid`` 3 cycles, ``result`` to ``awvalid`` 4 cycles, last
     B to ``irq`` 6 cycles.
 
     Parameters

@@ -7,7 +7,8 @@ from collections import deque
 import pytest
 from amaranth.sim import Simulator
 
-from hardwire.hdl.tx.completion import CompletionWrite, ResultJoin
+from hardwire.hdl.tx.completion import CompletionWrite
+from hardwire.hdl.tx.result_join import ResultJoin
 from hardwire.stack.abi import TX_CPL, TxStatus
 
 SEED = int(os.environ.get("HARDWIRE_SEED") or random.SystemRandom().getrandbits(32))

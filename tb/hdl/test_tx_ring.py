@@ -1,6 +1,5 @@
-"""The TX ring by itself: what its constructor refuses, and one frame through it."""
-
 # amaranth: UnusedElaboratable=no
+"""The TX ring by itself: what its constructor refuses, and one frame through it."""
 
 import re
 
