@@ -258,6 +258,7 @@ struct hw_nic {
     d->advance_stb = 0;
     inputs_changed = true;
     state.cycle += cycles;
+    last_quiet = state.cycle;  // What comes now starts from here, however long the jump was.
     state.evaluated++;
   }
   // How many cycles may be jumped over; 0 or 1: none. Two are kept back before the device starts something.
