@@ -4,6 +4,7 @@ import os
 import random
 from collections import Counter
 from dataclasses import dataclass
+from errno import ENOMEM
 
 import pytest
 from scapy.layers.inet import UDP
@@ -13,6 +14,7 @@ from scapy.packet import Raw
 
 from hardwire.hdl.config import NicConfig
 from hardwire.sim.bus_model import BusModel
+from hardwire.sim.memory import HostMemory
 from hardwire.sim.nic import SimNic
 from hardwire.sim.world import World
 from hardwire.stack.abi import ArpOp
@@ -28,7 +30,7 @@ from hardwire.stack.core.skbuff import (
     skb_put_data,
     skb_reserve,
 )
-from hardwire.stack.drivers.bus import Mmio
+from hardwire.stack.drivers.bus import Direction, Mmio
 from hardwire.stack.drivers.hardwire import Hardwire, hardwire_probe
 from hardwire.stack.wire.checksum import csum_fold, csum_partial
 
@@ -96,6 +98,14 @@ class Machine:
         """Return whether no memory is held or mapped but the two rings."""
         memory = self.host.memory
         return memory.mappings == memory.buffers == 2
+
+
+class FullDma(HostMemory):
+    """Memory of which no more can be mapped."""
+
+    def map(self, addr: int, length_octets: int, direction: Direction) -> int:
+        """Fail."""
+        raise OSError(ENOMEM, "no room to map")
 
 
 class CountedMmio:
@@ -237,6 +247,24 @@ def test_a_read_error_costs_one_frame_and_is_counted() -> None:
     assert machine.kernel.drop_counts() == {"HW_PAYLOAD_ERROR": 1}
     stats = dev_get_stats(machine.dev)
     assert (stats.tx_packets, stats.tx_errors) == (2, 1)
+    assert machine.all_is_given_back()
+
+
+def test_a_frame_dropped_after_deferred_doorbells_does_not_leave_earlier_frames_unsent() -> None:
+    machine = Machine()
+    machine.no_byte_limit()
+    start_xmit = machine.dev.netdev_ops.ndo_start_xmit
+    earlier = [frame(bytes([number]) * 60) for number in range(3)]
+    machine.kernel.softnet.xmit_more = True
+    for octets in earlier:
+        start_xmit(machine.skb(octets), machine.dev)
+    assert machine.frames() == []  # The doorbell waits for the last of the batch.
+    machine.kernel.softnet.xmit_more = False
+    machine.ring.dma = FullDma()
+    start_xmit(machine.skb(frame(bytes(60))), machine.dev)
+    machine.ring.dma = machine.host.memory
+    assert machine.frames() == earlier
+    assert machine.kernel.drop_counts() == {"DMA_MAPPING": 1}
     assert machine.all_is_given_back()
 
 
