@@ -203,9 +203,9 @@ async def a_write_of_part_of_a_register_is_refused(dut):
 @cocotb.test(timeout_time=2, timeout_unit="ms")
 async def an_unmapped_address_gets_slverr_and_changes_nothing(dut):
     harness = await started(dut)
-    addresses = {harness.random.randrange(0, 1 << 16, 4) for _ in range(400)}
+    addresses = {harness.random.randrange(0, 1 << 16, 4) for _ in range(100)}
     for block in BLOCKS:
-        addresses |= {address for address in range(block.base, block.base + 0x140, 4)}
+        addresses |= {address for address in range(block.base, block.base + 0x80, 4)}
     for address in sorted(addresses - harness.mapped):
         read = await harness.axi.read(address, 4)
         assert (read.resp, bytes(read.data)) == (AxiResp.SLVERR, bytes(4)), hex(address)

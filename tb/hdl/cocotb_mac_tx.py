@@ -150,7 +150,7 @@ def random_packet(rng: random.Random) -> bytes:
 @cocotb.test(timeout_time=5, timeout_unit="ms")
 async def every_length_leaves_back_to_back_with_exact_gaps(dut):
     harness = await started(dut)
-    lengths = [*range(1, 140), 1513, 1514, 1515, 9017, 9018, *(harness.random.randint(1, 9018) for _ in range(3))]
+    lengths = [*range(1, 100), 1514, 9018, harness.random.randint(100, 9017)]
     frames = [harness.random.randbytes(length) for length in lengths]
     for frame in frames:
         harness.source.send(frame)
@@ -163,7 +163,7 @@ async def every_length_leaves_back_to_back_with_exact_gaps(dut):
 @cocotb.test(timeout_time=5, timeout_unit="ms")
 async def scapy_frames_survive_stalls(dut):
     harness = await started(dut)
-    frames = [random_packet(harness.random) for _ in range(120)]
+    frames = [random_packet(harness.random) for _ in range(50)]
     for frame in frames:
         harness.source.send(frame, stalls=harness.legal_stalls(harness.random.choice((0, 0, 5, 40, 200))))
     await harness.wait(300)
