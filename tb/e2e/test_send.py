@@ -28,7 +28,7 @@ def tshark(capture: Path, *arguments: str) -> str:
 def datagrams(capture: Path, *fields: str) -> list[list[str]]:
     """Return fields of each whole UDP datagram."""
     names = [word for field in fields for word in ("-e", field)]
-    rows = datagrams(capture, "-Y", "udp", "-T", "fields", "-E", "occurrence=a", *names)
+    rows = tshark(capture, "-Y", "udp", "-T", "fields", "-E", "occurrence=a", *names)
     return [line.split("\t") for line in rows.splitlines()]
 
 
