@@ -7,7 +7,6 @@ import pytest
 from scapy.layers.inet import UDP
 from scapy.layers.l2 import ARP, Ether
 
-from hardwire.hdl.config import NicConfig
 from hardwire.sim.machine import Machine, Setup
 from hardwire.sim.world import World
 from hardwire.stack.abi import ArpOp
@@ -25,8 +24,8 @@ PEERS = {f"10.0.0.{n}": f"02:00:00:00:00:{n:02x}" for n in range(2, 10)}
 class Host:
     """A machine with a socket, and what its frames were."""
 
-    def __init__(self, peers: dict[str, str] = PEERS, config: NicConfig | None = None) -> None:
-        self.machine = Machine(World(), Setup(neighbours=peers, config=config or NicConfig()))
+    def __init__(self, peers: dict[str, str] = PEERS) -> None:
+        self.machine = Machine(World(), Setup(address="10.0.0.1/16", neighbours=peers))
         self.nic = self.machine.dev.priv
         self.ring = self.nic.rings[0]
         self.socket = self.machine.net.socket()
@@ -100,14 +99,15 @@ def test_a_changed_address_is_on_the_wire_at_once() -> None:
 def test_more_neighbours_than_the_cache_has_room_for() -> None:
     """Some are evicted; their frames go out all the same, whoever resolves them."""
     rng = random.Random(1)
-    peers = {f"10.0.0.{n}": f"02:00:00:00:02:{n:02x}" for n in range(2, 102)}
-    host = Host(peers, NicConfig(arp_sets=4, arp_ways=2))
-    assert len(host.nic.shadow) <= 8
-    assert host.nic.neigh.evictions >= 92
+    peers = {f"10.0.{n >> 7}.{n & 127}": f"02:00:00:00:{n >> 7:02x}:{n & 127:02x}" for n in range(2, 402)}
+    host = Host(peers)
+    assert len(host.nic.shadow) <= 256
+    assert host.nic.neigh.evictions == len(peers) - len(host.nic.shadow)
     sent = [rng.choice(list(peers)) for _ in range(200)]
     for peer in sent:
         host.send(peer, peer.encode())
     assert sorted(host.frames()) == sorted((peers[peer], peer.encode()) for peer in sent)
+    assert host.ring.stat["resolve_misses"] == 0
 
 
 def test_an_unknown_neighbour_is_asked_for_on_the_wire_and_given_up() -> None:
