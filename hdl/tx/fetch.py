@@ -105,7 +105,7 @@ class DescriptorFetch(wiring.Component):
         more = Signal(low)  # Descriptors of the burst, less one.
         # Where the next block starts, and the room that this burst leaves, come one cycle late; so does the next burst.
         next_block = Signal.like(mask)
-        asked, asked_more = Signal(), Signal(low)
+        asked, asked_more, returned = Signal(), Signal(low), Signal()
         m.d.comb += [
             same_block.eq(index[low:] == limit[low:] if len(mask) > low else 1),
             self.caught_up.eq(same_block & (index[:low] == limit[:low])),
@@ -118,7 +118,8 @@ class DescriptorFetch(wiring.Component):
             next_block.eq(Cat(C(0, low), index[low:] + 1) & mask),
             asked.eq(start),
             asked_more.eq(more),
-            room.eq(room + taken - Mux(asked, asked_more + 1, 0)),
+            returned.eq(taken),
+            room.eq(room + returned - Mux(asked, asked_more + 1, 0)),
         ]
 
         with m.If(axi.arready):

@@ -206,7 +206,7 @@ class TxRing(wiring.Component):
         m.d.comb += decode.abort.eq(resetting)
         m.d.sync += decode.close.eq(drained)
 
-        # Cleared while resetting, for good: without the second term a late end would clear twice.
+        # The reset ends in the cycle of `clear`, which must be the only one: software may start anew in the next.
         m.d.sync += clear.eq(resetting & quiet & ~clear)
         with m.If(clear):
             m.d.sync += resetting.eq(0)
@@ -218,7 +218,7 @@ class TxRing(wiring.Component):
             csr.cpl_tail.index_clear.eq(clear),
         ]
 
-        # A register was written, or a completion too: it takes some cycles until all that follows is seen.
+        # A register or a completion was written: it takes some cycles until all that follows from it is seen.
         settling = Signal(6)
         written = Cat(
             port.stb for port in (csr.ctrl, csr.size, csr.tail, csr.cpl_tail, csr.irq_count, csr.irq_time, csr.irq)
