@@ -29,9 +29,10 @@ class ArpCache(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. A lookup is accepted every ``ways`` cycles while ``result`` is taken, and its result follows
-    ``ways + 4`` cycles later. Operations use the cycles that lookups leave: about ``ways + 14`` of them, FLUSH
-    ``sets * ways``. Four results have room. No combinational path from input to output.
+    Domain ``sync``. A lookup is accepted every ``ways`` cycles, with less than 4 ways on average every 4, while
+    ``result`` is taken, and its result follows ``ways + 4`` cycles later. Operations use the cycles that lookups leave:
+    about ``5 * ways + 10`` of them, FLUSH ``sets * ways``. Four results have room. No combinational path from input to
+    output.
 
     Parameters
     ----------
