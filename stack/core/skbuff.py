@@ -28,6 +28,7 @@ __all__ = [
     "PACKET_OUTGOING",
     "PAGE_SIZE",
     "SKB_MAX_ORDER_OCTETS",
+    "DataRef",
     "Frag",
     "Page",
     "SkBuff",
@@ -94,7 +95,7 @@ class Page:
 Frag = tuple[Page, int, int]  # A fragment's page, offset in it and size in octets.
 
 
-class _DataRef:
+class DataRef:
     """How many clones share a head and its fragments."""
 
     __slots__ = ("count",)
@@ -158,7 +159,7 @@ class SkBuff:
         self.frags: list[Frag] = []
         self.frag_list: SkBuff | None = None
         self.next: SkBuff | None = None
-        self.dataref: _DataRef | None = None  # Set at the first clone.
+        self.dataref: DataRef | None = None  # Set at the first clone.
         self.users = 1
         self.truesize = 0
         self.mac_header = self.network_header = self.transport_header = NO_HEADER

@@ -6,9 +6,9 @@ from ..wire.checksum import csum_block_add, csum_partial
 from .drop_reasons import SkbDropReason
 from .skbuff import (
     NO_HEADER,
+    DataRef,
     SkBuff,
     __alloc_skb,
-    _DataRef,
     consume_skb,
     kfree_skb_list_reason,
     put_page,
@@ -165,7 +165,7 @@ def skb_cloned(skb: SkBuff) -> bool:
 def skb_clone(skb: SkBuff) -> SkBuff:
     """Return another skb for the same data; it belongs to no socket."""
     if skb.dataref is None:
-        skb.dataref = _DataRef()
+        skb.dataref = DataRef()
     skb.dataref.count += 1
     new = SkBuff(skb.kernel, skb.head, skb.end)
     _copy_skb_header(new, skb)

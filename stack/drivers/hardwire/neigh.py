@@ -81,7 +81,7 @@ class NeighOffload:
         dst = skb.dst
         if dst is not None:
             at = skb.network_header + 16
-            key = dst.gw or int.from_bytes(skb.view[at : at + 4], "big")  # type: ignore[attr-defined]
+            key: int = dst.gw or int.from_bytes(skb.view[at : at + 4], "big")  # type: ignore[attr-defined]
             self.shadow.pop(key, None)
         neigh_hw_miss(skb)
 
@@ -158,7 +158,7 @@ class NeighOffload:
         while self._running is not None:
             self._finish(self._wait())
             self._start()
-        found = []
+        found: list[tuple[int, bytes, bool]] = []
         for index in range(self.entries):
             self._write(ArpOp.READ_CLEAR if clear_activity else ArpOp.READ, index=index)
             status = self._wait()
