@@ -45,7 +45,7 @@ class CocotbNic:
         self._posted: list[tuple[int, int]] = []
         self._phase_fs = self.world.now_fs - _now_fs()
         self._make_models()
-        self.world.nics.append(self)  # type: ignore[arg-type]  # It has what a world uses of a SimNic.
+        self.world.nics.append(self)  # It has what a world uses of a SimNic.
 
     @resume
     async def _make_models(self) -> None:

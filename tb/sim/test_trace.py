@@ -21,7 +21,7 @@ def test_calls_into_the_stack_nest_and_others_are_left_out() -> None:
     dev = SimpleNamespace(net=SimpleNamespace(netdev_chain=[notified]))
     with Tracer(lambda: 5) as tracer:
         len("not ours")
-        call_netdevice_notifiers(NetdevEvent.UP, dev)  # type: ignore[arg-type]
+        call_netdevice_notifiers(NetdevEvent.UP, dev)
     mac_to_text(bytes(6))
     assert [shape(call) for call in tracer.roots] == [["call_netdevice_notifiers", " mac_to_text", " ipv4_to_text"]]
     assert (tracer.roots[0].module, tracer.roots[0].begin_fs) == ("core.dev_register", 5)
@@ -35,7 +35,7 @@ def test_tasks_that_sleep_inside_the_stack_keep_their_own_calls() -> None:
             world.sleep(sleep_ns)
             ipv4_to_text(sleep_ns)
 
-        call_netdevice_notifiers(NetdevEvent.UP, SimpleNamespace(net=SimpleNamespace(netdev_chain=[notified])))  # type: ignore[arg-type]
+        call_netdevice_notifiers(NetdevEvent.UP, SimpleNamespace(net=SimpleNamespace(netdev_chain=[notified])))
 
     with Tracer(lambda: world.now_fs) as tracer:
         world.spawn(program, 300)
