@@ -1,0 +1,101 @@
+# amaranth: UnusedElaboratable=no
+"""The read multiplexer in Amaranth's simulator."""
+
+import random
+
+import pytest
+from amaranth.sim import Simulator
+
+from hardwire.hdl.axi_mux import AxiReadMux
+
+ID_BITS = 3
+
+
+def run(dut, *testbenches):
+    """Simulate; the first testbench is the one that ends."""
+    sim = Simulator(dut)
+    sim.add_clock(8e-9)
+    for number, testbench in enumerate(testbenches):
+        sim.add_testbench(testbench, background=number > 0)
+    sim.run()
+
+
+@pytest.mark.parametrize("managers", [2, 3])
+def test_axi_read_mux_gives_each_manager_its_own_answers(managers):
+    """Answers come in random order; the data tells whose read it was."""
+    dut = AxiReadMux(managers=managers, id_width_bits=ID_BITS)
+    rng = random.Random(managers)
+    count = 60
+    got = [[] for _ in range(managers)]
+
+    def ask(number):
+        async def testbench(ctx):
+            axi = dut.i[number]
+            for serial in range(count):
+                for _ in range(rng.choice((0, 0, 3))):
+                    await ctx.tick()
+                ctx.set(axi.arid, serial % (1 << ID_BITS))
+                ctx.set(axi.araddr, number << 32 | serial)
+                ctx.set(axi.arvalid, 1)
+                await ctx.tick().until(axi.arready)
+                ctx.set(axi.arvalid, 0)
+
+        return testbench
+
+    def take(number):
+        async def testbench(ctx):
+            axi = dut.i[number]
+            while True:
+                ready = rng.random() < 0.7
+                ctx.set(axi.rready, ready)
+                _, _, valid, rid, octets = await ctx.tick().sample(axi.rvalid, axi.rid, axi.rdata)
+                if valid and ready:
+                    assert rid == octets % (1 << ID_BITS)
+                    got[number].append(octets)
+
+        return testbench
+
+    async def answer(ctx):
+        axi, waiting, held = dut.o, [], None
+        while sum(map(len, got)) < managers * count:
+            ready = rng.random() < 0.8
+            ctx.set(axi.arready, ready)
+            if held is None and waiting and rng.random() < 0.8:
+                held = waiting.pop(rng.randrange(len(waiting)))
+                ctx.set(axi.rid, held[0])
+                ctx.set(axi.rdata, held[1])
+            ctx.set(axi.rvalid, held is not None)
+            _, _, valid, rid, address, taken = await ctx.tick().sample(axi.arvalid, axi.arid, axi.araddr, axi.rready)
+            if valid and ready:
+                waiting.append((rid, address))
+            if held is not None and taken:
+                held = None
+
+    run(dut, answer, *(ask(n) for n in range(managers)), *(take(n) for n in range(managers)))
+    for number in range(managers):
+        assert sorted(got[number]) == [number << 32 | serial for serial in range(count)]
+
+
+def test_axi_read_mux_serves_managers_in_turn():
+    dut = AxiReadMux(managers=2)
+    order = []
+
+    async def testbench(ctx):
+        ctx.set(dut.o.arready, 1)
+        for manager in dut.i:
+            ctx.set(manager.arvalid, 1)
+        for _ in range(20):
+            _, _, valid, rid = await ctx.tick().sample(dut.o.arvalid, dut.o.arid)
+            if valid:
+                order.append(rid >> ID_BITS)
+
+    run(dut, testbench)
+    assert len(order) >= 18
+    assert all(first != second for first, second in zip(order, order[1:], strict=False))
+
+
+def test_axi_read_mux_refuses_parameters():
+    with pytest.raises(ValueError, match=r"^managers must be at least 2, not 1$"):
+        AxiReadMux(managers=1)
+    with pytest.raises(ValueError, match=r"^id_width_bits must be at least 1, not 0$"):
+        AxiReadMux(id_width_bits=0)
