@@ -7,6 +7,8 @@ Here the error goes to the socket at once.
 from errno import EACCES, ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, EMSGSIZE, ENETUNREACH, ENOPROTOOPT, EOPNOTSUPP
 from typing import TYPE_CHECKING
 
+from .inet_sock import InetSock
+
 if TYPE_CHECKING:
     from ..core.skbuff import SkBuff
 
@@ -43,10 +45,12 @@ icmp_err_convert = (
 def icmp_send(skb: "SkBuff", type: int, code: int, info: int = 0) -> None:
     """Tell the sender of a packet what happened to it.
 
-    The sender is a socket of this host: the error waits there for its next call. A UDP socket of Linux 6.1 would see an
-    unreachable host only with ``IP_RECVERR``; here each sender does (mission map, row B12).
+    The sender is a socket of this host: the error waits there for its next call. Unless it asked for all errors
+    (``IP_RECVERR``) only a connected socket is told; but of a host that does not answer every sender is, as the mission
+    map's row B12 wants it, where a UDP socket of Linux 6.1 would see nothing.
     """
     sk = skb.sk
-    if sk is None or type != ICMP_DEST_UNREACH or code >= len(icmp_err_convert):
+    if type != ICMP_DEST_UNREACH or code >= len(icmp_err_convert) or not isinstance(sk, InetSock):
         return
-    sk.sk_err = icmp_err_convert[code]
+    if code == ICMP_HOST_UNREACH or sk.recverr or sk.connected:
+        sk.sk_err = icmp_err_convert[code]

@@ -170,16 +170,20 @@ def test_an_mtu_that_shrinks_on_the_way_out_still_fits(slow):
     host.check_memory()
 
 
-def test_df_on_the_way_out_is_emsgsize_and_tells_the_socket():
+@pytest.mark.parametrize(("connected", "recverr", "told"), [(0, 0, 0), (0, 1, EMSGSIZE), (1, 0, EMSGSIZE)])
+def test_df_on_the_way_out_is_emsgsize_and_may_wait_for_the_next_call(connected, recverr, told):
     host = InetHost()
     at_post_routing(host, lambda skb: setattr(host.dev, "mtu", 600))
     sock = host.socket()
     sock.setsockopt(api.IPPROTO_IP, api.IP_MTU_DISCOVER, api.IP_PMTUDISC_DO)
+    sock.setsockopt(api.IPPROTO_IP, api.IP_RECVERR, recverr)
+    if connected:
+        sock.connect(PEER)
     with pytest.raises(OSError, match=rf"\[Errno {EMSGSIZE}\]"):
         sock.sendto(bytes(1400), PEER)
     assert host.mib["Ip:FragFails"] == 1
     assert host.kernel.drop_counts() == {"PKT_TOO_BIG": 1}
-    assert sock.getsockopt(api.SOL_SOCKET, api.SO_ERROR) == EMSGSIZE
+    assert sock.getsockopt(api.SOL_SOCKET, api.SO_ERROR) == told
     host.check_memory()
 
 
