@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hardwire.sim.bus_model import BusModel
-from hardwire.sim.nic import DmaViolation, SimNic
+from hardwire.sim.nic import DmaViolation, HardwareHang, SimNic
 from hardwire.sim.raw_queue import RawQueue
 from hardwire.sim.world import World
 from hardwire.stack.abi import DEVICE_ID, GLOBAL, TX_DESC, TXQ, TxFlags, TxStatus
@@ -290,3 +290,48 @@ def test_waves_need_the_variant_for_waves(tmp_path: Path) -> None:
     _, nic, _ = make()
     with pytest.raises(ValueError, match="^this device was made without waves=True$"):
         nic.waves(str(tmp_path / "x.fst"))
+
+
+def test_register_that_does_not_exist_reads_as_ones_and_is_recorded() -> None:
+    world, nic, _ = make(strict=False)
+    assert nic.read32(0xF000) == 0xFFFF_FFFF
+    nic.write32(0xF004, 1)
+    world.drain()
+    assert [(v.kind, v.address) for v in nic.take_violations()] == [
+        ("register access answered with an error", 0xF000),
+        ("register access answered with an error", 0xF004),
+    ]
+    assert nic.counters["mmio_errors"] == 2
+
+
+def test_device_that_makes_no_progress_is_a_hang() -> None:
+    world, nic, queue = make(bus=BusModel(read_latency_ns=1e6))
+    nic.set_hang_cycles(1000)
+    queue.ring_doorbell(1)
+    with pytest.raises(HardwareHang, match="^the device is busy, but nothing has moved on its ports up to cycle"):
+        world.drain()
+    nic.set_hang_cycles(1_000_000)
+    world.drain()
+    assert len(nic.take_frames()) == 1
+
+
+@pytest.mark.parametrize("name", ["read_latency_ns", "stall_probability", "reads_outstanding"])
+def test_bus_model_refuses_impossible_values(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must not be negative, not -1$"):
+        BusModel(**{name: -1})
+    with pytest.raises(ValueError, match="^read_error_probability must be at most 1, not 1.5$"):
+        BusModel(read_error_probability=1.5)
+    with pytest.raises(ValueError, match="^writes_outstanding must be in 1..64, not 65$"):
+        BusModel(writes_outstanding=65)
+
+
+@pytest.mark.parametrize("gap", [0, 3])
+def test_bandwidth_limits_the_rate_of_beats(gap: int) -> None:
+    world, nic, queue = make(bus=BusModel(read_gap_cycles=gap, read_latency_ns=100))
+    nic.log_events()
+    queue.ring_doorbell(1)
+    world.drain()
+    events = nic.take_events()
+    asked = next(e for e in events if e.kind == "read" and e.a == 8)  # The frame: 60 octets in 8 beats.
+    done = next(e for e in events if e.kind == "read_done" and e.b == asked.b)
+    assert 7 * gap + 7 + 12 <= done.cycle - asked.cycle <= 7 * gap + 7 + 16
