@@ -45,15 +45,18 @@ class DstEntry:
         Where packets leave.
     obsolete : int
         0 while good, -1 when it must be asked through ``ops.check``, 2 when it is dead.
+    gw : int
+        The gateway's IPv4 address, or 0 when the destination is on the link.
     """
 
-    __slots__ = ("dev", "obsolete", "ops", "output")
+    __slots__ = ("dev", "gw", "obsolete", "ops", "output")
 
     def __init__(self, ops: DstOps, dev: "NetDevice", output: DstOutput) -> None:
         self.ops = ops
         self.dev = dev
         self.output = output
         self.obsolete = -1
+        self.gw = 0
 
 
 def dst_output(net: "Net", sk: "Sock | None", skb: "SkBuff") -> int:

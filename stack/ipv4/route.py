@@ -67,20 +67,17 @@ class RTable(DstEntry):
         ``RTCF_*`` bits.
     type : int
         What kind of destination (``RtType``).
-    gw : int
-        The gateway, or 0 when the destination is on the link.
     pmtu : int
         MTU of the way, if it is smaller than the device's; else 0.
     """
 
-    __slots__ = ("flags", "genid", "gw", "iif", "pmtu", "type")
+    __slots__ = ("flags", "genid", "iif", "pmtu", "type")
 
     def __init__(self, dev: "NetDevice", output: "DstOutput", flags: int, type: int, genid: int) -> None:
         super().__init__(IPV4_DST_OPS, dev, output)
         self.flags = flags
         self.type = type
         self.genid = genid
-        self.gw = 0
         self.iif = 0
         self.pmtu = 0
 

@@ -81,8 +81,7 @@ class NeighOffload:
         dst = skb.dst
         if dst is not None:
             at = skb.network_header + 16
-            gateway: int = dst.gw  # type: ignore[attr-defined]  # Every route of IPv4 has it.
-            key = gateway or int.from_bytes(skb.view[at : at + 4], "big")
+            key = dst.gw or int.from_bytes(skb.view[at : at + 4], "big")
             self.shadow.pop(key, None)
         neigh_hw_miss(skb)
 

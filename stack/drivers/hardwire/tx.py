@@ -114,7 +114,7 @@ def hardwire_start_xmit(skb: SkBuff, dev: NetDevice) -> int:
             if not csum_start:
                 csum_start = l3_start + (view[header] & 15) * 4
         if nic.shadow:
-            next_hop = dst.gw or int.from_bytes(view[header + 16 : header + 20], "big")  # type: ignore[attr-defined]
+            next_hop = dst.gw or int.from_bytes(view[header + 16 : header + 20], "big")
             if next_hop in nic.shadow:
                 flags |= _RESOLVE
             else:
