@@ -59,8 +59,10 @@ async def an_arp_miss_does_not_block_other_destinations(dut):
     for there, missing in zip(present, absent, strict=True):
         bench.look_up(there, missing, missing, there)
     answered = await bench.finish()
-    gaps = {after.accepted - before.accepted for before, after in zip(answered, answered[1:], strict=False)}
-    assert max(gaps) <= max(bench.ways, 2), gaps
+    if bench.ways >= 4:
+        gaps = {after.accepted - before.accepted for before, after in zip(answered, answered[1:], strict=False)}
+        assert gaps == {bench.ways}
+    assert answered[-1].accepted - answered[0].accepted <= max(bench.ways, 3) * len(answered)
     latencies = {lookup.answered - lookup.accepted for lookup in answered}
     assert max(latencies) <= max(bench.ways + 4, 8), latencies
 
