@@ -50,9 +50,7 @@ def test_bad_frames_are_marked(tmp_path: Path, flags: int, marks: list[str]) -> 
     assert ("epb_flags" in packet.options) == bool(marks)
 
 
-def test_frame_without_octets_is_kept(tmp_path: Path) -> None:
-    with Capture(tmp_path / "x.pcapng") as capture:
+def test_frame_without_octets_is_refused(tmp_path: Path) -> None:
+    message = "^a capture takes frames of at least 1 octet, not the empty one at 1 ns$"
+    with Capture(tmp_path / "x.pcapng") as capture, pytest.raises(ValueError, match=message):
         capture.write(1, b"")
-    with (tmp_path / "x.pcapng").open("rb") as file:
-        (packet,) = [b for b in FileScanner(file) if isinstance(b, EnhancedPacket)]
-    assert packet.captured_len == 0
