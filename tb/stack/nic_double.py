@@ -66,7 +66,8 @@ class DmaDouble:
 class NicDouble:
     """Registers, one TX queue, and what came out of it in ``frames``: the octets and the first descriptor.
 
-    It works only while ``run`` is called. ``statuses`` are the status of the next frames; after them come OK.
+    It works only while ``run`` is called. ``statuses`` are the status of the next frames; after them come OK. While
+    ``stuck`` it sends nothing until it is reset; while ``dead`` a reset has no end either.
     """
 
     def __init__(self, platform: FakePlatform) -> None:
@@ -77,7 +78,7 @@ class NicDouble:
         self.regs: dict[int, int] = {}
         self.arp: dict[int, int] = {}
         self.arp_limit = 256
-        self.stuck = False
+        self.stuck = self.dead = False
         self.armed = False
         self.head = self.cpl = 0
         self.doorbells: list[int] = []
@@ -98,6 +99,8 @@ class NicDouble:
     def read32(self, offset: int) -> int:
         """Read a register."""
         if offset == TXQ.address(TXQ["STATUS"]):
+            if self.dead:
+                return TXQ["STATUS"].pack(running=1, resetting=1)
             ctrl = self.regs.get(TXQ.address(TXQ["CTRL"]), 0)
             if not ctrl & 1 and not self.stuck:
                 self.run()

@@ -206,6 +206,24 @@ def test_a_stuck_queue_is_reset_and_every_frame_accounted_for():
     assert host.all_is_given_back()
 
 
+def test_a_reset_that_fails_is_tried_again():
+    host = Host(16)
+    host.device.stuck = host.device.dead = True
+    for number in range(16):
+        host.send(b"%d" % number)
+    host.platform.advance(6_000_000_000)
+    assert host.ring.stat["resets"] == 1
+    assert host.kernel.drop_counts() == {}
+    host.device.dead = False
+    host.platform.advance(6_000_000_000)
+    assert host.ring.stat["resets"] == 2
+    while host.device.run():
+        host.platform.advance()
+    aborted = host.kernel.drop_counts()["HW_ABORTED"]
+    assert host.payloads == [b"%d" % number for number in range(aborted, 16)]
+    assert host.all_is_given_back()
+
+
 def test_closing_sends_what_the_ring_holds():
     host = Host()
     for number in range(5):

@@ -250,10 +250,7 @@ def hardwire_tx_timeout(dev: NetDevice, txqueue: int) -> None:
     try:
         ring.reset()
     except OSError:
-        # Nothing to be done about it now; the watchdog comes back.
-        netif_unfreeze_queues(dev)
-        napi_enable(ring.napi)
-        return
+        return  # The queue stays frozen, so the watchdog comes back.
     hardwire_clean_all(ring)
     napi_enable(ring.napi)
     ring.start()
