@@ -1,13 +1,14 @@
 """A host's kernel and its network namespaces: what Linux keeps in globals and in ``struct net``."""
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .dev import net_dev_init
 from .drop_reasons import SkbDropReason
-from .softirq import Softirq
+from .softirq import TIMER_SOFTIRQ, Softirq, open_softirq
 from .softnet import SoftnetData
+from .timer import TimerList, run_timer_softirq
 
 if TYPE_CHECKING:
     from ..ipv4.netns import NetnsIpv4
@@ -88,6 +89,8 @@ class Kernel:
         Number of skbs dropped, by ``SkbDropReason``.
     netevent_chain : list
         Notifiers of neighbour events: functions of the event and what it happened to.
+    expired_timers : deque[TimerList]
+        Timers that ended, for ``TIMER_SOFTIRQ``.
     files : dict[int, Socket]
         Open sockets by descriptor.
     security_socket_sendmsg : list
@@ -106,6 +109,8 @@ class Kernel:
         self.drops = [0] * (max(SkbDropReason) + 1)
         self.softirq = Softirq(self)
         self.softnet = SoftnetData()
+        self.expired_timers: deque[TimerList] = deque()
+        open_softirq(self, TIMER_SOFTIRQ, run_timer_softirq)
         self.netevent_chain: list[Callable[[Any, Any], None]] = []
         self.receive: Callable[[SkBuff], int] | None = None
         self.files: dict[int, Socket] = {}

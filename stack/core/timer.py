@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .softirq import run_in_irq, run_in_softirq
+from .softirq import TIMER_SOFTIRQ, do_softirq, raise_softirq_irqoff, run_in_irq
 
 if TYPE_CHECKING:
     from .net import Kernel
@@ -14,11 +14,13 @@ __all__ = [
     "NSEC_PER_JIFFY",
     "HrTimer",
     "TimerList",
+    "call_timer_fn",
     "del_timer",
     "hrtimer_cancel",
     "hrtimer_start_range_ns",
     "jiffies",
     "mod_timer",
+    "run_timer_softirq",
     "timer_pending",
 ]
 
@@ -45,7 +47,22 @@ class TimerList:
     def run(self) -> None:
         """Do what the timer is for; the platform calls it."""
         self.timer = None
-        run_in_softirq(self.kernel, self.function)
+        kernel = self.kernel
+        kernel.expired_timers.append(self)
+        raise_softirq_irqoff(kernel, TIMER_SOFTIRQ)
+        do_softirq(kernel)
+
+
+def run_timer_softirq(kernel: "Kernel") -> None:
+    """Do what the timers that ended are for."""
+    expired = kernel.expired_timers
+    while expired:
+        call_timer_fn(expired.popleft())
+
+
+def call_timer_fn(timer: TimerList) -> None:
+    """Do what one timer is for."""
+    timer.function()
 
 
 def timer_pending(timer: TimerList) -> bool:
