@@ -6,7 +6,7 @@ import random
 from amaranth.sim import Simulator
 
 from hardwire.hdl.tx.decode import DescriptorDecode
-from hardwire.stack.abi import TX_DESC, TxFlags
+from hardwire.stack.abi import TX_DESC, TxFlags, TxStatus
 from hardwire.tb.hdl.tx_ring_model import RingModel
 
 SEED = int(os.environ.get("HARDWIRE_SEED") or random.SystemRandom().getrandbits(32))
@@ -71,7 +71,7 @@ def check(model, frames, parts, records):
 
 
 def test_decoder_follows_the_model_on_random_descriptors():
-    check(*run(400))
+    check(*run(250))
 
 
 def test_decoder_aborts_what_is_under_way():
@@ -79,6 +79,35 @@ def test_decoder_aborts_what_is_under_way():
         model, *outputs = run(25, abort_from=abort_from)
         if model.frames:
             check(model, *outputs)
+
+
+def test_decoder_gives_up_an_open_frame_as_soon_as_it_has_to_abort():
+    decode = DescriptorDecode()
+
+    async def testbench(ctx):
+        for stream in (decode.frame, decode.part, decode.record):
+            ctx.set(stream.ready, 1)
+        ctx.set(decode.i.payload.fields.flags, TxFlags.FIRST)
+        ctx.set(decode.i.payload.fields.cookie, 77)
+        ctx.set(decode.i.payload.index, 5)
+        ctx.set(decode.i.valid, 1)
+        await ctx.tick()
+        ctx.set(decode.i.valid, 0)
+        (part,) = await ctx.tick().sample(decode.part.payload).until(decode.part.valid)
+        assert (part.last, part.drop) == (0, 0)
+        ctx.set(decode.abort, 1)
+        await ctx.tick()
+        *_, valid, part, record = await ctx.tick().sample(
+            decode.record.valid, decode.part.payload, decode.record.payload
+        )
+        assert valid
+        assert (part.length, part.last, part.drop) == (0, 1, 1)
+        assert (record.cookie, record.index, record.status, record.wait) == (77, 5, TxStatus.ABORTED, 1)
+
+    simulator = Simulator(decode)
+    simulator.add_clock(8e-9)
+    simulator.add_testbench(testbench)
+    simulator.run()
 
 
 def test_implemented_flags_are_those_that_the_contract_does_not_reserve():
