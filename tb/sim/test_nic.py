@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hardwire.hdl.config import NicConfig
 from hardwire.sim.bus_model import BusModel
 from hardwire.sim.nic import DmaViolation, HardwareHang, SimNic
 from hardwire.sim.raw_queue import RawQueue
@@ -335,3 +336,18 @@ def test_bandwidth_limits_the_rate_of_beats(gap: int) -> None:
     asked = next(e for e in events if e.kind == "read" and e.a == 8)  # The frame: 60 octets in 8 beats.
     done = next(e for e in events if e.kind == "read_done" and e.b == asked.b)
     assert 7 * gap + 7 + 12 <= done.cycle - asked.cycle <= 7 * gap + 7 + 16
+
+
+@pytest.mark.parametrize(("stream", "axi"), [(32, 32), (128, 128), (64, 512)])
+def test_other_widths_send_the_same_frames(stream: int, axi: int) -> None:
+    world = World(seed=1)
+    config = NicConfig(stream_width_bits=stream, axi_width_bits=axi)
+    nic = SimNic(world.host(), config, bus=BusModel(read_jitter_ns=300, reorder=True))
+    queue = RawQueue(nic, ring_log2=4)
+    queue.fill(FRAME)
+    queue.ring_doorbell(10)
+    world.drain()
+    frames = nic.take_frames()
+    assert [frame.octets for frame in frames] == [FRAME] * 10
+    assert all(frame.ok for frame in frames)
+    assert queue.statuses(10) == [TxStatus.OK] * 10
