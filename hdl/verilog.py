@@ -88,8 +88,8 @@ def flat_verilog(component: wiring.Component, name: str, platform: object = None
     return _LINT_OFF + text + getattr(platform, "library", "")
 
 
-def nic_verilog(config: NicConfig) -> str:
+def nic_verilog(config: NicConfig, platform: object = None) -> str:
     """Return the Verilog of the whole NIC, module ``hardwire_nic``."""
     from .nic import Nic
 
-    return flat_verilog(Nic(config=config), "hardwire_nic")
+    return flat_verilog(Nic(config=config), "hardwire_nic", platform)

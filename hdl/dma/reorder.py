@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..axi import Axi4ReadSignature, Burst, check_axi_width_bits
+from ..block_ram import BlockRam
 from .split import AddressCommand, Run, check_burst_octets
 
 __all__ = ["Chunk", "ReorderBuffer", "check_outstanding"]
@@ -153,23 +154,15 @@ class ReorderBuffer(wiring.Component):
 
         # Response channel. The beat is written a cycle after it was counted, and read a cycle later at the earliest.
         beat_shape, place_bits = 8 * self._axi_octets + 1, ceil_log2(beats_per_window)
-        m.submodules.beats = beats = memory.Memory(
-            shape=beat_shape,
-            depth=self._outstanding * beats_per_window,
-            init=[],
-            attrs={"no_rw_check": 1},  # Never reads what is being written: spare the logic that would make it exact.
-        )
-        write, read = beats.write_port(), beats.read_port()
+        m.submodules.beats = beats = BlockRam(shape=beat_shape, depth=self._outstanding * beats_per_window)
         for number in range(self._outstanding):  # An adder each: choosing one before and after it took too long.
             with m.If(axi.rvalid & (axi.rid == number)):
                 m.d.sync += expected[number].eq(expected[number] + 1)
-        written = Signal(data.StructLayout({"valid": 1, "place": len(write.addr), "beat": beat_shape}))
         m.d.sync += [
-            written.valid.eq(axi.rvalid),
-            written.place.eq(Cat(expected[axi.rid][:place_bits], axi.rid)),
-            written.beat.eq(Cat(axi.rdata, axi.rresp[1])),
+            beats.write_en.eq(axi.rvalid),
+            beats.write_addr.eq(Cat(expected[axi.rid][:place_bits], axi.rid)),
+            beats.write_data.eq(Cat(axi.rdata, axi.rresp[1])),
         ]
-        m.d.comb += [write.en.eq(written.valid), write.addr.eq(written.place), write.data.eq(written.beat)]
 
         # The run being handed out.
         step = Signal()  # The pipeline below moves.
@@ -184,8 +177,8 @@ class ReorderBuffer(wiring.Component):
             done.eq((chunk == run.last[chunk_bits:]) | run.empty),
             more.eq(loaded != taken),
             run_read.addr.eq(loaded),
-            read.addr.eq(Cat(run.first[beat_bits:], run_slot)),
-            read.en.eq(step),
+            beats.read_addr.eq(Cat(run.first[beat_bits:], run_slot)),
+            beats.read_en.eq(step),
         ]
         m.d.sync += arrived_until.eq(expected[run_slot])
         with m.If(issue):
@@ -201,7 +194,7 @@ class ReorderBuffer(wiring.Component):
                 loaded.eq(loaded + more),
             ]
 
-        # The memory answers in the stage "fetched"; "o" registers that. A bus wider than a chunk needs one stage more.
+        # The memory answers after two stages. A bus wider than a chunk needs one more to choose.
         last_octet = Mux(done, run.last[:chunk_bits], self._chunk_octets - 1)
         fetched = Signal(
             data.StructLayout(
@@ -222,21 +215,25 @@ class ReorderBuffer(wiring.Component):
                 fetched.frame_end.eq(done & run.frame_end),
                 fetched.place.eq(run.first[chunk_bits:beat_bits]),
             ]
-        chosen, answer = fetched, read.data
-        if self._chunk_octets < self._axi_octets:
-            chosen, answer = Signal.like(fetched), Signal.like(read.data)
-            with m.If(step):
-                m.d.sync += [chosen.eq(fetched), answer.eq(read.data)]
-        o = self.o.payload
+        o, octets, bus_error = self.o.payload, beats.read_data[:-1], beats.read_data[-1]
         m.d.comb += step.eq(~self.o.valid | self.o.ready)
+        chosen = fetched
+        if self._chunk_octets == self._axi_octets:
+            m.d.comb += [o.data.eq(octets), o.error.eq(bus_error)]
+        else:
+            chosen = Signal.like(fetched)
+            with m.If(step):
+                m.d.sync += [
+                    chosen.eq(fetched),
+                    o.data.eq(octets.word_select(chosen.place, 8 * self._chunk_octets)),
+                    o.error.eq(bus_error),
+                ]
         with m.If(step):
             m.d.sync += [
                 self.o.valid.eq(chosen.valid),
-                o.data.eq(answer[:-1].word_select(chosen.place, 8 * self._chunk_octets)),
                 o.first.eq(chosen.first),
                 o.count.eq(chosen.count),
                 o.frame_end.eq(chosen.frame_end),
-                o.error.eq(answer[-1]),
             ]
         m.d.comb += self.idle.eq((taken == freed) & ~self.o.valid & ~chosen.valid & ~fetched.valid)
         return m
