@@ -9,7 +9,7 @@ from typing import Any
 
 import cocotb
 from cocotb.task import bridge, resume
-from cocotb.triggers import First, RisingEdge, Timer, ValueChange
+from cocotb.triggers import ClockCycles, First, RisingEdge, Timer, ValueChange
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
 from cocotbext.eth import GmiiSink
 
@@ -20,6 +20,8 @@ from hardwire.sim.world import Host
 
 __all__ = ["CocotbNic", "offer_device", "run_world"]
 
+_NEVER = (1 << 32) - 1
+_SETTLE_CYCLES = 4  # From the answer to a write until ``idle`` shows that there is work.
 _LONGEST_WAIT_FS = 100_000_000_000  # Without a timer, look again after 100 us.
 
 
@@ -92,9 +94,10 @@ class CocotbNic:
 
     @property
     def quiet(self) -> bool:
-        """Nothing is under way and no interrupt waits."""
-        irq = self._handler is not None and self._dut.irq.value
-        return not self._posted and bool(self._dut.idle.value) and not irq
+        """Nothing is under way, no interrupt waits and no moderation timer runs."""
+        dut = self._dut
+        irq = self._handler is not None and dut.irq.value
+        return not self._posted and bool(dut.idle.value) and dut.wake_in.value == _NEVER and not irq
 
     def step(self, until_fs: int | None) -> int | None:
         """Run to a time or to the first interrupt before; return the time reached."""
@@ -107,7 +110,9 @@ class CocotbNic:
         return reached_fs
 
     async def _run(self, until_fs: int) -> bool:
-        await self._flush()
+        if self._posted:
+            await self._flush()
+            await ClockCycles(self._dut.clk, _SETTLE_CYCLES)
         await RisingEdge(self._dut.clk)
         left_ps = (until_fs - self.time_fs) // 1000
         if self._handler is not None and self._dut.irq.value:
@@ -115,7 +120,9 @@ class CocotbNic:
         if self.world.draining and self.quiet:
             return False
         if left_ps > 0:
-            changes = [ValueChange(self._dut.irq)] + [ValueChange(self._dut.idle)] * self.world.draining
+            changes = [ValueChange(self._dut.irq)]
+            if self.world.draining:
+                changes += [ValueChange(self._dut.idle), ValueChange(self._dut.wake_in)]
             await First(Timer(left_ps, "ps"), *changes)
         return self._handler is not None and bool(self._dut.irq.value)
 
