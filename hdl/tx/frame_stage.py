@@ -79,11 +79,25 @@ class FrameStage(wiring.Component):
         m = Module()
         lanes = self._width_bits // 8
         max_beats = -(-self._max_frame_octets // lanes)
-        plan = self.plan.payload
+        # The plan of the frame that comes. The checksum gets the command of the next one meanwhile, so that it is ready
+        # for that frame's first beat.
+        plan, planned, commanded = Signal(FramePlan), Signal(), Signal()
+        take, ends = Signal(), Signal()
+        m.d.comb += [
+            self.command.valid.eq(self.plan.valid & ~commanded),
+            self.command.payload.eq(self.plan.payload.checksum),
+            self.plan.ready.eq(commanded & (~planned | ends)),
+        ]
+        with m.If(self.plan.valid & self.plan.ready):
+            m.d.sync += [plan.eq(self.plan.payload), planned.eq(1), commanded.eq(0)]
+        with m.Else():
+            m.d.sync += planned.eq(planned & ~ends)
+            with m.If(self.command.valid & self.command.ready):
+                m.d.sync += commanded.eq(1)
 
         # Count: the beat, and where in the frame its last octet is.
         beat = Signal(packet_layout(self._width_bits))
-        beat_valid, take = Signal(), Signal()
+        beat_valid = Signal()
         index, next_index = Signal(range(max_beats + 1)), Signal(range(max_beats + 1))
         lane = Signal(ceil_log2(lanes))
         m.d.comb += self.i.ready.eq(~beat_valid | take)
@@ -121,25 +135,13 @@ class FrameStage(wiring.Component):
         with m.Else():
             m.d.comb += status.eq(TxStatus.OK)
 
-        # The checksum gets its command as soon as there is one.
-        commanded = Signal()
-        m.d.comb += [
-            self.command.valid.eq(self.plan.valid & ~commanded),
-            self.command.payload.eq(plan.checksum),
-        ]
-        with m.If(self.plan.ready):
-            m.d.sync += commanded.eq(0)
-        with m.Elif(self.command.valid & self.command.ready):
-            m.d.sync += commanded.eq(1)
-
         # Move on. A frame ends together with its plan.
-        may_move, may_end = Signal(), Signal()
+        may_move = Signal()
         m.d.comb += [
-            may_move.eq(beat_valid & self.plan.valid & (~self.o.valid | self.o.ready)),
-            may_end.eq(may_move & commanded & beat.last),
-            self.verdict.valid.eq(may_end),
-            self.plan.ready.eq(may_end & self.verdict.ready),
-            take.eq(Mux(beat.last, self.plan.ready, may_move)),
+            may_move.eq(beat_valid & planned & (~self.o.valid | self.o.ready)),
+            self.verdict.valid.eq(may_move & beat.last),
+            ends.eq(self.verdict.valid & self.verdict.ready),
+            take.eq(Mux(beat.last, ends, may_move)),
         ]
         too_many = Signal()
         m.d.comb += too_many.eq((index == max_beats) & ~beat.last)
