@@ -86,6 +86,6 @@ class IrqModeration(wiring.Component):
         m.d.sync += late.eq(counting & (late | after[-1]))
         with m.If(~counting):
             m.d.sync += left.eq(self.time_cycles)
-        with m.Elif(~late & ~after[-1]):
-            m.d.sync += left.eq(after)
+        with m.Else():
+            m.d.sync += left.eq(after)  # Anything, once `late`.
         return m

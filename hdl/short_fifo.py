@@ -23,6 +23,9 @@ class ShortFifo(wiring.Component):
         A payload.
     depth : int
         Payloads that have room, a power of two; one more waits at the output.
+    always_room : bool
+        The user never sends more than ``depth`` payloads that were not taken, so ``i.ready`` is always high. It spares
+        the comparison.
 
     Members
     -------
@@ -39,11 +42,12 @@ class ShortFifo(wiring.Component):
         If ``depth`` is no power of two from 2 up.
     """
 
-    def __init__(self, *, shape, depth: int = 16) -> None:
+    def __init__(self, *, shape, depth: int = 16, always_room: bool = False) -> None:
         if depth < 2 or depth & (depth - 1):
             raise ValueError(f"depth must be a power of two from 2 up, not {depth!r}")
         self._shape = shape
         self._depth = depth
+        self._always_room = always_room
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape)), "busy": Out(1)})
 
     def elaborate(self, platform):
@@ -56,7 +60,7 @@ class ShortFifo(wiring.Component):
         # One bit more than an address tells full from empty.
         written, fetched = Signal(ceil_log2(self._depth) + 1), Signal(ceil_log2(self._depth) + 1)
         m.d.comb += [
-            self.i.ready.eq((written ^ fetched) != self._depth),
+            self.i.ready.eq(1 if self._always_room else (written ^ fetched) != self._depth),
             write.en.eq(self.i.valid & self.i.ready),
             write.addr.eq(written),
             write.data.eq(self.i.payload),

@@ -144,7 +144,7 @@ class DescriptorFetch(wiring.Component):
         """Collect the beats of a descriptor."""
         axi, o, width = self.axi, self.o, self._width
         beat = data.StructLayout({"data": width, "error": 1})
-        m.submodules.fifo = fifo = ShortFifo(shape=beat, depth=self._prefetch * self._beats)
+        m.submodules.fifo = fifo = ShortFifo(shape=beat, depth=self._prefetch * self._beats, always_room=True)
         lane = Signal(range(len(axi.rdata) // width))
         with m.If(axi.rvalid):
             m.d.sync += lane.eq(lane + 1)
