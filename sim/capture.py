@@ -5,13 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
+import pcapng
+from pcapng.blocks import EnhancedPacket, InterfaceDescription, SectionHeader
+
 from .frame import FCS_OK, PREAMBLE_OK, TX_ER, Frame
 from .world import FS_PER_NS
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # Of this library about itself.
-    import pcapng
-    from pcapng.blocks import EnhancedPacket, InterfaceDescription, SectionHeader
 
 __all__ = ["Capture"]
 
@@ -51,7 +49,9 @@ class Capture:
             self._numbers[name] = len(self._numbers)
             options = {"if_name": name, "if_tsresol": _NANOSECONDS}
             self._section.new_member(InterfaceDescription, link_type=_LINKTYPE_ETHERNET, options=options)
-        self._writer = pcapng.FileWriter(self._file, self._section)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Of this library about its own table of options.
+            self._writer = pcapng.FileWriter(self._file, self._section)
 
     def write(self, time_ns: int, octets: bytes, interface: str | None = None, flags: int = 0) -> None:
         """Add a frame without FCS; ``flags`` are those of the format (``epb_flags``).

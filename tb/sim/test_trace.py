@@ -54,8 +54,8 @@ def test_time_line_is_in_order_of_time_and_prints_as_a_tree() -> None:
     items = timeline(tracer, events)
     assert tree("Title", items).plain.splitlines() == [
         "Title",
-        "    0.000 µs  ├ first  a.py",
         "    0.000 µs  ├ interrupt raised",
+        "    0.000 µs  ├ first  a.py",
         "    1.000 µs  └ second  a/b.py",
     ]
-    assert to_json(items)[1] == {"time_ns": 1000.0, "event": "irq", "a": 1, "b": 0}
+    assert to_json(items)[0] == {"time_ns": 1000.0, "event": "irq", "a": 1, "b": 0}
