@@ -66,5 +66,10 @@ class NicConfig:
 
     @property
     def axi_id_width_bits(self) -> int:
-        """Bits of a transaction ID on the host bus: those of a manager inside (at least 3) and one that names it."""
-        return 1 + max(3, (self.dma_outstanding - 1).bit_length())
+        """Bits of a transaction ID on the host bus: those of a manager inside and one that names it."""
+        return 1 + self.manager_id_width_bits
+
+    @property
+    def manager_id_width_bits(self) -> int:
+        """Bits of a transaction ID of a manager inside."""
+        return max(3, (self.dma_outstanding - 1).bit_length())

@@ -6,17 +6,15 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..stack.abi.desc import TxStatus
-from .arp_cache import ArpCache
 from .arp_port import ArpPort
 from .axi import Axi4Signature, AxiLiteSignature
 from .axi_mux import AxiReadMux
+from .blocks import BLOCKS
 from .config import NicConfig
 from .csr import CsrBank
-from .dma.read import DmaRead
 from .mac.tx import MacTx
 from .stats import Counter, CounterBank
 from .tx.decode import IMPLEMENTED_FLAGS
-from .tx.path import TxPath
 from .tx.ring import TxRing
 
 __all__ = ["ADDR_WIDTH_BITS", "CSR_ADDR_WIDTH_BITS", "Nic"]
@@ -109,19 +107,16 @@ class Nic(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        bus = {"axi_width_bits": config.axi_width_bits, "id_width_bits": config.axi_id_width_bits - 1}
         m.submodules.bank = bank = CsrBank(queues=1, addr_width=CSR_ADDR_WIDTH_BITS)
-        m.submodules.ring = ring = TxRing(**bus, ring_log2_max=config.tx_ring_log2_max)
-        m.submodules.dma = dma = DmaRead(
-            stream_width_bits=config.stream_width_bits,
-            axi_width_bits=config.axi_width_bits,
-            outstanding=config.dma_outstanding,
+        m.submodules.ring = ring = BLOCKS["tx_ring"](config)
+        m.submodules.dma = dma = BLOCKS["dma_read"](config)
+        m.submodules.read_mux = read_mux = AxiReadMux(
+            axi_width_bits=config.axi_width_bits, id_width_bits=config.manager_id_width_bits, managers=2
         )
-        m.submodules.read_mux = read_mux = AxiReadMux(**bus, managers=2)
-        m.submodules.cache = cache = ArpCache(sets=config.arp_sets, ways=config.arp_ways)
+        m.submodules.cache = cache = BLOCKS["arp_cache"](config)
         m.submodules.arp_port = arp_port = ArpPort()
-        m.submodules.path = path = TxPath(width_bits=config.stream_width_bits, max_frame_octets=config.max_frame_octets)
-        m.submodules.mac = mac = MacTx(width_bits=config.stream_width_bits)
+        m.submodules.path = path = BLOCKS["tx_path"](config)
+        m.submodules.mac = mac = BLOCKS["mac_tx"](config)
 
         # From the ring to the wire, and back as a result.
         wiring.connect(m, ring.frame, path.frame)

@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 
 from .config import NicConfig
 
-__all__ = ["FlatPorts", "flat_verilog", "nic_verilog"]
+__all__ = ["FlatPorts", "block_verilog", "flat_verilog", "nic_verilog"]
 
 # Yosys writes operands in their own widths, the cases of a priority only, and signals without bits as [-1:0].
 _LINT_OFF = "".join(
@@ -93,3 +93,10 @@ def nic_verilog(config: NicConfig, platform: object = None) -> str:
     from .nic import Nic
 
     return flat_verilog(Nic(config=config), "hardwire_nic", platform)
+
+
+def block_verilog(name: str, config: NicConfig, platform: object = None) -> str:
+    """Return the Verilog of one of :data:`.blocks.BLOCKS`, as the NIC has it, module ``hardwire_<name>``."""
+    from .blocks import BLOCKS
+
+    return flat_verilog(BLOCKS[name](config), f"hardwire_{name}", platform)

