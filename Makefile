@@ -11,7 +11,7 @@ demo: setup  ## Send a file over UDP through stack, driver and RTL; show the jou
 	$(BIN)/hardwire send --file README.md --to 10.0.0.2:9000 --neigh 10.0.0.2=02:00:00:00:00:02 --pcap demo.pcapng
 
 test: setup test-tools  ## Every test, the long random runs as a sample
-	$(BIN)/pytest -n $(JOBS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 soak: setup test-tools  ## The long random runs in full, with fresh seeds, printed
 	HARDWIRE_SOAK=1 $(BIN)/pytest -m soak -s

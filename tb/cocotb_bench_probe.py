@@ -5,9 +5,10 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
 from hardwire.tb.bench import parameters, seed
+from hardwire.tb.cocotb_test import bench_test
 
 
-@cocotb.test()
+@bench_test
 async def output_follows_input(dut):
     dut._log.info("seed %d", seed())
     cocotb.start_soon(Clock(dut.clk, 8, "ns").start())

@@ -13,6 +13,7 @@ from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
 from cocotbext.eth import GmiiSink
 
 from hardwire.stack.abi import TX_DESC, TXQ, TxFlags
+from hardwire.tb.cocotb_test import bench_test
 
 FRAMES = 192
 RING_LOG2 = 8
@@ -20,7 +21,7 @@ RING, COMPLETIONS, FRAME = 0x0000, 0x4000, 0x8000
 PERIOD_NS = 8
 
 
-@cocotb.test()
+@bench_test
 async def send_prebuilt_frames(dut):
     for name in ("cocotb.hardwire_nic", "cocotb.hardwire_nic.s_axil", "cocotb.hardwire_nic.m_axi"):
         logging.getLogger(name).setLevel(logging.WARNING)

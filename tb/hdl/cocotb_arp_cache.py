@@ -2,11 +2,11 @@
 
 from collections import Counter
 
-import cocotb
 from cocotb.triggers import ClockCycles
 
 from hardwire.hdl.arp_operator import arp_set
 from hardwire.stack.abi import ArpOp
+from hardwire.tb.cocotb_test import bench_test
 from hardwire.tb.hdl.arp_cache_harness import ArpCacheHarness
 
 
@@ -14,7 +14,7 @@ def scattered(bench: ArpCacheHarness, count: int) -> list[int]:
     return [bench.rng.getrandbits(32) for _ in range(count)]
 
 
-@cocotb.test()
+@bench_test
 async def lookups_agree_with_a_dictionary_while_operations_go_on(dut):
     bench = ArpCacheHarness(dut)
     await bench.start()
@@ -34,7 +34,7 @@ async def lookups_agree_with_a_dictionary_while_operations_go_on(dut):
     assert any(lookup.mac is not None for lookup in answered)
 
 
-@cocotb.test()
+@bench_test
 async def a_hit_returns_what_was_last_written(dut):
     bench = ArpCacheHarness(dut)
     await bench.start()
@@ -48,7 +48,7 @@ async def a_hit_returns_what_was_last_written(dut):
     assert (await bench.finish())[0].mac is None
 
 
-@cocotb.test()
+@bench_test
 async def an_arp_miss_does_not_block_other_destinations(dut):
     bench = ArpCacheHarness(dut)
     await bench.start()
@@ -67,7 +67,7 @@ async def an_arp_miss_does_not_block_other_destinations(dut):
     assert max(latencies) <= max(bench.ways + 4, 8), latencies
 
 
-@cocotb.test()
+@bench_test
 async def latency_is_bounded_while_operations_go_on(dut):
     bench = ArpCacheHarness(dut)
     await bench.start()
@@ -83,7 +83,7 @@ async def latency_is_bounded_while_operations_go_on(dut):
     assert max(latencies) <= max(bench.ways + 4, 8), latencies
 
 
-@cocotb.test()
+@bench_test
 async def scattered_hosts_are_held_or_reported(dut):
     bench = ArpCacheHarness(dut)
     await bench.start()
@@ -99,7 +99,7 @@ async def scattered_hosts_are_held_or_reported(dut):
     assert sum(lookup.mac is not None for lookup in answered) == len(hosts) - evicted == len(bench.history.held)
 
 
-@cocotb.test()
+@bench_test
 async def neighbouring_hosts_fill_the_cache_without_loss(dut):
     bench = ArpCacheHarness(dut)
     await bench.start()
@@ -107,7 +107,7 @@ async def neighbouring_hosts_fill_the_cache_without_loss(dut):
         assert not (await bench.operate(ArpOp.INSERT, key=0x0A000000 + host, mac=host)).evicted
 
 
-@cocotb.test()
+@bench_test
 async def reading_all_back_gives_the_dictionary(dut):
     bench = ArpCacheHarness(dut)
     await bench.start()
@@ -123,7 +123,7 @@ async def reading_all_back_gives_the_dictionary(dut):
     assert not any(entry.found for entry in entries)
 
 
-@cocotb.test()
+@bench_test
 async def an_entry_in_use_is_not_evicted_while_another_is_idle(dut):
     bench = ArpCacheHarness(dut)
     await bench.start()
@@ -147,7 +147,7 @@ async def an_entry_in_use_is_not_evicted_while_another_is_idle(dut):
     assert (await bench.operate(ArpOp.INSERT, key=same_set[2 * bench.ways], mac=0)).evicted
 
 
-@cocotb.test()
+@bench_test
 async def activity_is_set_by_a_hit_only_and_cleared_by_reading(dut):
     bench = ArpCacheHarness(dut)
     await bench.start()
@@ -165,7 +165,7 @@ async def activity_is_set_by_a_hit_only_and_cleared_by_reading(dut):
     assert not (await bench.operate(ArpOp.READ, index=index)).active
 
 
-@cocotb.test()
+@bench_test
 async def lookups_miss_while_entries_are_removed_after_reset(dut):
     bench = ArpCacheHarness(dut)
     await bench.start()

@@ -2,13 +2,13 @@
 
 import random
 
-import cocotb
 from cocotb.triggers import ClockCycles
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP, IPOption_RR
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
+from hardwire.tb.cocotb_test import bench_test
 from hardwire.tb.hdl.checksum_harness import ChecksumHarness
 from hardwire.tb.hdl.checksum_model import L4, NONE, PARTIAL, Command, filled, random_case
 
@@ -62,7 +62,7 @@ def header_sum(frame: bytes) -> int:
     return sum(int.from_bytes(frame[at : at + 2], "big") for at in range(14, 34, 2) if at != 24)
 
 
-@cocotb.test()
+@bench_test
 async def frames_by_scapy_get_their_checksums(dut):
     bench = ChecksumHarness(dut, stalls=0.25)
     await bench.start()
@@ -89,7 +89,7 @@ async def frames_by_scapy_get_their_checksums(dut):
     await bench.finish()
 
 
-@cocotb.test()
+@bench_test
 async def every_length_around_the_edges_is_right(dut):
     bench = ChecksumHarness(dut)
     await bench.start()
@@ -102,7 +102,7 @@ async def every_length_around_the_edges_is_right(dut):
     await bench.finish()
 
 
-@cocotb.test()
+@bench_test
 async def fields_at_any_alignment_are_right(dut):
     bench = ChecksumHarness(dut, stalls=0.15)
     await bench.start()
@@ -112,7 +112,7 @@ async def fields_at_any_alignment_are_right(dut):
     await bench.finish()
 
 
-@cocotb.test()
+@bench_test
 async def a_computed_udp_checksum_of_zero_goes_out_as_ffff(dut):
     bench = ChecksumHarness(dut)
     await bench.start()
@@ -127,7 +127,7 @@ async def a_computed_udp_checksum_of_zero_goes_out_as_ffff(dut):
     await bench.finish()
 
 
-@cocotb.test()
+@bench_test
 async def a_header_sum_that_needs_two_carries_is_valid(dut):
     bench = ChecksumHarness(dut)
     await bench.start()
@@ -144,7 +144,7 @@ async def a_header_sum_that_needs_two_carries_is_valid(dut):
     await bench.finish()
 
 
-@cocotb.test()
+@bench_test
 async def ipv6_udp_goes_through_csum_start_and_csum_offset(dut):
     bench = ChecksumHarness(dut, stalls=0.2)
     await bench.start()
@@ -155,7 +155,7 @@ async def ipv6_udp_goes_through_csum_start_and_csum_offset(dut):
     await bench.finish()
 
 
-@cocotb.test()
+@bench_test
 async def options_and_tags_move_the_fields(dut):
     bench = ChecksumHarness(dut)
     await bench.start()
@@ -173,7 +173,7 @@ async def options_and_tags_move_the_fields(dut):
     await bench.finish()
 
 
-@cocotb.test()
+@bench_test
 async def frames_with_error_vanish(dut):
     bench = ChecksumHarness(dut)
     await bench.start()
@@ -186,7 +186,7 @@ async def frames_with_error_vanish(dut):
     await bench.finish()
 
 
-@cocotb.test()
+@bench_test
 async def back_to_back_frames_have_no_bubble_and_4_cycles_of_latency(dut):
     bench = ChecksumHarness(dut)
     await bench.start()
@@ -212,7 +212,7 @@ async def back_to_back_frames_have_no_bubble_and_4_cycles_of_latency(dut):
     assert first == {bound}, first
 
 
-@cocotb.test()
+@bench_test
 async def queues_of_different_depth_do_not_lose_step_when_one_fills(dut):
     bench = ChecksumHarness(dut)
     bench.sink.stalls = 1.0
@@ -234,7 +234,7 @@ async def queues_of_different_depth_do_not_lose_step_when_one_fills(dut):
     await bench.finish()
 
 
-@cocotb.test()
+@bench_test
 async def a_frame_larger_than_the_ring_does_not_deadlock(dut):
     bench = ChecksumHarness(dut)
     await bench.start()
@@ -246,7 +246,7 @@ async def a_frame_larger_than_the_ring_does_not_deadlock(dut):
     await bench.finish()
 
 
-@cocotb.test()
+@bench_test
 async def a_frame_waits_for_its_command(dut):
     bench = ChecksumHarness(dut)
     bench.command_stalls = 0.97

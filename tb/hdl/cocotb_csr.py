@@ -12,6 +12,7 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 
 from hardwire.stack.abi import BLOCKS, STATS, TXQ, Access, Block, Field, Register
 from hardwire.tb.bench import parameters, seed
+from hardwire.tb.cocotb_test import bench_test
 
 WRITABLE = (Access.RW, Access.W1C, Access.PULSE)
 
@@ -156,7 +157,7 @@ async def started(dut) -> Harness:
     return harness
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
+@bench_test
 async def every_register_reads_its_reset_value_and_its_inputs(dut):
     harness = await started(dut)
     await harness.check_all()
@@ -165,7 +166,7 @@ async def every_register_reads_its_reset_value_and_its_inputs(dut):
         await harness.check_all()
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
+@bench_test
 async def a_write_changes_its_register_only_and_strobes_once(dut):
     harness = await started(dut)
     harness.drive_inputs()
@@ -187,7 +188,7 @@ async def a_write_changes_its_register_only_and_strobes_once(dut):
         assert half == harness.fields[f"{place.address}.{field.name}"], place.prefix
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
+@bench_test
 async def a_write_of_part_of_a_register_is_refused(dut):
     harness = await started(dut)
     for place in harness.places:
@@ -200,7 +201,7 @@ async def a_write_of_part_of_a_register_is_refused(dut):
     assert not +harness.pulses
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
+@bench_test
 async def an_unmapped_address_gets_slverr_and_changes_nothing(dut):
     harness = await started(dut)
     addresses = {harness.random.randrange(0, 1 << 16, 4) for _ in range(100)}
@@ -214,7 +215,7 @@ async def an_unmapped_address_gets_slverr_and_changes_nothing(dut):
     assert not +harness.strobes
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
+@bench_test
 async def hardware_sets_and_clears_fields(dut):
     harness = await started(dut)
 
@@ -246,7 +247,7 @@ async def hardware_sets_and_clears_fields(dut):
         assert await harness.read(place.address) & field.mask, "an event was lost"
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
+@bench_test
 async def halves_of_a_running_counter_belong_together(dut):
     harness = await started(dut)
     counter, history = dut.stats_tx_octets_value, []
@@ -267,7 +268,7 @@ async def halves_of_a_running_counter_belong_together(dut):
         assert await harness.read(high) << 32 | first in history[-2000:]
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
+@bench_test
 async def reads_and_writes_at_once_do_not_disturb_each_other(dut):
     harness = await started(dut)
     written = [place for place in harness.places if place.block is TXQ and place.register.name in ("TAIL", "BASE_LO")]
@@ -302,7 +303,7 @@ async def reads_and_writes_at_once_do_not_disturb_each_other(dut):
     await harness.check_all()
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
+@bench_test
 async def busy_covers_each_transaction(dut):
     harness = await started(dut)
     seen, idle = [], []

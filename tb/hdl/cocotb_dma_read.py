@@ -8,6 +8,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from hardwire.tb.bench import seed
+from hardwire.tb.cocotb_test import bench_test
 from hardwire.tb.hdl.packet_sink import PacketSink, Received
 from hardwire.tb.hdl.read_memory import ReadMemory, pauses
 
@@ -95,7 +96,7 @@ class Harness:
         return parts
 
 
-@cocotb.test()
+@bench_test
 async def random_frames_arrive_whole_and_in_order(dut):
     harness = Harness(dut)
     await harness.start()
@@ -117,7 +118,7 @@ async def random_frames_arrive_whole_and_in_order(dut):
             assert frame.octets == model.octets or frame.error
 
 
-@cocotb.test()
+@bench_test
 async def empty_parts_are_skipped_and_an_empty_end_is_an_error(dut):
     harness = Harness(dut)
     await harness.start()
@@ -137,7 +138,7 @@ async def empty_parts_are_skipped_and_an_empty_end_is_an_error(dut):
         assert empty_end or frame.octets == octets
 
 
-@cocotb.test()
+@bench_test
 async def responses_of_1_us_do_not_slow_it_down(dut):
     """At 1 Gb/s a frame of n octets takes n + 24 cycles; a second part and any alignment must not change that."""
     harness = Harness(dut)

@@ -16,6 +16,7 @@ from hardwire.sim.world import World
 from hardwire.stack.uapi import AF_INET, MSG_MORE, SOCK_DGRAM
 from hardwire.tb.bench import seed
 from hardwire.tb.cocotb_device import offer_device, run_world
+from hardwire.tb.cocotb_test import bench_test
 
 NEIGHBOUR, NEIGHBOUR_MAC = "10.0.0.2", "02:00:00:00:00:02"
 
@@ -43,7 +44,7 @@ def check(frame: bytes, payload: bytes, mac: str = NEIGHBOUR_MAC) -> None:
     assert bytes(parsed[UDP].payload)[: len(payload)] == payload
 
 
-@cocotb.test()
+@bench_test
 async def driver_sends_datagrams_through_the_rtl(dut):
     await start(dut)
     offer_device("cocotb", dut)
@@ -75,7 +76,7 @@ def send_datagrams(device: str, rng: random.Random) -> None:
     assert not any(machine.dev.priv.rings[0].skbs)
 
 
-@cocotb.test()
+@bench_test
 async def unknown_neighbour_is_asked_for_by_arp(dut):
     await start(dut)
     offer_device("cocotb-2", dut)

@@ -15,6 +15,7 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Raw
 
 from hardwire.tb.bench import seed
+from hardwire.tb.cocotb_test import bench_test
 from hardwire.tb.hdl.packet_source import PacketSource
 
 # Not imported from the component: the standard's figures, a second time.
@@ -147,7 +148,7 @@ def random_packet(rng: random.Random) -> bytes:
     return bytes(ether / payload)
 
 
-@cocotb.test(timeout_time=5, timeout_unit="ms")
+@bench_test
 async def every_length_leaves_back_to_back_with_exact_gaps(dut):
     harness = await started(dut)
     lengths = [*range(1, 100), 1514, 9018, harness.random.randint(100, 9017)]
@@ -160,7 +161,7 @@ async def every_length_leaves_back_to_back_with_exact_gaps(dut):
     assert set(harness.gaps) == {GAP_OCTETS}
 
 
-@cocotb.test(timeout_time=5, timeout_unit="ms")
+@bench_test
 async def scapy_frames_survive_stalls(dut):
     harness = await started(dut)
     frames = [random_packet(harness.random) for _ in range(50)]
@@ -175,7 +176,7 @@ async def scapy_frames_survive_stalls(dut):
         assert bytes(Ether(bytes(frame.octets[8:-FCS_OCTETS])))[: len(octets)] == octets
 
 
-@cocotb.test(timeout_time=1, timeout_unit="ms")
+@bench_test
 async def preamble_follows_the_first_beat_after_two_cycles(dut):
     harness = await started(dut)
     for _ in range(5):
@@ -187,7 +188,7 @@ async def preamble_follows_the_first_beat_after_two_cycles(dut):
         assert harness.frames[-1].start - first_beat == 2
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
+@bench_test
 async def a_frame_that_comes_late_waits_for_the_gap_only(dut):
     harness = await started(dut)
     for late in range(20):
@@ -204,7 +205,7 @@ async def a_frame_that_comes_late_waits_for_the_gap_only(dut):
         harness.frames.clear()
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
+@bench_test
 async def starving_cuts_the_frame_short_and_the_next_one_is_whole(dut):
     harness = await started(dut)
     octets = harness.source.beat_octets
@@ -238,7 +239,7 @@ async def starving_cuts_the_frame_short_and_the_next_one_is_whole(dut):
             assert harness.gaps[0] >= GAP_OCTETS
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
+@bench_test
 async def error_marks_the_frame_bad(dut):
     harness = await started(dut)
     for length in (1, 14, 59, 60, 61, 1514):
@@ -258,7 +259,7 @@ async def error_marks_the_frame_bad(dut):
         assert harness.gaps == [GAP_OCTETS]
 
 
-@cocotb.test(timeout_time=1, timeout_unit="ms")
+@bench_test
 async def a_frame_without_octets_does_not_hang(dut):
     harness = await started(dut)
     harness.source.send(b"", error=True)

@@ -8,11 +8,12 @@ from cocotb.triggers import FallingEdge, RisingEdge
 
 from hardwire.stack.abi import STATS
 from hardwire.tb.bench import seed
+from hardwire.tb.cocotb_test import bench_test
 
 NAMES = [r.name.removesuffix("_LO").lower() for r in STATS.registers if r.name.endswith("_LO")]
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
+@bench_test
 async def every_counter_shows_a_true_sum_in_every_cycle(dut):
     rng = random.Random(seed())
     add = {name: getattr(dut, f"add_{name}") for name in NAMES}

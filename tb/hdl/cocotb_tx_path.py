@@ -10,6 +10,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 
 from hardwire.stack.abi import TxFlags, TxStatus
 from hardwire.tb.bench import seed
+from hardwire.tb.cocotb_test import bench_test
 from hardwire.tb.hdl.nic_frames import FrameToSend, random_frame
 from hardwire.tb.hdl.packet_sink import PacketSink
 from hardwire.tb.hdl.packet_source import PacketSource
@@ -124,7 +125,7 @@ class Harness:
         return self.statuses
 
 
-@cocotb.test()
+@bench_test
 async def random_frames_leave_in_order_and_each_has_its_status(dut):
     harness = Harness(dut)
     await harness.start()
@@ -150,7 +151,7 @@ async def random_frames_leave_in_order_and_each_has_its_status(dut):
     assert not any(frame.error for frame in harness.sink.frames)
 
 
-@cocotb.test()
+@bench_test
 async def limits_of_a_frames_length_are_exact(dut):
     harness = Harness(dut)
     await harness.start()
@@ -166,7 +167,7 @@ async def limits_of_a_frames_length_are_exact(dut):
     ]
 
 
-@cocotb.test()
+@bench_test
 async def an_empty_frame_has_a_bad_length(dut):
     harness = Harness(dut)
     await harness.start()
@@ -176,7 +177,7 @@ async def an_empty_frame_has_a_bad_length(dut):
     assert await harness.receive(2) == [TxStatus.BAD_LENGTH, TxStatus.OK]
 
 
-@cocotb.test()
+@bench_test
 async def abort_drops_what_comes_and_nothing_that_went(dut):
     harness = Harness(dut)
     await harness.start()
@@ -197,7 +198,7 @@ async def abort_drops_what_comes_and_nothing_that_went(dut):
     assert (await harness.receive(61))[-1] == TxStatus.OK
 
 
-@cocotb.test()
+@bench_test
 async def minimum_frames_follow_each_other_without_a_bubble(dut):
     harness = Harness(dut)
     await harness.start()

@@ -7,6 +7,7 @@ import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from hardwire.stack.abi import TxFlags, TxStatus
+from hardwire.tb.cocotb_test import bench_test
 from hardwire.tb.hdl.tx_ring_harness import Harness
 
 RESERVED = (TxFlags.VLAN, TxFlags.SEGMENT, TxFlags.TIMESTAMP, TxFlags(1 << 9), TxFlags(1 << 15))
@@ -76,7 +77,7 @@ async def send(harness: Harness, count: int, *, faults: float) -> None:
             await harness.acknowledge()
 
 
-@cocotb.test()
+@bench_test
 async def random_rings_complete_every_descriptor_once_and_in_order(dut):
     harness = await started(dut)
     rng = harness.rng
@@ -95,7 +96,7 @@ async def random_rings_complete_every_descriptor_once_and_in_order(dut):
         await harness.reset()
 
 
-@cocotb.test()
+@bench_test
 async def a_stop_sends_what_was_posted_and_no_more(dut):
     harness = await started(dut)
     rng = harness.rng
@@ -120,7 +121,7 @@ async def a_stop_sends_what_was_posted_and_no_more(dut):
     harness.check()
 
 
-@cocotb.test()
+@bench_test
 async def a_reset_at_any_time_completes_what_was_fetched(dut):
     harness = await started(dut)
     rng = harness.rng
@@ -142,7 +143,7 @@ async def a_reset_at_any_time_completes_what_was_fetched(dut):
         assert status == {"running": 0, "idle": 1, "resetting": 0}
 
 
-@cocotb.test()
+@bench_test
 async def a_reset_ends_even_if_completions_cannot_be_written(dut):
     harness = await started(dut)
     await harness.configure(log2=4)
@@ -156,7 +157,7 @@ async def a_reset_ends_even_if_completions_cannot_be_written(dut):
     await harness.until("STATUS", resetting=0)
 
 
-@cocotb.test()
+@bench_test
 async def a_frame_of_many_parts_goes_out_whole(dut):
     harness = await started(dut)
     await harness.configure(log2=6)
@@ -183,7 +184,7 @@ async def complete(harness: Harness, count: int) -> None:
     await harness.until("CPL_HEAD", index=(before + count) % harness.rings.size)
 
 
-@cocotb.test()
+@bench_test
 async def interrupts_wait_for_enough_completions_or_for_their_time(dut):
     harness = await started(dut)
     harness.delay = harness.stalls = 0
@@ -222,7 +223,7 @@ async def interrupts_wait_for_enough_completions_or_for_their_time(dut):
     assert 2000 <= harness.cycle - started_at <= 2008
 
 
-@cocotb.test()
+@bench_test
 async def time_that_jumps_ahead_is_time_that_passed(dut):
     harness = await started(dut)
     harness.delay = harness.stalls = 0
@@ -248,7 +249,7 @@ async def time_that_jumps_ahead_is_time_that_passed(dut):
         await harness.reset()
 
 
-@cocotb.test()
+@bench_test
 async def no_interrupt_is_lost_however_arming_and_completions_meet(dut):
     harness = await started(dut)
     harness.delay = harness.stalls = 0
@@ -267,7 +268,7 @@ async def no_interrupt_is_lost_however_arming_and_completions_meet(dut):
     harness.check()
 
 
-@cocotb.test()
+@bench_test
 async def the_ring_is_idle_only_when_nothing_can_happen(dut):
     harness = await started(dut)
     await harness.configure(log2=4)
@@ -286,7 +287,7 @@ async def the_ring_is_idle_only_when_nothing_can_happen(dut):
     assert {status for _, _, status in harness.seen} <= set(TxStatus)
 
 
-@cocotb.test()
+@bench_test
 async def descriptors_keep_up_with_minimum_frames_at_10_gb_per_s(dut):
     """A frame each 67.2 ns are 10.5 cycles of 6.4 ns; 1 Gb/s gives 84."""
     harness = await started(dut, latency=125)
@@ -309,7 +310,7 @@ async def descriptors_keep_up_with_minimum_frames_at_10_gb_per_s(dut):
     assert cycles <= (17 if len(dut.axi_read_rdata) == 32 else 11)
 
 
-@cocotb.test()
+@bench_test
 async def latencies_are_as_documented(dut):
     harness = await started(dut, latency=0)
     harness.delay = harness.stalls = 0

@@ -1,5 +1,7 @@
 """A host with IPv4 on a fake device, for tests of the protocols."""
 
+import pytest
+
 from hardwire.stack.core.dev_register import dev_open, register_netdevice
 from hardwire.stack.core.skbuff import CHECKSUM_PARTIAL, consume_skb
 from hardwire.stack.iproute import addr_add, neigh_add
@@ -10,12 +12,17 @@ from hardwire.stack.wire.ipv4 import Ipv4Packet
 from hardwire.stack.wire.udp import UdpDatagram
 from hardwire.tb.stack.fake import FakeNetDevice, make_kernel
 
-__all__ = ["MS", "PEER", "PEER_MAC", "SECOND", "InetHost"]
+__all__ = ["MS", "PEER", "PEER_MAC", "SECOND", "InetHost", "raises"]
 
 MS = 1_000_000
 SECOND = 1_000_000_000
 PEER = ("10.0.0.2", 9000)
 PEER_MAC = bytes.fromhex("020000000002")
+
+
+def raises(number: int):
+    """Expect an ``OSError`` with this errno."""
+    return pytest.raises(OSError, match=rf"\[Errno {number}\]")
 
 
 class InetHost:
