@@ -14,12 +14,13 @@ test: setup test-tools  ## Every test, the long random runs as a sample
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 soak: setup test-tools  ## The long random runs in full, with fresh seeds, printed
-	HARDWIRE_SOAK=1 $(BIN)/pytest -m soak -s
+	$(BIN)/pytest -m soak -s
 
 lint: setup  ## Every linter
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
 
 setup: $(STAMP)

@@ -1,8 +1,11 @@
-"""The decorator of the benches' tests."""
+"""The decorator of the benches' tests, and whether they are to take long."""
+
+import os
 
 import cocotb
 
-__all__ = ["bench_test"]
+__all__ = ["SOAK", "bench_test"]
 
+SOAK = bool(os.environ.get("HARDWIRE_SOAK"))
 # Ten times what the longest takes: a block that hangs fails its bench, and says in which test.
-bench_test = cocotb.test(timeout_time=8, timeout_unit="ms")
+bench_test = cocotb.test(timeout_time=800 if SOAK else 8, timeout_unit="ms")

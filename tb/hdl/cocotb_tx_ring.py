@@ -1,17 +1,15 @@
 """The TX ring under Verilator: random rings, errors, stops, resets and interrupts against its model."""
 
-import os
 import random
 
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from hardwire.stack.abi import TxFlags, TxStatus
-from hardwire.tb.cocotb_test import bench_test
+from hardwire.tb.cocotb_test import SOAK, bench_test
 from hardwire.tb.hdl.tx_ring_harness import Harness
 
 RESERVED = (TxFlags.VLAN, TxFlags.SEGMENT, TxFlags.TIMESTAMP, TxFlags(1 << 9), TxFlags(1 << 15))
-SOAK = bool(os.environ.get("HARDWIRE_SOAK"))
 OFFLOADS = (TxFlags(0), TxFlags.CSUM_PARTIAL, TxFlags.CSUM_L4 | TxFlags.CSUM_IPV4, TxFlags.RESOLVE)
 
 
