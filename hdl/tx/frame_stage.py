@@ -28,7 +28,7 @@ class FrameStage(wiring.Component):
     Timing
     ------
     Domain ``sync``. Latency 2 cycles, one beat a cycle. ``o`` comes from registers, ``command`` and ``verdict`` from
-    a few gates; ``o.ready``, ``command.ready`` and ``verdict.ready`` pass some gates to ``i.ready`` and ``plan.ready``.
+    a few gates; ``o.ready`` and ``verdict.ready`` pass some gates to ``i.ready``.
 
     Parameters
     ----------
@@ -80,20 +80,23 @@ class FrameStage(wiring.Component):
         lanes = self._width_bits // 8
         max_beats = -(-self._max_frame_octets // lanes)
         # The plan of the frame that comes. The checksum gets the command of the next one meanwhile, so that it is ready
-        # for that frame's first beat.
+        # for that frame's first beat. A plan is acknowledged a cycle after it was copied, to keep that path short.
         plan, planned, commanded = Signal(FramePlan), Signal(), Signal()
         take, ends = Signal(), Signal()
+        waiting, copied = Signal(), Signal()
         m.d.comb += [
-            self.command.valid.eq(self.plan.valid & ~commanded),
+            waiting.eq(self.plan.valid & ~self.plan.ready),
+            self.command.valid.eq(waiting & ~commanded),
             self.command.payload.eq(self.plan.payload.checksum),
-            self.plan.ready.eq(commanded & (~planned | ends)),
+            copied.eq(waiting & commanded & (~planned | ends)),
         ]
-        with m.If(self.plan.valid & self.plan.ready):
-            m.d.sync += [plan.eq(self.plan.payload), planned.eq(1), commanded.eq(0)]
-        with m.Else():
-            m.d.sync += planned.eq(planned & ~ends)
-            with m.If(self.command.valid & self.command.ready):
-                m.d.sync += commanded.eq(1)
+        m.d.sync += self.plan.ready.eq(copied)
+        with m.If(self.plan.ready):
+            m.d.sync += commanded.eq(0)
+        with m.Elif(self.command.valid & self.command.ready):
+            m.d.sync += commanded.eq(1)
+        with m.If(~planned | ends):
+            m.d.sync += [plan.eq(self.plan.payload), planned.eq(copied)]
 
         # Count: the beat, and where in the frame its last octet is.
         beat = Signal(packet_layout(self._width_bits))

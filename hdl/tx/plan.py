@@ -145,7 +145,7 @@ class FramePlanner(wiring.Component):
         ]
         free, go = Signal(), Signal()
         m.d.comb += [
-            free.eq(~self.o.valid),
+            free.eq(~self.o.valid | self.o.ready),
             go.eq(sums_valid & (results.o.valid | ~sums.order.resolve)),
             sums_ready.eq(free & go),
             results.o.ready.eq(free & sums_valid & sums.order.resolve),
@@ -161,6 +161,4 @@ class FramePlanner(wiring.Component):
                 plan.beyond.eq(Mux(wants_any, sums.beyond, 0)),
                 plan.checksum.eq(checksum),
             ]
-        with m.Elif(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
         return m
