@@ -65,8 +65,8 @@ class BurstSplitter(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. Latency 1 cycle from part to burst, then one burst a cycle; one more cycle for each part and for
-    each carry into the next 4 KiB. Combinational from ``address.ready`` and ``run.ready`` to each other's ``valid``.
+    Domain ``sync``. Latency 1 cycle from part to burst, then one burst a cycle; one more cycle for each part, and two or
+    more for each carry into the next 4 KiB. Combinational from ``address.ready`` and ``run.ready`` to each other's ``valid``.
 
     Parameters
     ----------
@@ -141,9 +141,9 @@ class BurstSplitter(wiring.Component):
             self.address.payload.araddr.eq(Cat(first, window, page) & ~(self._axi_octets - 1)),
             self.address.payload.arlen.eq(run.last[beat_bits:] - first[beat_bits:]),
         ]
-        may_send = Signal()
+        may_send, carrying = Signal(), Signal()
         m.d.comb += [
-            may_send.eq(active & ~carry.any()),
+            may_send.eq(active & ~carrying),
             self.run.valid.eq(may_send & (self.address.ready | empty)),
             self.address.valid.eq(may_send & self.run.ready & ~empty),
         ]
@@ -153,7 +153,9 @@ class BurstSplitter(wiring.Component):
             with m.If(part_end):
                 m.d.sync += active.eq(0)
             with m.Elif(window.all()):
-                m.d.sync += carry[0].eq(1)
+                m.d.sync += [carry[0].eq(1), carrying.eq(1)]
+        with m.Elif(~carry.any()):
+            m.d.sync += carrying.eq(0)
         for number, at in enumerate(range(0, len(page), _LIMB_BITS)):
             limb = page[at : at + _LIMB_BITS]
             with m.If(carry[number]):
