@@ -22,7 +22,9 @@ class Harness:
         logging.getLogger(f"cocotb.{dut._name}").setLevel(logging.ERROR)
         self.dut = dut
         self.rng = random.Random(seed())
-        self.base = PAGE * self.rng.randrange(1 << 44)
+        # Half-way through, the number of the page has a carry over so many bits.
+        carry = (1 << self.rng.choice((1, 18, 36))) - 1
+        self.base = PAGE * ((self.rng.randrange(1 << 44) | carry) - 7)
         self.octets = self.rng.randbytes(16 * PAGE)
         self.bad: set[int] = set()  # Words of the bus that cannot be read.
         self.parts: list[tuple[int, int, bool]] = []

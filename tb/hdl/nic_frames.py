@@ -37,14 +37,14 @@ def _offloaded(rng: random.Random, packet, network, transport, *, l3_start: int,
     at = csum_start + offset
     octets = bytearray(wire)
     flags = mode
-    if mode & TxFlags.CSUM_PARTIAL:
+    if mode & TxFlags.CSUM_L4:  # Also with CSUM_PARTIAL.
+        octets[at : at + 2] = rng.randbytes(2)
+    elif mode & TxFlags.CSUM_PARTIAL:
         pseudo = in6_pseudoheader if isinstance(network, IPv6) else in4_pseudoheader
         protocol = 17 if isinstance(transport, UDP) else 6
         length = len(wire) - csum_start
         header = pseudo(protocol, network, length)
         octets[at : at + 2] = struct.pack("!H", _ones_complement_sum(bytes(header)))
-    elif mode & TxFlags.CSUM_L4:
-        octets[at : at + 2] = rng.randbytes(2)
     if isinstance(network, IP) and rng.random() < 0.7:
         flags |= TxFlags.CSUM_IPV4
         octets[l3_start + 10 : l3_start + 12] = rng.randbytes(2)
@@ -61,7 +61,8 @@ def _packet(rng: random.Random, network, *, size: int) -> FrameToSend:
     packet = link / network / transport / Raw(rng.randbytes(size))
     mode = TxFlags.CSUM_PARTIAL
     if isinstance(network, IP):
-        mode = rng.choice((TxFlags.CSUM_PARTIAL, TxFlags.CSUM_L4, TxFlags(0)))
+        both = TxFlags.CSUM_PARTIAL | TxFlags.CSUM_L4
+        mode = rng.choice((TxFlags.CSUM_PARTIAL, TxFlags.CSUM_L4, both, TxFlags(0)))
     packet = Ether(bytes(packet))  # With lengths and checksums.
     network = packet.getlayer(type(network))
     return _offloaded(rng, packet, network, network.payload, l3_start=l3_start, mode=mode)
@@ -117,6 +118,8 @@ def _spoil(rng: random.Random, frame: FrameToSend) -> None:
     if fields["flags"] & TxFlags.CSUM_PARTIAL:
         fields["csum_start"] = rng.choice((length - 1, length, 65535, rng.randrange(length)))
         fields["csum_offset"] = max(0, length - fields["csum_start"] - rng.choice((1, 0)))
+        if rng.random() < 0.2:  # The sum of both has 17 bits, and the lower 16 of them are inside the frame.
+            fields["csum_start"], fields["csum_offset"] = 65_500, 36 + rng.randrange(max(1, length - 1))
     else:
         fields["l3_start"], fields["csum_start"] = rng.choice(((15, 35), (14, 33), (14, 32), (14, 76), (0, 0)))
         fields["csum_offset"] = 0

@@ -11,7 +11,7 @@ from cocotbext.axi.axi_channels import AxiARSink, AxiRSource
 
 __all__ = ["ReadMemory", "pauses"]
 
-_SLVERR = 2
+_ERRORS = (2, 3)  # SLVERR, DECERR.
 
 
 def pauses(rng: random.Random, odds: float) -> Iterator[bool]:
@@ -91,5 +91,5 @@ class ReadMemory:
         try:
             beat.rdata = int.from_bytes(self._read(address, self._octets), "little")
         except OSError:
-            beat.rdata, beat.rresp = self._rng.getrandbits(8 * self._octets), _SLVERR
+            beat.rdata, beat.rresp = self._rng.getrandbits(8 * self._octets), self._rng.choice(_ERRORS)
         self._r.send_nowait(beat)
