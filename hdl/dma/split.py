@@ -65,8 +65,9 @@ class BurstSplitter(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. Latency 1 cycle from part to burst, then one burst a cycle; one more cycle for each part, and two or
-    more for each carry into the next 4 KiB. Combinational from ``address.ready`` and ``run.ready`` to each other's ``valid``.
+    Domain ``sync``. Latency 1 cycle from part to burst, then one burst a cycle; one more cycle for each part, two
+    or more for each carry into the next 4 KiB. Combinational from ``address.ready`` and ``run.ready`` to each other's
+    ``valid``.
 
     Parameters
     ----------

@@ -157,9 +157,12 @@ class CompletionWrite(wiring.Component):
     def _answers(self, m: Module, done: Signal, answered: Value, failed: Signal, rewind: Signal) -> Signal:
         """Move ``done`` on for each completion in memory, or set ``rewind``; return if one is."""
         failures = Signal(4)  # In a row.
+        # Known before the write that it is about was sent again.
+        last_try = Signal()
+        m.d.sync += last_try.eq(self.give_up & failures.all())
         repeat, finished = Signal(), Signal()
         m.d.comb += [
-            repeat.eq(failed & ~(self.give_up & failures.all())),
+            repeat.eq(failed & ~last_try),
             finished.eq(answered & ~repeat),
         ]
         m.d.sync += done.eq(done + finished)
