@@ -109,6 +109,11 @@ class CompletionWrite(wiring.Component):
         under_way = Signal(range(self._outstanding + 1))
         again = Signal(range(self._outstanding + 1))  # Slots from `unsent` on that were sent before.
         sent = Signal()
+        # No entry of the ring is written anew before its old completion is confirmed: a write that the bus answered
+        # with an error may have reached memory, software may have gone on, and the repetition must not look like the
+        # entry's next lap. (A cycle late, so one less than the ring has.)
+        in_ring = Signal()
+        m.d.sync += in_ring.eq((unsent - done)[: len(new)] < self.mask)
         m.d.comb += [
             send.i.payload.completion.eq(completion),
             send.i.payload.at.eq(index),
@@ -118,7 +123,7 @@ class CompletionWrite(wiring.Component):
         ]
         m.d.sync += [
             # The slot's memory needs a cycle.
-            send.i.valid.eq(Mux(send.i.valid, ~send.i.ready, (unsent != new) & ~rewind)),
+            send.i.valid.eq(Mux(send.i.valid, ~send.i.ready, (unsent != new) & ~rewind & in_ring)),
             under_way.eq(under_way + sent - answered),
             self.retried.eq(sent & (again != 0)),
         ]

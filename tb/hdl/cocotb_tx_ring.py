@@ -120,6 +120,20 @@ async def a_stop_sends_what_was_posted_and_no_more(dut):
 
 
 @bench_test
+async def repeated_completions_never_look_like_the_next_lap(dut):
+    """A write that the bus answers with an error may have reached memory: software goes on, the ring writes it anew."""
+    harness = await started(dut)
+    for log2 in (1, 2, 3):
+        harness.stall()
+        harness.rings.write_errors = 0.5
+        await harness.configure(log2=log2, irq_count=1, irq_time=10)
+        await send(harness, 150, faults=0.0)
+        await harness.stop()
+        harness.check()
+        await harness.reset()
+
+
+@bench_test
 async def a_reset_at_any_time_completes_what_was_fetched(dut):
     harness = await started(dut)
     rng = harness.rng
@@ -193,6 +207,7 @@ async def interrupts_wait_for_enough_completions_or_for_their_time(dut):
     await ClockCycles(dut.clk, 10)
     assert dut.irq.value
 
+    await complete(harness, 2)  # More than enough is enough, too.
     await harness.write("IRQ", enable=1, pending=1)  # Cleared too early: the completions are still unseen.
     await ClockCycles(dut.clk, 10)
     assert dut.irq.value
@@ -343,3 +358,22 @@ async def latencies_are_as_documented(dut):
     assert took["rlast-part"] == 3
     assert took["result-awvalid"] == 4
     assert took["b-irq"] == 6
+
+
+@bench_test
+async def a_reset_forgets_the_frame_that_was_under_way(dut):
+    harness = await started(dut)
+    for unfinished, bad in ((None, None), (7, None), (None, 5), (7, 5)):  # Octets that cannot be read.
+        await harness.configure(log2=4)
+        harness.put(harness.random_descriptor(TxFlags.FIRST), bad=unfinished)  # Its LAST never comes.
+        await harness.ring()
+        await harness.wait(lambda: dut.desc_stb.value)
+        await harness.reset()
+        harness.check()
+        await harness.configure(log2=4)
+        harness.put(harness.random_descriptor(TxFlags.LAST), bad=bad)
+        await harness.ring()
+        await harness.wait(lambda: dut.cpl_stb.value)
+        await harness.stop()
+        harness.check()
+        await harness.reset()
