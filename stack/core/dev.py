@@ -18,14 +18,13 @@ from .dev_xmit import dev_hard_start_xmit
 from .drop_reasons import SkbDropReason
 from .netdevice import IFF_UP, IFF_XMIT_DST_RELEASE, NET_XMIT_MASK, NET_XMIT_SUCCESS, NetDevice, NetdevQueue
 from .skbuff import SkBuff, consume_skb, kfree_skb_list_reason
-from .softirq import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ, do_softirq, open_softirq, raise_softirq
+from .softirq import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ, do_softirq, open_softirq
 
 if TYPE_CHECKING:
     from .net import Kernel
 
 __all__ = [
     "__dev_queue_xmit",
-    "dev_kfree_skb_irq",
     "dev_queue_xmit",
     "net_dev_init",
     "net_tx_action",
@@ -123,12 +122,6 @@ def _xmit_noqueue(skb: SkBuff, dev: NetDevice, txq: NetdevQueue) -> int:
 def dev_queue_xmit(skb: SkBuff) -> int:
     """Send a packet, whose link header is in place, through the device that it names."""
     return __dev_queue_xmit(skb)
-
-
-def dev_kfree_skb_irq(skb: SkBuff) -> None:
-    """Let ``net_tx_action`` free a sent skb, from a hard interrupt."""
-    skb.kernel.softnet.completion_queue.append(skb)
-    raise_softirq(skb.kernel, NET_TX_SOFTIRQ)
 
 
 def net_tx_action(kernel: "Kernel") -> None:

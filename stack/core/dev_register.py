@@ -5,11 +5,9 @@ from errno import EEXIST, EINVAL, ENODEV, ENOTSUP
 from typing import TYPE_CHECKING
 
 from ..sched.sch_generic import dev_activate, dev_deactivate, dev_init_scheduler
-from .dev_queue import netif_schedule_queue
 from .netdevice import (
     IFF_RUNNING,
     IFF_UP,
-    LINK_STATE_NOCARRIER,
     LINK_STATE_START,
     NetDevice,
     Stats64,
@@ -32,8 +30,6 @@ __all__ = [
     "dev_open",
     "dev_set_mac_address",
     "dev_set_mtu",
-    "netif_carrier_off",
-    "netif_carrier_on",
     "register_netdevice",
     "register_netdevice_notifier",
     "unregister_netdevice",
@@ -94,19 +90,20 @@ def register_netdevice(dev: NetDevice) -> None:
     OSError
         ``EEXIST`` if its name is taken; what ``ndo_init`` raises.
     """
-    net = dev.net
-    if "%d" in dev.name:
-        dev.name = _free_name(net, dev.name)
-    elif dev.name in net.dev_by_name:
-        raise OSError(EEXIST, f"there is a device {dev.name}")
-    if dev.netdev_ops.ndo_init is not None:
-        dev.netdev_ops.ndo_init(dev)
-    net.ifindex += 1
-    dev.ifindex = net.ifindex
-    dev_init_scheduler(dev)
-    net.devices[dev.ifindex] = dev
-    net.dev_by_name[dev.name] = dev
-    call_netdevice_notifiers(NetdevEvent.REGISTER, dev)
+    with dev.kernel.rtnl:
+        net = dev.net
+        if "%d" in dev.name:
+            dev.name = _free_name(net, dev.name)
+        elif dev.name in net.dev_by_name:
+            raise OSError(EEXIST, f"there is a device {dev.name}")
+        if dev.netdev_ops.ndo_init is not None:
+            dev.netdev_ops.ndo_init(dev)
+        net.ifindex += 1
+        dev.ifindex = net.ifindex
+        dev_init_scheduler(dev)
+        net.devices[dev.ifindex] = dev
+        net.dev_by_name[dev.name] = dev
+        call_netdevice_notifiers(NetdevEvent.REGISTER, dev)
 
 
 def unregister_netdevice(dev: NetDevice) -> None:
@@ -117,13 +114,14 @@ def unregister_netdevice(dev: NetDevice) -> None:
     OSError
         ``ENODEV`` if it is not registered.
     """
-    net = dev.net
-    if net.devices.get(dev.ifindex) is not dev:
-        raise OSError(ENODEV, f"{dev.name} is not registered")
-    dev_close(dev)
-    call_netdevice_notifiers(NetdevEvent.UNREGISTER, dev)
-    del net.devices[dev.ifindex]
-    del net.dev_by_name[dev.name]
+    with dev.kernel.rtnl:
+        net = dev.net
+        if net.devices.get(dev.ifindex) is not dev:
+            raise OSError(ENODEV, f"{dev.name} is not registered")
+        __dev_close(dev)
+        call_netdevice_notifiers(NetdevEvent.UNREGISTER, dev)
+        del net.devices[dev.ifindex]
+        del net.dev_by_name[dev.name]
 
 
 def dev_open(dev: NetDevice) -> None:
@@ -134,6 +132,11 @@ def dev_open(dev: NetDevice) -> None:
     OSError
         What ``ndo_open`` raises; the device stays down.
     """
+    with dev.kernel.rtnl:
+        __dev_open(dev)
+
+
+def __dev_open(dev: NetDevice) -> None:
     if dev.flags & IFF_UP:
         return
     dev.state |= LINK_STATE_START
@@ -143,15 +146,18 @@ def dev_open(dev: NetDevice) -> None:
         except OSError:
             dev.state &= ~LINK_STATE_START
             raise
-    dev.flags |= IFF_UP
+    dev.flags |= IFF_UP | IFF_RUNNING
     dev_activate(dev)
-    if not dev.state & LINK_STATE_NOCARRIER:
-        dev.flags |= IFF_RUNNING
     call_netdevice_notifiers(NetdevEvent.UP, dev)
 
 
 def dev_close(dev: NetDevice) -> None:
     """Take a device down; what waits in its qdiscs is dropped."""
+    with dev.kernel.rtnl:
+        __dev_close(dev)
+
+
+def __dev_close(dev: NetDevice) -> None:
     if not dev.flags & IFF_UP:
         return
     call_netdevice_notifiers(NetdevEvent.GOING_DOWN, dev)
@@ -163,25 +169,6 @@ def dev_close(dev: NetDevice) -> None:
     call_netdevice_notifiers(NetdevEvent.DOWN, dev)
 
 
-def netif_carrier_on(dev: NetDevice) -> None:
-    """Say that the device has a link."""
-    if dev.state & LINK_STATE_NOCARRIER:
-        dev.state &= ~LINK_STATE_NOCARRIER
-        if dev.flags & IFF_UP:
-            dev.flags |= IFF_RUNNING
-            for txq in dev.tx:
-                netif_schedule_queue(txq)
-        call_netdevice_notifiers(NetdevEvent.CHANGE, dev)
-
-
-def netif_carrier_off(dev: NetDevice) -> None:
-    """Say that the device has lost its link."""
-    if not dev.state & LINK_STATE_NOCARRIER:
-        dev.state |= LINK_STATE_NOCARRIER
-        dev.flags &= ~IFF_RUNNING
-        call_netdevice_notifiers(NetdevEvent.CHANGE, dev)
-
-
 def dev_set_mtu(dev: NetDevice, mtu: int) -> None:
     """Set the IP MTU.
 
@@ -190,16 +177,19 @@ def dev_set_mtu(dev: NetDevice, mtu: int) -> None:
     OSError
         ``EINVAL`` outside the device's bounds; what ``ndo_change_mtu`` raises.
     """
-    capabilities = dev.capabilities
-    if not capabilities.min_mtu <= mtu <= capabilities.max_mtu:
-        raise OSError(EINVAL, f"{dev.name} takes an MTU of {capabilities.min_mtu}..{capabilities.max_mtu}, not {mtu}")
-    if mtu == dev.mtu:
-        return
-    if dev.netdev_ops.ndo_change_mtu is not None:
-        dev.netdev_ops.ndo_change_mtu(dev, mtu)
-    else:
-        dev.mtu = mtu
-    call_netdevice_notifiers(NetdevEvent.CHANGEMTU, dev)
+    with dev.kernel.rtnl:
+        capabilities = dev.capabilities
+        if not capabilities.min_mtu <= mtu <= capabilities.max_mtu:
+            raise OSError(
+                EINVAL, f"{dev.name} takes an MTU of {capabilities.min_mtu}..{capabilities.max_mtu}, not {mtu}"
+            )
+        if mtu == dev.mtu:
+            return
+        if dev.netdev_ops.ndo_change_mtu is not None:
+            dev.netdev_ops.ndo_change_mtu(dev, mtu)
+        else:
+            dev.mtu = mtu
+        call_netdevice_notifiers(NetdevEvent.CHANGEMTU, dev)
 
 
 def dev_set_mac_address(dev: NetDevice, addr: bytes) -> None:
@@ -210,13 +200,14 @@ def dev_set_mac_address(dev: NetDevice, addr: bytes) -> None:
     OSError
         ``EINVAL`` for the wrong length or a group address; what ``ndo_set_mac_address`` raises.
     """
-    if len(addr) != dev.addr_len or addr[0] & 1:
-        raise OSError(EINVAL, f"{addr.hex(':')} is no address for {dev.name}")
-    if dev.netdev_ops.ndo_set_mac_address is not None:
-        dev.netdev_ops.ndo_set_mac_address(dev, addr)
-    else:
-        dev.dev_addr = bytes(addr)
-    call_netdevice_notifiers(NetdevEvent.CHANGEADDR, dev)
+    with dev.kernel.rtnl:
+        if len(addr) != dev.addr_len or addr[0] & 1:
+            raise OSError(EINVAL, f"{addr.hex(':')} is no address for {dev.name}")
+        if dev.netdev_ops.ndo_set_mac_address is not None:
+            dev.netdev_ops.ndo_set_mac_address(dev, addr)
+        else:
+            dev.dev_addr = bytes(addr)
+        call_netdevice_notifiers(NetdevEvent.CHANGEADDR, dev)
 
 
 def dev_change_features(dev: NetDevice, wanted: int, mask: int = -1) -> None:
@@ -227,16 +218,17 @@ def dev_change_features(dev: NetDevice, wanted: int, mask: int = -1) -> None:
     OSError
         ``ENOTSUP`` for features that the device does not have; what ``ndo_set_features`` raises.
     """
-    features = (dev.features & ~mask) | (wanted & mask)
-    missing = features & ~dev.capabilities.features
-    if missing:
-        raise OSError(ENOTSUP, f"{dev.name} has no features {missing:#x}")
-    if features == dev.features:
-        return
-    if dev.netdev_ops.ndo_set_features is not None:
-        dev.netdev_ops.ndo_set_features(dev, features)
-    dev.features = features
-    call_netdevice_notifiers(NetdevEvent.FEAT_CHANGE, dev)
+    with dev.kernel.rtnl:
+        features = (dev.features & ~mask) | (wanted & mask)
+        missing = features & ~dev.capabilities.features
+        if missing:
+            raise OSError(ENOTSUP, f"{dev.name} has no features {missing:#x}")
+        if features == dev.features:
+            return
+        if dev.netdev_ops.ndo_set_features is not None:
+            dev.netdev_ops.ndo_set_features(dev, features)
+        dev.features = features
+        call_netdevice_notifiers(NetdevEvent.FEAT_CHANGE, dev)
 
 
 def dev_get_stats(dev: NetDevice) -> Stats64:

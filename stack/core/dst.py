@@ -3,9 +3,6 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .drop_reasons import SkbDropReason
-from .skbuff import kfree_skb_reason
-
 if TYPE_CHECKING:
     from .neighbour import Neighbour
     from .net import Net
@@ -13,7 +10,7 @@ if TYPE_CHECKING:
     from .skbuff import SkBuff
     from .sock import Sock
 
-__all__ = ["DstEntry", "DstOps", "dst_discard_out", "dst_link_failure", "dst_mtu", "dst_output"]
+__all__ = ["DstEntry", "DstOps", "dst_link_failure", "dst_output"]
 
 DstOutput = Callable[["Net", "Sock | None", "SkBuff"], int]
 
@@ -66,18 +63,7 @@ def dst_output(net: "Net", sk: "Sock | None", skb: "SkBuff") -> int:
     return dst.output(net, sk, skb)
 
 
-def dst_mtu(dst: DstEntry) -> int:
-    """Return the IP MTU on the way there."""
-    return dst.ops.mtu(dst)
-
-
 def dst_link_failure(skb: "SkBuff") -> None:
     """Say that a packet's next hop does not answer."""
     if skb.dst is not None:
         skb.dst.ops.link_failure(skb)
-
-
-def dst_discard_out(net: "Net", sk: "Sock | None", skb: "SkBuff") -> int:
-    """Drop a packet whose destination is dead."""
-    kfree_skb_reason(skb, SkbDropReason.IP_OUTNOROUTES)
-    return 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .dev import net_dev_init
 from .drop_reasons import SkbDropReason
+from .rtnetlink import RtnlMutex
 from .softirq import TIMER_SOFTIRQ, Softirq, open_softirq
 from .softnet import SoftnetData
 from .timer import TimerList, run_timer_softirq
@@ -97,6 +98,8 @@ class Kernel:
         Hooks that may forbid a send: functions of socket, message and size that return 0 or a negative errno.
     receive : function or None
         Where received packets go; set by the receive side.
+    rtnl : RtnlMutex
+        Held by whoever configures a device.
     init_net : Net
         The first namespace.
     """
@@ -115,6 +118,7 @@ class Kernel:
         self.receive: Callable[[SkBuff], int] | None = None
         self.files: dict[int, Socket] = {}
         self.security_socket_sendmsg: list[Callable[[Socket, Any, int], int]] = []
+        self.rtnl = RtnlMutex(platform)
         self.init_net = Net(self)
         net_dev_init(self)
 

@@ -1,7 +1,7 @@
 """Network devices and their queues (Linux: include/linux/netdevice.h)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from errno import ENOBUFS
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,6 @@ __all__ = [
     "IFF_RUNNING",
     "IFF_UP",
     "IFF_XMIT_DST_RELEASE",
-    "LINK_STATE_NOCARRIER",
     "LINK_STATE_PRESENT",
     "LINK_STATE_START",
     "NETDEV_TX_BUSY",
@@ -59,13 +58,8 @@ __all__ = [
     "dev_xmit_complete",
     "net_xmit_errno",
     "net_xmit_eval",
-    "netdev_get_tx_queue",
-    "netif_carrier_ok",
     "netif_keep_dst",
     "netif_running",
-    "netif_tx_queue_stopped",
-    "netif_xmit_frozen_or_stopped",
-    "netif_xmit_stopped",
 ]
 
 # Plain numbers, not enums: they are tested for every packet.
@@ -109,7 +103,6 @@ QUEUE_STATE_FROZEN = 1 << 2
 
 LINK_STATE_START = 1 << 0
 LINK_STATE_PRESENT = 1 << 1
-LINK_STATE_NOCARRIER = 1 << 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,45 +267,15 @@ class NetDevice:
     def __repr__(self) -> str:
         return f"<NetDevice {self.name} ifindex={self.ifindex}>"
 
-    def limit_features(self, features: int) -> None:
-        """Narrow what the device may switch on, once the driver knows better."""
-        self.capabilities = replace(self.capabilities, features=self.capabilities.features & features)
-        self.features &= features
-
-
-def netdev_get_tx_queue(dev: NetDevice, index: int) -> NetdevQueue:
-    """Return a TX queue of a device."""
-    return dev.tx[index]
-
 
 def netif_running(dev: NetDevice) -> bool:
     """Return whether the device is up."""
     return dev.state & LINK_STATE_START != 0
 
 
-def netif_carrier_ok(dev: NetDevice) -> bool:
-    """Return whether the device has a link."""
-    return not dev.state & LINK_STATE_NOCARRIER
-
-
 def netif_keep_dst(dev: NetDevice) -> None:
     """Ask ``dev_queue_xmit`` to leave an skb its dst, because the driver needs it."""
     dev.priv_flags &= ~IFF_XMIT_DST_RELEASE
-
-
-def netif_tx_queue_stopped(txq: NetdevQueue) -> bool:
-    """Return whether the driver stopped the queue."""
-    return txq.state & QUEUE_STATE_DRV_XOFF != 0
-
-
-def netif_xmit_stopped(txq: NetdevQueue) -> bool:
-    """Return whether driver or byte queue limits stopped the queue."""
-    return txq.state & (QUEUE_STATE_DRV_XOFF | QUEUE_STATE_STACK_XOFF) != 0
-
-
-def netif_xmit_frozen_or_stopped(txq: NetdevQueue) -> bool:
-    """Return whether the queue takes no packet now."""
-    return txq.state != 0
 
 
 def dev_xmit_complete(code: int) -> bool:

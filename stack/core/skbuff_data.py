@@ -32,9 +32,7 @@ __all__ = [
     "skb_linearize",
     "skb_realloc_headroom",
     "skb_runs",
-    "skb_share_check",
     "skb_store_bits",
-    "skb_unshare",
     "skb_walk_frags",
 ]
 
@@ -282,8 +280,7 @@ def skb_expand_head(skb: SkBuff, headroom: int) -> SkBuff:
         if skb.users == 1:
             pskb_expand_head(skb, max(delta, 0), 0)
             return skb
-        new = skb_clone(skb)
-        pskb_expand_head(new, max(delta, 0), 0)
+        new = skb_realloc_headroom(skb, headroom)
     except OSError:
         kfree_skb_list_reason(skb, SkbDropReason.NOMEM)
         raise
@@ -369,21 +366,3 @@ def skb_linearize(skb: SkBuff) -> None:
     """
     if skb.data_len:
         __pskb_pull_tail(skb, skb.data_len)
-
-
-def skb_share_check(skb: SkBuff) -> SkBuff:
-    """Return an skb that the caller alone refers to, and drop the reference to the shared one."""
-    if skb.users == 1:
-        return skb
-    new = skb_clone(skb)
-    consume_skb(skb)
-    return new
-
-
-def skb_unshare(skb: SkBuff) -> SkBuff:
-    """Return an skb whose data no clone shares, and drop the shared one."""
-    if not skb_cloned(skb):
-        return skb
-    new = skb_copy(skb)
-    consume_skb(skb)
-    return new

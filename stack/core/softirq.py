@@ -14,7 +14,6 @@ __all__ = [
     "Softirq",
     "__do_softirq",
     "do_softirq",
-    "in_softirq",
     "irq_enter",
     "irq_exit",
     "local_bh_disable",
@@ -62,11 +61,6 @@ class Softirq:
 def open_softirq(kernel: "Kernel", number: int, action: Callable[["Kernel"], None]) -> None:
     """Set the function that runs for a softirq."""
     kernel.softirq.handlers[number] = action
-
-
-def in_softirq(kernel: "Kernel") -> bool:
-    """Return whether softirqs run or are held off."""
-    return kernel.softirq.count != 0
 
 
 def raise_softirq_irqoff(kernel: "Kernel", number: int) -> None:

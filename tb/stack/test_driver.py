@@ -255,6 +255,37 @@ def test_the_ring_can_be_resized_while_it_is_busy():
     assert host.all_is_given_back()
 
 
+def test_a_ring_that_cannot_be_emptied_keeps_its_frames_for_the_watchdog():
+    host = Host()
+    host.device.stuck = host.device.dead = True
+    for number in range(5):
+        host.send(b"%d" % number)
+    with pytest.raises(OSError, match="does not come out of reset"):
+        host.ethtool.set_ringparam(32)
+    assert host.ethtool.get_ringparam().tx_pending == 256
+    host.device.dead = False
+    host.platform.advance(6_000_000_000)
+    assert host.ring.stat["resets"] == 1
+    assert host.kernel.drop_counts() == {"HW_ABORTED": 5}
+    host.send(b"again")
+    host.device.run()
+    assert host.payloads == [b"again"]
+    assert host.all_is_given_back()
+
+
+def test_closing_a_dead_device_counts_its_frames_and_takes_it_down():
+    host = Host()
+    host.device.stuck = host.device.dead = True
+    for number in range(5):
+        host.send(b"%d" % number)
+    dev_close(host.dev)
+    assert host.kernel.drop_counts() == {"HW_ABORTED": 5}
+    assert not host.platform.buffers
+    hardwire_remove(host.dev)
+    with pytest.raises(OSError, match=f"Errno {ENODEV}"):
+        hardwire_remove(host.dev)
+
+
 @pytest.mark.parametrize("size", [0, 1, 3, 100, 65536])
 def test_impossible_ring_sizes_are_refused(size):
     with pytest.raises(OSError, match=re.escape("a TX ring has 2, 4, 8 … 32768 descriptors")):
@@ -351,3 +382,21 @@ def test_every_frame_is_sent_once_or_dropped_with_a_reason(seed):
     assert stats.tx_errors + stats.tx_dropped == sum(drops.values())
     assert host.all_is_given_back()
     assert dql.num_queued == dql.num_completed
+
+
+def test_the_moderation_count_is_never_more_than_the_ring_can_hold():
+    host = Host(ring=8)
+    host.ethtool.set_coalesce(50, 32)
+    assert host.device.regs[TXQ.address(TXQ["IRQ_COUNT"])] == 7
+
+
+def test_checksum_fields_are_the_same_for_a_frame_of_several_parts():
+    host = Host()
+    for frags in ((), (b"a", b"bc")):
+        skb = host.skb(bytes(40), frags)
+        skb.ip_summed = CHECKSUM_PARTIAL
+        skb.csum_start = skb.data + 34
+        skb.csum_offset = 6
+        dev_queue_xmit(skb)
+    host.device.run()
+    assert [(d["csum_start"], d["csum_offset"]) for _, d in host.device.frames] == [(34, 6)] * 2

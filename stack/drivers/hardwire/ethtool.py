@@ -67,15 +67,16 @@ class HardwireEthtool:
         Raises
         ------
         OSError
-            ``EINVAL`` unless it is a power of two that the device can do; ``ENOMEM``.
+            ``EINVAL`` unless it is a power of two that the device can do; ``ENOMEM``; ``EIO``.
         """
         from .main import hardwire_resize
 
         log2 = tx_pending.bit_length() - 1
         if tx_pending != 1 << max(log2, 0) or not RING_LOG2_MIN <= log2 <= self._nic.parameters.tx_ring_log2_max:
             raise OSError(EINVAL, f"a TX ring has 2, 4, 8 … {self.get_ringparam().tx_max_pending} descriptors")
-        if log2 != self._nic.rings[0].log2:
-            hardwire_resize(self._nic, log2)
+        with self._nic.dev.kernel.rtnl:
+            if log2 != self._nic.rings[0].log2:
+                hardwire_resize(self._nic, log2)
 
     def get_coalesce(self) -> Coalesce:
         """Return the moderation of interrupts."""
@@ -92,8 +93,9 @@ class HardwireEthtool:
         """
         if tx_coalesce_usecs < 0 or tx_max_coalesced_frames < 1:
             raise OSError(EINVAL, "an interrupt waits for 1 frame or more, and 0 µs or more")
-        for ring in self._nic.rings:
-            ring.set_moderation(tx_max_coalesced_frames, tx_coalesce_usecs * 1000)
+        with self._nic.dev.kernel.rtnl:
+            for ring in self._nic.rings:
+                ring.set_moderation(tx_max_coalesced_frames, tx_coalesce_usecs * 1000)
 
     def get_strings(self) -> list[str]:
         """Return the names of ``get_ethtool_stats``."""

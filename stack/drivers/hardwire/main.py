@@ -1,6 +1,7 @@
 """The driver of our NIC: finding the device, bringing it up and down, and resetting it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from errno import EINVAL, EIO, ENODEV
 from functools import partial
@@ -9,7 +10,12 @@ from typing import TYPE_CHECKING
 from ...abi.desc import TxFlags
 from ...abi.regs import DEVICE_ID, GLOBAL, VERSION
 from ...core.dev_napi import napi_disable, napi_enable, netif_napi_add
-from ...core.dev_queue import netif_freeze_queues, netif_tx_start_queue, netif_unfreeze_queues
+from ...core.dev_queue import (
+    netif_freeze_queues,
+    netif_tx_start_queue,
+    netif_tx_stop_queue,
+    netif_unfreeze_queues,
+)
 from ...core.dev_register import register_netdevice, unregister_netdevice
 from ...core.netdevice import (
     IFF_BROADCAST,
@@ -196,10 +202,16 @@ def hardwire_probe(
 
 
 def hardwire_remove(dev: NetDevice) -> None:
-    """Give a NIC up."""
+    """Give a NIC up.
+
+    Raises
+    ------
+    OSError
+        ``ENODEV`` if it was given up before.
+    """
     nic: Hardwire = dev.priv
-    unregister_netevent_notifier(dev.kernel, nic.neigh.netevent)
     unregister_netdevice(dev)
+    unregister_netevent_notifier(dev.kernel, nic.neigh.netevent)
 
 
 def hardwire_open(dev: NetDevice) -> None:
@@ -228,11 +240,15 @@ def hardwire_open(dev: NetDevice) -> None:
 
 
 def hardwire_stop(dev: NetDevice) -> None:
-    """Take the device down once it has sent what it was given (``ndo_stop``)."""
+    """Take the device down once it has sent what it was given (``ndo_stop``).
+
+    One that does not come to rest is let go of all the same; its frames are counted as aborted.
+    """
     nic: Hardwire = dev.priv
     for ring in nic.rings:
         napi_disable(ring.napi)
-        ring.drain()
+        with suppress(OSError):
+            ring.drain()
         ring.mask_irq()
         ring.irq.free()
         hardwire_clean_all(ring)
@@ -264,7 +280,7 @@ def hardwire_resize(nic: Hardwire, log2: int) -> None:
     Raises
     ------
     OSError
-        ``ENOMEM``; the rings are as they were.
+        ``ENOMEM``: the rings are as they were; ``EIO``: the device does not come to rest, and the watchdog resets it.
     """
     dev = nic.dev
     if not netif_running(dev):
@@ -283,7 +299,12 @@ def _resize_running(ring: TxRing, log2: int) -> None:
     napi_disable(ring.napi)
     try:
         ring.drain()
-        hardwire_clean_all(ring)
+    except OSError:
+        napi_enable(ring.napi)
+        netif_tx_stop_queue(ring.txq)
+        raise
+    hardwire_clean_all(ring)
+    try:
         ring.allocate(log2)
     finally:
         napi_enable(ring.napi)
