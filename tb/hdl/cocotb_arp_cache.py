@@ -175,3 +175,23 @@ async def lookups_miss_while_entries_are_removed_after_reset(dut):
     await again.start(cleared=False)
     again.look_up(*range(bench.sets))
     assert all(lookup.mac is None for lookup in await again.finish())
+
+
+@bench_test
+async def entries_that_are_all_in_use_are_evicted_in_turn(dut):
+    bench = ArpCacheHarness(dut)
+    await bench.start()
+    same_set = [key for key in range(bench.sets * 4 * bench.ways) if arp_set(key, sets=bench.sets) == 1]
+    full, more = same_set[: bench.ways], same_set[bench.ways : 2 * bench.ways]
+    for key in full:
+        await bench.operate(ArpOp.INSERT, key=key, mac=key)
+    bench.look_up(*full)
+    await bench.finish()
+    await ClockCycles(dut.clk, 4)
+    victims = []
+    for key in more:
+        victims.append((await bench.operate(ArpOp.INSERT, key=key, mac=key)).key)
+        bench.look_up(key)
+        await bench.finish()
+        await ClockCycles(dut.clk, 4)
+    assert sorted(victims) == full, victims

@@ -328,3 +328,29 @@ async def busy_covers_each_transaction(dut):
     assert all(idle)
     assert any(seen)
     assert not seen[-1]
+
+
+@bench_test
+async def hardware_wins_over_a_write_in_the_same_cycle(dut):
+    harness = await started(dut)
+
+    async def meet(place: Place, value: int, *ports: str) -> int:
+        """Write while the ports are high, up to the cycle of the write and no longer; read back."""
+        for port in ports:
+            getattr(dut, port).value = 1
+        writing = cocotb.start_soon(harness.write(place.address, value))
+        await RisingEdge(getattr(dut, place.stb))
+        for port in ports:
+            getattr(dut, port).value = 0
+        await writing
+        return await harness.read(place.address)
+
+    for place, field in harness.each(Access.RW):
+        if place.half:
+            continue
+        name, ones = place.port(field), field.put((1 << field.width) - 1)
+        for value in (field.mask & ~field.put(field.reset), ones):
+            assert await meet(place, value, f"{name}_clear") & field.mask == field.put(field.reset), name
+        if field.width == 1:
+            assert await meet(place, 0, f"{name}_set") & field.mask == ones, name
+            assert await meet(place, ones, f"{name}_set", f"{name}_clear") & field.mask == field.put(field.reset), name

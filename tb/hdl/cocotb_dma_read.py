@@ -157,3 +157,16 @@ async def responses_of_1_us_do_not_slow_it_down(dut):
             frames = await harness.receive(count)
             cycles = (frames[-1].last_cycle - frames[-5].last_cycle) / 4
             assert cycles <= length + 24, f"{length} octets in {len(parts)} parts take {cycles} cycles"
+
+
+@bench_test
+async def each_error_response_marks_its_frame_and_no_other(dut):
+    harness = Harness(dut)
+    await harness.start()
+    expected = []
+    for error in (2, 3):  # SLVERR, DECERR.
+        harness.memory.errors = (error,)
+        harness.bad = {(2 * PAGE + 4) // harness.bus_octets}
+        expected += [harness.send([(at * PAGE + 4, 9)]) for at in (1, 2, 3)]
+        got = await harness.receive(len(expected))
+    assert [frame.error for frame in got] == [False, True, False] * 2

@@ -65,10 +65,13 @@ class Harness:
 
     async def _watch(self) -> None:
         dut = self.dut
-        inside = False
+        inside = taking = False
         while True:
             await RisingEdge(dut.clk)
             self.cycle += 1
+            assert int(dut.busy.value) or not taking, "not busy inside a frame"
+            if int(dut.i_valid.value) and int(dut.i_ready.value):
+                taking = not int(dut.i_last.value)
             enabled = int(dut.gmii_tx_en.value)
             if enabled:
                 if not inside:

@@ -41,6 +41,7 @@ class Harness:
         self.octets = bytearray(_SIZE)
         self.bad: set[int] = set()  # Addresses that cannot be read.
         self.write_errors = 0.0
+        self.write_failures = 0
         self.neighbours: dict[int, bytes] = {}
         self.cycle = 0
         self.wire: list[OnWire] = []
@@ -89,6 +90,7 @@ class Harness:
         at = address - _BASE
         assert _CPL_RING <= at < _BUFFERS, f"write of {address:#x}"
         if self.rng.random() < self.write_errors:
+            self.write_failures += 1
             raise OSError("injected")
         self.octets[at : at + len(octets)] = octets
 

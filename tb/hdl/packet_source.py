@@ -1,11 +1,14 @@
 """A source of frames for a packet stream in a cocotb bench."""
 
+import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import cocotb
 from cocotb.triggers import Event, RisingEdge
+
+from hardwire.tb.bench import seed
 
 __all__ = ["PacketSource"]
 
@@ -38,6 +41,7 @@ class PacketSource:
         self._queue: deque[_Frame] = deque()
         self._queued = Event()
         self._valid.value = 0
+        self._rng = random.Random(seed())
         cocotb.start_soon(self._run())
 
     def send(
@@ -63,6 +67,7 @@ class PacketSource:
         beats = range(0, max(len(frame.octets), 1), self.beat_octets)
         for number, start in enumerate(beats):
             for _ in range(frame.stalls(number)):
+                self._scramble()
                 await RisingEdge(self._clk)
             chunk = frame.octets[start : start + self.beat_octets]
             last = start == beats[-1]
@@ -75,5 +80,12 @@ class PacketSource:
             while not int(self._ready.value):
                 await RisingEdge(self._clk)
             self._valid.value = 0
+            self._scramble()
             if number == 0:
                 frame.accepted.set()
+
+    def _scramble(self) -> None:
+        """Without ``valid`` nothing else means anything."""
+        rng = self._rng
+        for signal in (self._data, self._keep, self._last, self._error):
+            signal.value = rng.getrandbits(len(signal))

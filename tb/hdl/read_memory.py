@@ -52,6 +52,7 @@ class ReadMemory:
         self._octets = len(bus.r.rdata) // 8
         self.channels = (self._ar, self._r)
         self.latency = (0, 0)
+        self.errors = _ERRORS
         self.reads = 0
         cocotb.start_soon(self._run())
 
@@ -91,5 +92,5 @@ class ReadMemory:
         try:
             beat.rdata = int.from_bytes(self._read(address, self._octets), "little")
         except OSError:
-            beat.rdata, beat.rresp = self._rng.getrandbits(8 * self._octets), self._rng.choice(_ERRORS)
+            beat.rdata, beat.rresp = self._rng.getrandbits(8 * self._octets), self._rng.choice(self.errors)
         self._r.send_nowait(beat)
