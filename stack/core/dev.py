@@ -16,6 +16,7 @@ from .dev_napi import net_rx_action
 from .dev_validate import validate_xmit_skb
 from .dev_xmit import dev_hard_start_xmit
 from .drop_reasons import SkbDropReason
+from .flow_dissector import skb_tx_hash
 from .netdevice import IFF_UP, IFF_XMIT_DST_RELEASE, NET_XMIT_MASK, NET_XMIT_SUCCESS, NetDevice, NetdevQueue
 from .skbuff import SkBuff, consume_skb, kfree_skb_list_reason
 from .softirq import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ, do_softirq, open_softirq
@@ -39,8 +40,7 @@ def netdev_core_pick_tx(dev: NetDevice, skb: SkBuff) -> NetdevQueue:
     queues = dev.tx
     if len(queues) == 1:
         return queues[0]
-    index = skb.hash % len(queues)
-    skb.queue_mapping = index
+    index = skb.queue_mapping = skb_tx_hash(dev, skb)
     return queues[index]
 
 

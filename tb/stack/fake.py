@@ -140,15 +140,17 @@ class FakeNetDevice(NetDevice):
         name: str = "eth%d",
         features: int = NETIF_F_SG | NETIF_F_HW_CSUM,
         max_mtu: int = 9000,
+        tx_queues: int = 1,
     ) -> None:
         ops = NetDeviceOps(ndo_start_xmit=fake_start_xmit)
-        super().__init__(net, name, ops, Capabilities(features=features, max_mtu=max_mtu))
+        super().__init__(net, name, ops, Capabilities(features=features, max_mtu=max_mtu, tx_queues=tx_queues))
         ether_setup(self)
         self.flags |= IFF_BROADCAST | IFF_MULTICAST
         self.dev_addr = bytes.fromhex("020000000001")
         self.frames: list[bytes] = []
         self.offloads: list[tuple[int, int, int]] = []  # ip_summed, start in the frame, offset
         self.more: list[bool] = []
+        self.queues: list[int] = []  # queue_mapping
         self.busy = False
         self.hold = False
         self.held: list[SkBuff] = []
@@ -161,6 +163,7 @@ def fake_start_xmit(skb: SkBuff, dev: NetDevice) -> int:
         return NETDEV_TX_BUSY
     dev.frames.append(skb_copy_bits(skb, 0, skb.len))
     dev.offloads.append((skb.ip_summed, skb.csum_start - skb.data, skb.csum_offset))
+    dev.queues.append(skb.queue_mapping)
     dev.more.append(dev.kernel.softnet.xmit_more)
     dev.stats.tx_packets += 1
     dev.stats.tx_bytes += skb.len
