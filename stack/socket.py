@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from errno import EAFNOSUPPORT, EBADF, EINVAL
+from operator import index
 from socket import inet_pton
 from typing import TYPE_CHECKING, Self
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Socket", "__sock_sendmsg", "sock_sendmsg", "sockfd_lookup_light", "sys_socket"]
 __all__ += uapi.__all__
 
-Address = tuple[str, int] | bytes
+Address = tuple[str, int] | bytes | bytearray | memoryview
 ControlMessage = tuple[int, int, Octets]
 
 
@@ -50,7 +51,7 @@ class Socket:
         How many seconds a call may wait; None: for ever.
     """
 
-    __slots__ = ("family", "fd", "kernel", "net", "nonblock", "ops", "proto", "sk", "timeout", "type")
+    __slots__ = ("f_count", "family", "fd", "kernel", "net", "nonblock", "ops", "proto", "sk", "timeout", "type")
 
     def __init__(self, net: "Net", sk: "InetSock", ops: ProtoOps, fd: int) -> None:
         self.net = net
@@ -58,6 +59,7 @@ class Socket:
         self.sk = sk
         self.ops = ops
         self.fd = fd
+        self.f_count = 1  # The descriptor, and each call under way.
         self.family = sk.sk_family
         self.type = sk.sk_type
         self.proto = sk.sk_protocol
@@ -175,11 +177,13 @@ class Socket:
         return not self.nonblock
 
     def close(self) -> None:
-        """Close it; what was sent goes its way."""
+        """Close it: what was sent goes its way, and a call that sleeps comes to its end first."""
         if self.fd >= 0:
             del self.kernel.files[self.fd]
             self.fd = -1
-            self.ops.release(self.sk)
+            self.f_count -= 1
+            if not self.f_count:
+                self.ops.release(self.sk)
 
 
 def sockfd_lookup_light(kernel: "Kernel", fd: int) -> Socket:
@@ -203,15 +207,16 @@ def move_addr_to_kernel(address: Address) -> Sockaddr:
     ------
     OSError
         ``EINVAL`` if it is none.
-    OverflowError
-        If the port is not in 0..65535.
+    TypeError, OverflowError
+        If the port is no integer, or not in 0..65535.
     """
-    if isinstance(address, bytes):
-        if len(address) != 16:
+    if isinstance(address, (bytes, bytearray, memoryview)):
+        if not 16 <= len(address) <= 128:
             raise OSError(EINVAL, "a struct sockaddr_in has 16 octets")
         family = int.from_bytes(address[:2], "little")
         return family, int.from_bytes(address[4:8], "big"), int.from_bytes(address[2:4], "big")
     host, port = address
+    port = index(port)
     if not 0 <= port <= 0xFFFF:
         raise OverflowError("port must be 0-65535.")
     try:
@@ -232,7 +237,13 @@ def __sock_sendmsg(sock: Socket, msg: Msghdr) -> int:
         error = security_socket_sendmsg(sock, msg, msg.count)
         if error:
             raise OSError(-error, "a security hook forbids it")
-    return sock.ops.sendmsg(sock.sk, msg, msg.count)
+    sock.f_count += 1
+    try:
+        return sock.ops.sendmsg(sock.sk, msg, msg.count)
+    finally:
+        sock.f_count -= 1
+        if not sock.f_count:  # Closed meanwhile.
+            sock.ops.release(sock.sk)
 
 
 def sock_sendmsg(sock: Socket, msg: Msghdr, iocb: Kiocb | None = None) -> int:

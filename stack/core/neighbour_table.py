@@ -151,7 +151,9 @@ def ___neigh_create(tbl: NeighTable, pkey: int, dev: "NetDevice") -> Neighbour:
 
 def _make_room(tbl: NeighTable) -> None:
     """See that the table has room for one more entry."""
-    entries = len(tbl.nht)
+    if len(tbl.nht) < tbl.gc_thresh2:
+        return
+    entries = _gc_entries(tbl)
     if entries < tbl.gc_thresh2:
         return
     now = jiffies(tbl.net.kernel)
@@ -161,22 +163,28 @@ def _make_room(tbl: NeighTable) -> None:
             raise OSError(ENOBUFS, "neighbour table overflow")
 
 
+def _gc_entries(tbl: NeighTable) -> int:
+    """Return how many entries count against the limits: not those set by hand (Linux: ``gc_entries``)."""
+    return sum(not neigh.nud_state & NUD_PERMANENT for neigh in tbl.nht.values())
+
+
 def neigh_forced_gc(tbl: NeighTable) -> int:
     """Remove the entries that nobody needs, oldest first, down to ``gc_thresh2``; return how many went.
 
-    Entries set by hand stay, as do those in use: with packets waiting or a timer running, or changed less than 5 s ago.
+    Entries set by hand stay, as do those in use: with packets waiting or a timer running, or changed less than 5 s ago
+    (those that never ask, such as of multicast groups, may go at any time).
     """
     tbl.stats["forced_gc_runs"] += 1
     now = jiffies(tbl.net.kernel)
     tbl.last_flush = now
-    wanted = len(tbl.nht) - tbl.gc_thresh2
-    old = [n for n in tbl.nht.values() if not n.nud_state & (NUD_PERMANENT | NUD_NOARP) and not _in_use(n)]
+    wanted = _gc_entries(tbl) - tbl.gc_thresh2
+    old = [n for n in tbl.nht.values() if not n.nud_state & NUD_PERMANENT and not _in_use(n)]
     old.sort(key=lambda neigh: neigh.updated)
     shrunk = 0
     for neigh in old:
         if shrunk >= wanted:
             break
-        if neigh.nud_state == NUD_FAILED or neigh.updated <= now - 5 * HZ:
+        if neigh.nud_state in (NUD_FAILED, NUD_NOARP) or neigh.updated <= now - 5 * HZ:
             neigh_remove_one(neigh)
             shrunk += 1
     return shrunk
@@ -192,7 +200,7 @@ def neigh_periodic_work(tbl: NeighTable) -> None:
     if len(tbl.nht) < tbl.gc_thresh1:
         return
     for neigh in list(tbl.nht.values()):
-        if neigh.nud_state & (NUD_PERMANENT | NUD_NOARP) or _in_use(neigh):
+        if neigh.nud_state & NUD_PERMANENT or _in_use(neigh):
             continue
         used = max(neigh.used, neigh.confirmed)
         if neigh.nud_state == NUD_FAILED or now > used + neigh.parms.gc_staletime:
@@ -225,6 +233,6 @@ def neigh_ifdown(tbl: NeighTable, dev: "NetDevice") -> None:
 
 
 def neigh_changeaddr(tbl: NeighTable, dev: "NetDevice") -> None:
-    """Forget the neighbours that were learned under a device's old link address."""
-    for neigh in [neigh for neigh in tbl.nht.values() if neigh.dev is dev and not neigh.nud_state & NUD_PERMANENT]:
+    """Forget all neighbours of a device whose link address changed: their link headers have the old one."""
+    for neigh in [neigh for neigh in tbl.nht.values() if neigh.dev is dev]:
         neigh_remove_one(neigh)

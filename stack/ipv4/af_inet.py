@@ -208,6 +208,7 @@ def inet_shutdown(sk: "InetSock", how: int) -> int:
     if how not in (0, 1, 2):
         raise OSError(EINVAL, f"how must be 0, 1 or 2, not {how}")
     sk.sk_shutdown |= how + 1
+    sk.kernel.platform.wake(sk.sk_wq)  # Linux: sk_state_change
     if not sk.connected:
         raise OSError(ENOTCONN, "not connected")
     return 0

@@ -340,7 +340,9 @@ def udp_getsockopt(sk: UdpSock, level: int, optname: int) -> int | bytes:
 
 def udp_destroy_sock(sk: UdpSock) -> None:
     """Close a socket: what it has put together is thrown away, what it has sent goes its way."""
+    lock_sock_nested(sk)
     udp_flush_pending_frames(sk)
+    release_sock(sk)
     if sk.sk_frag is not None:
         put_page(sk.kernel, sk.sk_frag)
         sk.sk_frag = None

@@ -34,7 +34,7 @@ def qdisc_peek_head(sch: Qdisc) -> SkBuff | None:
 
 def pfifo_enqueue(skb: SkBuff, sch: Qdisc, to_free: list[SkBuff]) -> int:
     """Queue a packet unless there are ``limit`` of them."""
-    if len(sch.q) < sch.limit:
+    if sch.qlen < sch.limit:
         return qdisc_enqueue_tail(skb, sch)
     return qdisc_drop(skb, sch, to_free)
 
