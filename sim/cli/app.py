@@ -1,13 +1,14 @@
 """All commands in one application. Each is a file of its own; what is slow to import, it imports when it runs."""
 
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from ... import __version__
 from . import bench, doctor, regs, send, tb, verilog
-from .report import CommandError
+from .report import FAILED, CommandError
 
 __all__ = ["main"]
 
@@ -52,4 +53,14 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        sys.exit(0)  # The reader, such as head, has seen enough.
+        _leave(0)  # The reader, such as head, has seen enough.
+    except OSError as error:
+        place = f": {error.filename}" if error.filename is not None else ""
+        sys.stderr.write(f"hardwire: {error.strerror or error}{place}\n")
+        _leave(FAILED)
+
+
+def _leave(status: int) -> NoReturn:
+    """Exit without a word about output that can no longer be written."""
+    sys.stdout = open(os.devnull, "w")
+    sys.exit(status)

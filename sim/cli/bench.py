@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .report import FAILED, CommandError, print_json, say
+from .report import FAILED, CommandError, console, print_json, say
 
 __all__ = ["bench"]
 
@@ -29,7 +29,6 @@ def bench(
 
 
 def _print(figures: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     sim, send, start = figures["sim"], figures["send"], figures["start"]
@@ -58,4 +57,4 @@ def _print(figures: dict[str, Any]) -> None:
     )
     table.add_row("cold start", f"{start['cold_s']:.1f} s", "empty cache: builds the simulator")
     table.add_row("warm start", f"{start['warm_s']:.3f} s", "process start to first register read")
-    Console().print(table)
+    console().print(table)

@@ -2,9 +2,12 @@
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["FAILED", "MISUSED", "CommandError", "print_json", "say"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["FAILED", "MISUSED", "CommandError", "console", "print_json", "say"]
 
 FAILED = 1
 MISUSED = 2
@@ -24,6 +27,19 @@ class CommandError(Exception):
     def __init__(self, message: str, exit_status: int = FAILED) -> None:
         super().__init__(message)
         self.exit_status = exit_status
+
+
+def console() -> "Console":
+    """Return where tables and trees are printed."""
+    from rich.console import Console
+
+    class Terminal(Console):
+        """A console that leaves it to ``main`` what an end of the reader means."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Terminal(highlight=False)
 
 
 def print_json(value: Any) -> None:

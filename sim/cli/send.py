@@ -1,12 +1,13 @@
 """``hardwire send``: real data through stack, driver and gateware, and the journey that it took."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .report import FAILED, MISUSED, CommandError, print_json, say
+from .report import FAILED, MISUSED, CommandError, console, print_json, say
 
 if TYPE_CHECKING:
     from ..send import Endpoint, SendReport, SendRequest
@@ -44,8 +45,8 @@ def send(
     request = SendRequest(
         payload=_payload(file, text, stdin),
         to=_endpoint("--to", to, port_needed=True),
-        source=_endpoint("--from", source, port_needed=False),
-        neighbours=dict(_neighbour(entry) for entry in neigh or []),
+        source=_host("--from", source),
+        neighbours=_neighbours(neigh or []),
         mtu=_bounded("--mtu", mtu, 68, 9000),
         size=_bounded("--size", size, 1, 65_507),
         count=_bounded("--count", count, 1, 1_000_000),
@@ -77,15 +78,13 @@ def _run(request: "SendRequest") -> "SendReport":
 
 
 def _print(request: "SendRequest", report: "SendReport") -> None:
-    from rich.console import Console
-
     from ..journey import tree
 
-    console = Console(highlight=False)
+    terminal = console()
     title = f"Journey of the first datagram: {report.first_octets:,} octets to {request.to}"
     # Not wrapped: a long line goes over the edge rather than through the tree.
-    console.print(tree(title, report.journey), soft_wrap=True)
-    console.print(
+    terminal.print(tree(title, report.journey), soft_wrap=True)
+    terminal.print(
         f"\n{report.datagrams:,} datagram{'s' * (report.datagrams != 1)}, {report.payload_octets:,} octets of payload"
         f" in {report.frames:,} frame{'s' * (report.frames != 1)}; {report.time_ns / 1000:,.3f} µs simulated,"
         f" {report.wall_s:.2f} s in fact",
@@ -100,8 +99,10 @@ def _payload(file: Path | None, text: str | None, stdin: bool) -> bytes:
     if (file is not None) + (text is not None) + stdin != 1:
         raise CommandError("say what to send with one of --file, --text and --stdin", MISUSED)
     if text is not None:
-        return text.encode()
+        return os.fsencode(text)  # As the shell handed it over, UTF-8 or not.
     if file is None:
+        if sys.stdin is None:
+            raise CommandError("--stdin: standard input is closed", MISUSED)
         return sys.stdin.buffer.read()
     try:
         return file.read_bytes()
@@ -118,13 +119,27 @@ def _endpoint(option: str, text: str, *, port_needed: bool) -> "Endpoint":
         raise CommandError(f"{option}: {error}", MISUSED) from error
 
 
-def _neighbour(text: str) -> tuple[str, str]:
+def _host(option: str, text: str) -> "Endpoint":
+    endpoint = _endpoint(option, text, port_needed=False)
+    first = int(endpoint.address.partition(".")[0])
+    if first in (0, 127) or first >= 224:  # RFC 1122 §3.2.1.3.
+        raise CommandError(f"{option}: {endpoint.address} is no address for a host", MISUSED)
+    return endpoint
+
+
+def _neighbours(entries: list[str]) -> dict[str, str]:
     from ..send import parse_neighbour
 
-    try:
-        return parse_neighbour(text)
-    except ValueError as error:
-        raise CommandError(f"--neigh: {error}", MISUSED) from error
+    neighbours: dict[str, str] = {}
+    for entry in entries:
+        try:
+            address, mac = parse_neighbour(entry)
+        except ValueError as error:
+            raise CommandError(f"--neigh: {error}", MISUSED) from error
+        other = neighbours.setdefault(address, mac)
+        if other != mac:
+            raise CommandError(f"--neigh: {address} has two MAC addresses: {other} and {mac}", MISUSED)
+    return neighbours
 
 
 def _bounded(option: str, value: int, least: int, most: int) -> int:
@@ -134,6 +149,12 @@ def _bounded(option: str, value: int, least: int, most: int) -> int:
 
 
 def _writable(option: str, path: Path | None) -> Path | None:
-    if path is not None and not path.absolute().parent.is_dir():
+    if path is None:
+        return None
+    if not path.absolute().parent.is_dir():
         raise CommandError(f"{option}: there is no folder {path.parent}", MISUSED)
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise CommandError(f"{option}: cannot write {path}: {error.strerror}", MISUSED) from error
     return path

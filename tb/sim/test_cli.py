@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,23 @@ REFUSALS = [
         "--neigh: 01:00:00:00:00:02 is a group address",
     ),
     (["--to", "10.0.0.2:9", "--text", "a", "--pcap", "no/dir/a.pcapng"], 2, "--pcap: there is no folder no/dir"),
+    (["--to", "10.0.0.2:9", "--text", "a", "--pcap", "."], 2, "--pcap: cannot write .: Is a directory"),
+    (["--to", "10.0.0.2:9", "--text", "a", "--waves", "."], 2, "--waves: cannot write .: Is a directory"),
+    (
+        ["--to", "10.0.0.2:9", "--text", "a", "--waves", "/proc/a.fst"],
+        2,
+        "--waves: cannot write /proc/a.fst: No such file or directory",
+    ),
+    (
+        ["--to", "10.0.0.2:9", "--text", "a", "--neigh", NEIGH, "--neigh", "10.0.0.2=02:00:00:00:00:03"],
+        2,
+        "--neigh: 10.0.0.2 has two MAC addresses: 02:00:00:00:00:02 and 02:00:00:00:00:03",
+    ),
+    (
+        ["--to", "10.0.0.2:9", "--text", "a", "--from", "224.0.0.1"],
+        2,
+        "--from: 224.0.0.1 is no address for a host",
+    ),
     (
         ["--to", "192.168.7.7:9", "--text", "a"],
         1,
@@ -84,7 +102,9 @@ REFUSALS = [
 @pytest.mark.parametrize(("arguments", "status", "message"), REFUSALS, ids=[message[:40] for _, _, message in REFUSALS])
 def test_send_says_in_one_line_what_is_wrong(arguments: list[str], status: int, message: str, tmp_path: Path) -> None:
     result = hardwire("send", *arguments, cwd=tmp_path)
-    assert result.stderr.decode().splitlines()[-1] == f"hardwire: {message}"
+    *progress, last = result.stderr.decode().splitlines()
+    assert last == f"hardwire: {message}"
+    assert all(re.fullmatch(r"hardwire: [A-Z]\w+.* \(\d/\d\)", line) for line in progress), progress
     assert result.returncode == status
 
 
@@ -176,3 +196,42 @@ def test_doctor_reports_every_tool_and_package() -> None:
 
 def test_unknown_command_is_misuse() -> None:
     assert hardwire("sned").returncode == 2
+
+
+def test_output_that_cannot_be_written_is_one_line_and_status_1() -> None:
+    for line in (["send", "--text", "a", "--to", "10.0.0.2:9000", "--neigh", NEIGH, "--json"], ["regs"]):
+        command = [sys.executable, "-c", "from hardwire.sim.cli import main; main()", *line]
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert result.stderr.splitlines()[-1] == "hardwire: No space left on device"
+        assert "Traceback" not in result.stderr
+        assert result.returncode == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
+    command = [sys.executable, "-c", "from hardwire.sim.cli import main; main()"]
+    command += ["send", "--text", "a" * 60_000, "--size", "100", "--to", "10.0.0.2:9000", "--neigh", NEIGH]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait() == 0
+
+
+def test_text_that_is_no_utf8_is_sent_as_it_is(tmp_path: Path) -> None:
+    command = [sys.executable.encode(), b"-c", b"from hardwire.sim.cli import main; main()", b"send"]
+    command += [b"--text", b"\xff\xfe", b"--to", b"10.0.0.2:9000", b"--neigh", NEIGH.encode(), b"--pcap", b"a.pcapng"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert b"\x00\x0a" in (tmp_path / "a.pcapng").read_bytes()
+    assert b"\xff\xfe" in (tmp_path / "a.pcapng").read_bytes()
+
+
+def test_closed_standard_input_is_said() -> None:
+    line = f"{sys.executable} -c 'from hardwire.sim.cli import main; main()' send --stdin --to 10.0.0.2:9 <&-"
+    result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (2, "hardwire: --stdin: standard input is closed\n")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = hardwire("regs", "--format", "html", "-o", "file", cwd=tmp_path)
+    assert (result.returncode, result.stderr.decode()) == (1, "hardwire: File exists: file\n")
