@@ -21,6 +21,7 @@ from hardwire.sim.world import Host
 __all__ = ["CocotbNic", "offer_device", "run_world"]
 
 _NEVER = (1 << 32) - 1
+_PERIOD_PS = 8000
 _SETTLE_CYCLES = 4  # From the answer to a write until ``idle`` shows that there is work.
 _LONGEST_WAIT_FS = 100_000_000_000  # Without a timer, look again after 100 us.
 
@@ -122,7 +123,10 @@ class CocotbNic:
         if left_ps > 0:
             changes = [ValueChange(self._dut.irq)]
             if self.world.draining:
-                changes += [ValueChange(self._dut.idle), ValueChange(self._dut.wake_in)]
+                changes.append(ValueChange(self._dut.idle))
+                wake_in = int(self._dut.wake_in.value)  # Changes in every cycle: not to be watched.
+                if self._dut.idle.value and wake_in != _NEVER:
+                    left_ps = min(left_ps, (wake_in + 1) * _PERIOD_PS)
             await First(Timer(left_ps, "ps"), *changes)
         return self._handler is not None and bool(self._dut.irq.value)
 
