@@ -5,18 +5,20 @@ the world lets time pass, the simulator runs.
 """
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import cocotb
 from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles, First, RisingEdge, Timer, ValueChange
-from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
+from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiRamWrite, AxiWriteBus
 from cocotbext.eth import GmiiSink
 
 from hardwire.hdl.config import NicConfig
 from hardwire.sim.bus_model import BusModel
 from hardwire.sim.devices import register_device
 from hardwire.sim.world import Host
+from hardwire.tb.hdl.read_memory import ReadMemory
 
 __all__ = ["CocotbNic", "offer_device", "run_world"]
 
@@ -32,9 +34,13 @@ class CocotbNic:
     Parameters
     ----------
     host : Host
-        Whose memory it reads; the AXI model works on that memory itself.
+        Whose memory it reads; the AXI models work on that memory itself.
     dut : object
         cocotb's handle of the NIC, its clock running and out of reset.
+    config : NicConfig
+        Parameters of the NIC.
+    bus : BusModel
+        Of it only ``read_latency_ns`` counts; nothing else slows or fails the bus here.
     """
 
     def __init__(self, host: Host, dut: Any, config: NicConfig, bus: BusModel) -> None:
@@ -54,8 +60,16 @@ class CocotbNic:
     async def _make_models(self) -> None:
         dut, memory = self._dut, self.dma.octets
         self.csr = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
-        self.ram = AxiRam(AxiBus.from_prefix(dut, "m_axi"), dut.clk, dut.rst, size=len(memory), mem=memory)
+        self.reads = ReadMemory(dut, "m_axi", self._memory, Random(0))
+        self.reads.latency = (round(self.bus.read_latency_ns * 1000 / _PERIOD_PS),) * 2
+        bus = AxiWriteBus.from_prefix(dut, "m_axi")
+        self.writes = AxiRamWrite(bus, dut.clk, dut.rst, size=len(memory), mem=memory)
         self.sink = GmiiSink(dut.gmii_txd, dut.gmii_tx_er, dut.gmii_tx_en, dut.clk, dut.rst)
+
+    def _memory(self, address: int, count: int) -> bytes:
+        """Return octets of host memory, for the bus model."""
+        at = address % len(self.dma.octets)
+        return bytes(self.dma.octets[at : at + count])
 
     # Mmio and Irq.
 

@@ -1,4 +1,4 @@
-"""The traffic of ``hardwire bench`` under cocotb, timed: prebuilt frames, 64 a doorbell, by the same driver."""
+"""The traffic of ``hardwire bench`` under cocotb, timed: prebuilt frames, 64 a doorbell, 1 µs memory, same driver."""
 
 import json
 import logging
@@ -10,6 +10,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles
 
 from hardwire.sim.bench_stack import send_prebuilt
+from hardwire.sim.bus_model import BusModel
 from hardwire.sim.machine import Machine, Setup
 from hardwire.sim.world import World
 from hardwire.tb.cocotb_device import offer_device, run_world
@@ -35,5 +36,5 @@ async def send_prebuilt_frames(dut):
 
 
 def send() -> float:
-    machine = Machine(World(), Setup(device="cocotb", ring_log2=9))
+    machine = Machine(World(), Setup(device="cocotb", bus=BusModel(read_latency_ns=1000), ring_log2=9))
     return send_prebuilt(machine, BATCHES, lambda: machine.nic.time_fs // (PERIOD_NS * 1_000_000))
