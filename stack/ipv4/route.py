@@ -57,6 +57,8 @@ _MULTICAST = int(RtType.MULTICAST)
 _LOOPBACK_ADDRESS = 0x7F000001
 _IP_MAX_MTU = 0xFFFF
 
+_IPTOS_RT_MASK = 0x1C  # The bits of the TOS that routes are chosen by.
+
 
 class RTable(DstEntry):
     """A route in use (Linux: ``struct rtable``).
@@ -166,6 +168,7 @@ def ip_route_output_key_hash_rcu(net: "Net", fl4: Flowi4) -> RTable:
         As ``ip_route_output_flow``.
     """
     flags = 0
+    fl4.tos &= _IPTOS_RT_MASK
     orig_oif = fl4.oif
     daddr = fl4.daddr
     saddr = fl4.saddr

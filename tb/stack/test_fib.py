@@ -241,6 +241,7 @@ def test_tos_and_metric_choose_among_routes_to_a_prefix(host):
     route_add(host.net, "192.0.2.0/24", via="10.0.0.12", tos=8)
     assert route(host, "192.0.2.1")[0].gw == 0x0A00000B
     assert route(host, "192.0.2.1", tos=8)[0].gw == 0x0A00000C
+    assert route(host, "192.0.2.1", tos=10)[0].gw == 0x0A00000C  # Only three bits of it count.
     with fails(EEXIST):
         route_add(host.net, "192.0.2.0/24", via="10.0.0.13", metric=10)
 
