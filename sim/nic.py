@@ -1,8 +1,11 @@
 """The simulated network card: real gateware behind Mmio and Irq, and the frames that come out."""
 
+import os
+import stat
 import struct
 from array import array
 from collections.abc import Callable
+from errno import ESPIPE
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -308,10 +311,17 @@ class SimNic:
         ------
         ValueError
             If the device was made without ``waves=True``.
+        OSError
+            If the file cannot be written; ``ESPIPE`` if it is no regular one.
         """
+        if path is not None:
+            # Verilator does not say that it cannot open a file, and aborts where it cannot seek.
+            with open(path, "ab") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise OSError(ESPIPE, os.strerror(ESPIPE), path)
         first = max(0, from_ns * FS_PER_NS - self._phase_fs) // self.period_fs
         last = _NEVER if to_ns is None else (to_ns * FS_PER_NS - self._phase_fs) // self.period_fs
-        name = self._native.ffi.NULL if path is None else path.encode()
+        name = self._native.ffi.NULL if path is None else os.fsencode(path)
         if not self._lib.hw_waves(self._nic, name, self.period_fs, first, last):
             raise ValueError("this device was made without waves=True")
 

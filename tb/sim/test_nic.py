@@ -1,5 +1,6 @@
 """The simulated card, without a driver: registers, frames, interrupts, faults, and the same run every time."""
 
+from errno import EISDIR, ENOENT, ESPIPE
 from pathlib import Path
 
 import pytest
@@ -291,6 +292,15 @@ def test_waves_need_the_variant_for_waves(tmp_path: Path) -> None:
     _, nic, _ = make()
     with pytest.raises(ValueError, match="^this device was made without waves=True$"):
         nic.waves(str(tmp_path / "x.fst"))
+
+
+@pytest.mark.parametrize(
+    ("path", "error"), [(".", EISDIR), ("", ENOENT), ("/proc/x.fst", ENOENT), ("/dev/full", ESPIPE)]
+)
+def test_waves_to_what_cannot_be_written_are_an_error(path: str, error: int) -> None:
+    _, nic, _ = make(waves=True)
+    with pytest.raises(OSError, match=rf"^\[Errno {error}\]"):
+        nic.waves(path)
 
 
 def test_register_that_does_not_exist_reads_as_ones_and_is_recorded() -> None:
