@@ -36,7 +36,7 @@ def run(count, *, abort_from=None):
             ctx.set(decode.i.valid, 0)
             await ctx.tick().repeat(rng.choice((0, 0, 1, 5)) + 1)
         ctx.set(decode.close, 1)
-        model.close(aborted=abort_from is not None)
+        model.close(TxStatus.BAD_SEQUENCE if abort_from is None else TxStatus.ABORTED)
         await ctx.tick().repeat(100)
         assert not ctx.get(decode.busy)
 
@@ -66,7 +66,7 @@ def check(model, frames, parts, records):
     seen = [(None if part.drop else part.addr, part.length, bool(part.last), bool(part.drop)) for part in parts]
     assert seen == model.parts, f"seed {SEED}"
     seen = [(record.cookie, record.index, record.status, bool(record.wait)) for record in records]
-    want = [(c.cookie, c.index, c.status, c.result is not None) for c in model.completions]
+    want = [(c.cookie, c.index, c.statuses[0], c.result is not None) for c in model.completions]
     assert seen == want, f"seed {SEED}"
 
 

@@ -95,7 +95,28 @@ def test_descriptors_come_out_once_and_in_order(size, width):
     simulator.run()
     assert len(taken) == total
     assert memory.most <= 16
-    assert max(memory.bursts) == min(size - 1, 4)
+
+
+@pytest.mark.parametrize(("posted", "bursts"), [(3, [3]), (4, [4]), (10, [4, 4, 2]), (15, [4, 4, 4, 3])])
+def test_a_burst_takes_all_that_is_posted_of_a_block(posted, bursts):
+    fetch = DescriptorFetch(axi_width_bits=64, ring_log2_max=10, id_width_bits=1, prefetch=16)
+    memory = Memory(fetch, size=16, latency=0, rng=random.Random(SEED))
+    memory.limit = posted
+
+    async def post(ctx):
+        ctx.set(fetch.base, BASE)
+        ctx.set(fetch.mask, 15)
+        ctx.set(fetch.limit, posted)
+        ctx.set(fetch.o.ready, 1)
+        await ctx.tick().repeat(5)
+        await ctx.tick().until(fetch.caught_up & fetch.empty)
+
+    simulator = Simulator(fetch)
+    simulator.add_clock(8e-9)
+    simulator.add_testbench(post)
+    simulator.add_testbench(memory.testbench, background=True)
+    simulator.run()
+    assert memory.bursts == bursts
 
 
 def test_halt_starts_no_burst():

@@ -230,20 +230,22 @@ class Harness:
         """Stop the queue in order."""
         await self.write("CTRL", enable=0)
         await self.until("STATUS", running=0)
-        self.model.close()
+        self.model.close(TxStatus.BAD_SEQUENCE)
 
     async def reset(self) -> None:
         """Reset the queue; the driver has yet to look at the completions and to configure it."""
         await self.write("CTRL", reset=1, enable=self.rng.getrandbits(1))
         await self.until("STATUS", resetting=0)
-        self.model.close(aborted=True)
+        self.model.close(TxStatus.ABORTED)
 
     def check(self) -> None:
         """Compare everything so far with the model. The queue must be stopped."""
         self.poll()
         assert self.frames == self.model.frames
         assert self.parts == self.model.parts
-        assert self.seen == [completion.value(self.results) for completion in self.model.completions]
+        assert len(self.seen) == len(self.model.completions)
+        for seen, completion in zip(self.seen, self.model.completions, strict=True):
+            assert seen in completion.values(self.results)
 
     async def _watch(self) -> None:
         """Tell the model of each descriptor that was decoded."""

@@ -12,19 +12,22 @@ _COMMAND = ("flags", "csum_start", "csum_offset", "l3_start", "next_hop")
 
 @dataclass(frozen=True)
 class Expected:
-    """A completion. ``result`` is the number of the datapath's result that it waits for, if any."""
+    """A completion. ``result`` is the number of the datapath's result that it waits for, if any.
+
+    Its status may be any of ``statuses``: from outside it cannot be told what came first.
+    """
 
     cookie: int
     index: int
-    status: TxStatus
+    statuses: tuple[TxStatus, ...]
     result: int | None
 
-    def value(self, results: list[int]) -> tuple[int, int, int]:
-        """Return cookie, index and status once the datapath has given its results."""
-        status = self.status
-        if self.result is not None and status == TxStatus.OK:
-            status = TxStatus(results[self.result])
-        return self.cookie, self.index, status
+    def values(self, results: list[int]) -> list[tuple[int, int, int]]:
+        """Return cookie, index and status, as they may be, once the datapath has given its results."""
+        statuses = self.statuses
+        if self.result is not None and statuses == (TxStatus.OK,):
+            statuses = (TxStatus(results[self.result]),)
+        return [(self.cookie, self.index, status) for status in statuses]
 
 
 @dataclass
@@ -50,35 +53,35 @@ class RingModel:
     _uncovered: bool = False
     _last_index: int = 0
 
-    def _complete(self, index: int, status: TxStatus, *, sent: bool) -> None:
-        self.completions.append(Expected(self._cookie, index, status, len(self.frames) - 1 if sent else None))
+    def _complete(self, index: int, *statuses: TxStatus, sent: bool) -> None:
+        self.completions.append(Expected(self._cookie, index, statuses, len(self.frames) - 1 if sent else None))
         self._uncovered = False
 
-    def _give_up(self, index: int, status: TxStatus) -> None:
+    def _give_up(self, index: int, *statuses: TxStatus) -> None:
         """Complete what is under way, early."""
         sending = self._state == "sending"
         if sending:
             self.parts.append((None, 0, True, True))
-        self._complete(index, status, sent=sending)
+        self._complete(index, *statuses, sent=sending)
 
-    def close(self, *, aborted: bool = False) -> None:
-        """End what is under way: no descriptor follows, or (``aborted``) none will be sent."""
+    def close(self, *because: TxStatus) -> None:
+        """End what is under way: no descriptor follows, or none will be sent."""
         if self._uncovered:
-            because = TxStatus.ABORTED if aborted else TxStatus.BAD_SEQUENCE
-            self._give_up(self._last_index, because if self._state == "sending" else self._refusal)
+            self._give_up(self._last_index, *(because if self._state == "sending" else (self._refusal,)))
         self._state = "between"
 
-    def abort(self) -> None:
-        """A reset was seen."""
+    def _abort(self, *, restarts: bool) -> None:
+        """A reset was seen ahead of a descriptor, which ``restarts`` if it would have ended what is under way, too."""
         if self._state == "sending":
-            self.close(aborted=True)
+            # It waited until that was done: the reset came before that or after.
+            self.close(TxStatus.ABORTED, *([TxStatus.BAD_SEQUENCE] if restarts else []))
             self._state, self._refusal = "refusing", TxStatus.ABORTED
 
     def feed(self, index: int, desc: dict[str, int], *, error: bool, aborted: bool) -> None:
         """Take the next descriptor."""
         flags = TxFlags(desc["flags"])
         if aborted:
-            self.abort()
+            self._abort(restarts=bool(flags & TxFlags.FIRST) and not error)
         if error:
             if self._state == "between":
                 self._cookie = 0
@@ -86,7 +89,7 @@ class RingModel:
             self._state, self._refusal = "refusing", TxStatus.DESC_ERROR
         else:
             if flags & TxFlags.FIRST:
-                self.close()
+                self.close(TxStatus.BAD_SEQUENCE)
             self._good(index, desc, flags, aborted)
         self._last_index = index
 
