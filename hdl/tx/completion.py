@@ -23,7 +23,7 @@ class CompletionWrite(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. All outputs come from registers, but ``i.ready`` and ``busy`` (comparisons). ``i`` to ``awvalid``
+    Domain ``sync``. All outputs come from registers, but ``busy`` (comparisons). ``i`` to ``awvalid``
     3 cycles; B to ``index`` 2 cycles, and to ``written`` 3. One completion each beats + 2 cycles.
 
     Parameters
@@ -182,8 +182,9 @@ class CompletionWrite(wiring.Component):
             shape=Completion, depth=self._outstanding, init=[], attrs={"no_rw_check": Const(1)}
         )
         put, get_unsent, get_done = slots.write_port(), slots.read_port(), slots.read_port()
+        # A cycle late, which the last slot is for.
+        m.d.sync += self.i.ready.eq((new - done)[: len(new)] < self._outstanding - 1)
         m.d.comb += [
-            self.i.ready.eq((new ^ done) != self._outstanding),
             put.en.eq(self.i.valid & self.i.ready),
             put.addr.eq(new[:-1]),
             put.data.eq(self.i.payload),

@@ -31,7 +31,7 @@ class DescriptorFetch(wiring.Component):
     Timing
     ------
     Domain ``sync``. All outputs come from registers, but ``caught_up`` (a comparison), ``o.valid``, ``o.payload.error``
-    and ``empty`` (a few gates). A change of ``limit`` to ``arvalid`` 1 cycle; last beat of a descriptor to ``o.valid``
+    and ``empty`` (a few gates). A change of ``limit`` to ``arvalid`` 2 cycles; last beat of a descriptor to ``o.valid``
     2 cycles; one burst each 2 cycles, one beat a cycle.
 
     Parameters
@@ -62,7 +62,7 @@ class DescriptorFetch(wiring.Component):
     o : Out(stream.Signature(FetchedDescriptor))
         Descriptors.
     caught_up : Out(1)
-        All up to ``limit`` was asked for.
+        All up to what ``limit`` was a cycle ago was asked for.
     empty : Out(1)
         All that was asked for was handed out.
     """
@@ -96,22 +96,28 @@ class DescriptorFetch(wiring.Component):
 
     def _request(self, m: Module, taken: Signal) -> None:
         """Ask for bursts while there is room for a whole block."""
-        axi, mask, limit = self.axi, self.mask, self.limit
+        axi, mask = self.axi, self.mask
         low = min(_BLOCK_LOG2, len(mask))
+        limit = Signal.like(self.limit)
         index = Signal.like(mask)
         room = Signal(range(self._prefetch + 1), init=self._prefetch)
 
-        same_block, to_limit, start = Signal(), Signal(), Signal()
+        same_block, to_limit, start = Signal(init=1), Signal(), Signal()
         more = Signal(low)  # Descriptors of the burst, less one.
         # Where the next block starts, and the room that this burst leaves, come one cycle late; so does the next burst.
         next_block = Signal.like(mask)
-        asked, asked_more, returned = Signal(), Signal(low), Signal()
+        asked, asked_more, returned, cleared = Signal(), Signal(low), Signal(), Signal()
+        m.d.sync += [
+            # In step: `index` stands still in the cycle before a burst starts.
+            limit.eq(self.limit),
+            same_block.eq(index[low:] == self.limit[low:] if len(mask) > low else 1),
+            cleared.eq(self.clear),
+        ]
         m.d.comb += [
-            same_block.eq(index[low:] == limit[low:] if len(mask) > low else 1),
             self.caught_up.eq(same_block & (index[:low] == limit[:low])),
             to_limit.eq(same_block & (index[:low] < limit[:low])),
             more.eq(Mux(to_limit, limit[:low] + ~index[:low], mask[:low] - index[:low])),
-            start.eq(~axi.arvalid & ~self.caught_up & ~self.halt & room[low:].any()),
+            start.eq(~axi.arvalid & ~self.caught_up & ~self.halt & ~cleared & room[low:].any()),
             self.empty.eq((room == self._prefetch) & ~axi.arvalid),
         ]
         m.d.sync += [
@@ -151,23 +157,27 @@ class DescriptorFetch(wiring.Component):
         # All beats but the last one are kept here; the last one is handed out from where it is.
         number = Signal(range(self._beats))
         kept, kept_error = Signal(width * (self._beats - 1)), Signal()
-        last = Signal()
+        last = Signal(init=self._beats == 1)  # `number` is that of the last beat.
         m.d.comb += [
             fifo.i.payload.data.eq(axi.rdata.word_select(lane, width)),
             fifo.i.payload.error.eq(axi.rresp[1]),
             fifo.i.valid.eq(axi.rvalid),
-            last.eq(number == self._beats - 1),
             fifo.o.ready.eq(~last | o.ready),
             o.valid.eq(fifo.o.valid & last),
             o.payload.fields.eq(Cat(kept, fifo.o.payload.data)),
             o.payload.error.eq(fifo.o.payload.error | kept_error),
         ]
         with m.If(fifo.o.valid & ~last):
-            m.d.sync += [number.eq(number + 1), kept_error.eq(o.payload.error)]
+            m.d.sync += [number.eq(number + 1), last.eq(number == self._beats - 2), kept_error.eq(o.payload.error)]
             for at in range(self._beats - 1):
                 with m.If(number == at):
                     m.d.sync += kept.word_select(at, width).eq(fifo.o.payload.data)
         with m.If(taken):
-            m.d.sync += [number.eq(0), kept_error.eq(0), o.payload.index.eq((o.payload.index + 1) & self.mask)]
+            m.d.sync += [
+                number.eq(0),
+                last.eq(self._beats == 1),
+                kept_error.eq(0),
+                o.payload.index.eq((o.payload.index + 1) & self.mask),
+            ]
         with m.If(self.clear):
             m.d.sync += [lane.eq(0), o.payload.index.eq(0)]

@@ -40,7 +40,7 @@ class TxRing(wiring.Component):
     Timing
     ------
     Domain ``sync``. All outputs come from registers, but ``idle`` and ``wake_in`` (a few gates). TAIL's strobe to
-    ``arvalid`` 2 cycles, last beat of a descriptor to ``part.valid`` 3 cycles, ``result`` to ``awvalid`` 4 cycles, last
+    ``arvalid`` 3 cycles, last beat of a descriptor to ``part.valid`` 3 cycles, ``result`` to ``awvalid`` 4 cycles, last
     B to ``irq`` 6 cycles.
 
     Parameters
@@ -193,8 +193,10 @@ class TxRing(wiring.Component):
         """Start, stop in order, reset."""
         csr = self.csr
         drained, quiet = Signal(), Signal()
+        up = Signal(3)  # CTRL.enable, until `fetch` knows the last limit.
+        m.d.sync += up.eq(Cat(csr.ctrl.enable, up[:-1]))
         m.d.comb += [
-            drained.eq(fetch.empty & (resetting | (~csr.ctrl.enable & fetch.caught_up))),
+            drained.eq(fetch.empty & (resetting | (~csr.ctrl.enable & ~up.any() & fetch.caught_up))),
             quiet.eq(fetch.empty & ~Cat(busy).any()),
             fetch.halt.eq(resetting),
         ]
@@ -231,6 +233,6 @@ class TxRing(wiring.Component):
 
         m.d.sync += [
             csr.status.idle.eq(quiet),
-            csr.status.running.eq(csr.ctrl.enable | ~quiet | ~fetch.caught_up),
+            csr.status.running.eq(csr.ctrl.enable | up.any() | ~quiet | ~fetch.caught_up),
             csr.status.resetting.eq(resetting | csr.ctrl.reset),
         ]
