@@ -156,9 +156,10 @@ def run(request: SendRequest) -> SendReport:
     """
     started = time.monotonic()
     with contextlib.ExitStack() as open_files:
+        # First, so that nothing is built if it cannot be opened.
+        capture = None if request.pcap is None else open_files.enter_context(Capture(request.pcap))
         machine = _machine(request)
-        if request.pcap is not None:
-            capture = open_files.enter_context(Capture(request.pcap))
+        if capture is not None:
             machine.nic.on_frames = capture.write_frames
         if request.waves is not None:
             machine.nic.waves(str(request.waves))

@@ -53,7 +53,7 @@ def send(
         df=df,
         offload=not no_offload,
         pcap=_writable("--pcap", pcap),
-        waves=_writable("--waves", waves),
+        waves=_regular("--waves", _writable("--waves", waves)),
         seed=seed,
     )
     report = _run(request)
@@ -153,8 +153,16 @@ def _writable(option: str, path: Path | None) -> Path | None:
         return None
     if not path.absolute().parent.is_dir():
         raise CommandError(f"{option}: there is no folder {path.parent}", MISUSED)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        return path  # Not tried: who reads a pipe would see it end.
     try:
         path.open("ab").close()
     except OSError as error:
         raise CommandError(f"{option}: cannot write {path}: {error.strerror}", MISUSED) from error
+    return path
+
+
+def _regular(option: str, path: Path | None) -> Path | None:
+    if path is not None and not path.is_file():
+        raise CommandError(f"{option}: {path} is not a regular file", MISUSED)
     return path

@@ -66,6 +66,8 @@ REFUSALS = [
         2,
         "--waves: cannot write /proc/a.fst: No such file or directory",
     ),
+    (["--to", "10.0.0.2:9", "--text", "a", "--waves", "/dev/full"], 2, "--waves: /dev/full is not a regular file"),
+    (["--to", "10.0.0.2:9", "--text", "a", "--waves", ""], 2, "--waves: cannot write .: Is a directory"),
     (
         ["--to", "10.0.0.2:9", "--text", "a", "--neigh", NEIGH, "--neigh", "10.0.0.2=02:00:00:00:00:03"],
         2,
