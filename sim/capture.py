@@ -1,7 +1,8 @@
 """Captures: frames of a link or a device as a pcapng file with times in ns."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -42,6 +43,7 @@ class Capture:
 
     def __init__(self, path: Path | str, interfaces: Iterable[str] = ("wire",)) -> None:
         self.count = 0
+        self._path = path
         self._file = Path(path).open("wb")  # noqa: SIM115  # Closed by ``close``.
         self._section = SectionHeader(options={"shb_userappl": "hardwire"})
         self._numbers: dict[str, int] = {}
@@ -67,7 +69,8 @@ class Capture:
         packet.interface_id = 0 if interface is None else self._numbers[interface]
         packet.timestamp_high, packet.timestamp_low = time_ns >> 32, time_ns & 0xFFFF_FFFF
         packet.packet_data = octets
-        self._writer.write_block(packet)
+        with self._named_errors():
+            self._writer.write_block(packet)
         self.count += 1
 
     def write_frames(self, frames: Iterable[Frame], interface: str | None = None) -> None:
@@ -80,7 +83,17 @@ class Capture:
 
     def close(self) -> None:
         """Finish the file."""
-        self._file.close()
+        with self._named_errors():
+            self._file.close()
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Say in an error of the system which file it is about."""
+        try:
+            yield
+        except OSError as error:
+            error.filename = str(self._path)
+            raise
 
     def __enter__(self) -> "Capture":
         return self

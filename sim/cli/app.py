@@ -45,6 +45,9 @@ def _options(
 
 def main() -> None:
     """Run the command line; exit with 0, with 1 if the work failed, with 2 if the request made no sense."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # Closed by the caller.
+            setattr(sys, name, open(os.devnull, "w"))
     try:
         app()
     except CommandError as error:

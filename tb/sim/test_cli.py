@@ -17,7 +17,7 @@ NEIGH = "10.0.0.2=02:00:00:00:00:02"
 def hardwire(*arguments: str, stdin: bytes = b"", cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-c", "from hardwire.sim.cli import main; main()", *arguments]
     environment = {**os.environ, "COLUMNS": "200"}
-    return subprocess.run(command, input=stdin, capture_output=True, check=False, cwd=cwd, env=environment)
+    return subprocess.run(command, input=stdin, capture_output=True, check=False, cwd=cwd, env=environment, timeout=300)
 
 
 REFUSALS = [
@@ -225,6 +225,33 @@ def test_text_that_is_no_utf8_is_sent_as_it_is(tmp_path: Path) -> None:
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     assert b"\x00\x0a" in (tmp_path / "a.pcapng").read_bytes()
     assert b"\xff\xfe" in (tmp_path / "a.pcapng").read_bytes()
+
+
+def test_capture_that_cannot_be_written_is_named() -> None:
+    for octets in (1, 100_000):  # All of it at the end; some of it while frames come.
+        result = hardwire(
+            "send", "--stdin", "--to", "10.0.0.2:9", "--neigh", NEIGH, "--pcap", "/dev/full", stdin=b"x" * octets
+        )
+        assert result.stderr.decode().splitlines()[-1] == "hardwire: No space left on device: /dev/full"
+        assert b"Traceback" not in result.stderr
+        assert (result.returncode, result.stdout) == (1, b"")
+
+
+def test_capture_goes_to_a_pipe_whose_reader_sees_all_of_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["timeout", "60", "cat", "pipe"], stdout=subprocess.PIPE, cwd=tmp_path) as reader:
+        result = hardwire(
+            "send", "--text", "hello", "--to", "10.0.0.2:9", "--neigh", NEIGH, "--pcap", "pipe", cwd=tmp_path
+        )
+        assert result.returncode == 0, result.stderr.decode()
+        assert b"hello" in reader.communicate()[0]
+
+
+def test_closed_output_is_no_traceback() -> None:
+    line = f"{sys.executable} -c 'from hardwire.sim.cli import main; main()' "
+    for arguments, status in (("regs >&-", 0), ("regs --format html 2>&-", 2)):
+        result = subprocess.run(["bash", "-c", line + arguments], capture_output=True, check=False)
+        assert (result.returncode, result.stdout, result.stderr) == (status, b"", b"")
 
 
 def test_closed_standard_input_is_said() -> None:
