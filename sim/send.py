@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ..stack.uapi import AF_INET, IP_MTU_DISCOVER, IP_PMTUDISC_DO, SOCK_DGRAM, SOL_IP
-from ..stack.wire.address import ipv4_from_text, mac_from_text
+from ..stack.wire.address import ipv4_from_text, mac_from_text, mac_to_text
 from .capture import Capture
 from .journey import device_events, timeline
 from .machine import Machine, Setup
 from .trace import Call, Event, Tracer, to_json
 from .world import World
 
-__all__ = ["Endpoint", "SendError", "SendReport", "SendRequest", "parse_neighbour", "run"]
+__all__ = ["Endpoint", "SendError", "SendReport", "SendRequest", "host_address", "parse_neighbour", "run"]
 
 _SET_UP_NS = 10_000
 _STEP_NS = 10_000_000
@@ -43,13 +43,15 @@ class Endpoint:
         Raises
         ------
         ValueError
-            If it is malformed, or has no port and needs one.
+            If it is malformed, or needs a port and has none, or a prefix.
         """
         rest, colon, port = text.partition(":")
         address, slash, prefixlen = rest.partition("/")
         ipv4_from_text(address)
         if port_needed and not colon:
             raise ValueError(f"{text!r} has no port: write {address}:9000")
+        if port_needed and slash:
+            raise ValueError(f"{text!r} has a prefix length: write {address}:{port}")
         return cls(
             address,
             _number(prefixlen, 1, 32, "a prefix length") if slash else 24,
@@ -67,21 +69,41 @@ def _number(text: str, least: int, most: int, what: str) -> int:
     return int(text)
 
 
-def parse_neighbour(text: str) -> tuple[str, str]:
-    """Return what ``IP=MAC`` says.
+def host_address(text: str) -> int:
+    """Return an address that a host may have, as a number (RFC 1122 §3.2.1.3).
 
     Raises
     ------
     ValueError
-        If it is malformed.
+        If it is malformed, or of no single host.
+    """
+    address = ipv4_from_text(text)
+    if address >> 24 in (0, 127) or address >> 28 >= 14:
+        raise ValueError(f"{text} is no address for a host")
+    return address
+
+
+def parse_neighbour(text: str, host: Endpoint) -> tuple[str, str]:
+    """Return what ``IP=MAC`` says about a neighbour of ``host``; the MAC address is spelled as we do.
+
+    Raises
+    ------
+    ValueError
+        If it is malformed, or the address cannot be a neighbour's.
     """
     address, equals, mac = text.partition("=")
     if not equals:
         raise ValueError(f"{text!r} is not IP=MAC, such as 10.0.0.2=02:00:00:00:00:02")
-    ipv4_from_text(address)
-    if mac_from_text(mac)[0] & 1:
+    host_part = (1 << 32 - host.prefixlen) - 1
+    difference = host_address(address) ^ ipv4_from_text(host.address)
+    if difference == 0:
+        raise ValueError(f"{address} is the host's own address")
+    if host.prefixlen < 31 and difference <= host_part and ipv4_from_text(address) & host_part == host_part:
+        raise ValueError(f"{address} is a broadcast address")
+    octets = mac_from_text(mac)
+    if octets[0] & 1:
         raise ValueError(f"{mac} is a group address")
-    return address, mac
+    return address, mac_to_text(octets)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +202,8 @@ def _machine(request: SendRequest) -> Machine:
     try:
         return Machine(World(seed=request.seed), setup)
     except OSError as error:
-        raise SendError(f"the machine cannot be set up: {error.strerror}") from error
+        place = f": {error.filename}" if error.filename is not None else ""
+        raise SendError(f"the machine cannot be set up: {error.strerror}{place}") from error
 
 
 def _send(machine: Machine, request: SendRequest) -> SendReport:
@@ -264,5 +287,8 @@ def _failure(request: SendRequest, report: SendReport) -> str | None:
         return None
     if "NEIGH_FAILED" in report.drops:
         return _unanswered(request)
+    address = request.to.address
+    if address in ("0.0.0.0", request.source.address) or address.startswith("127."):
+        return f"{address} is the host itself: nothing receives there yet"
     lost = ", ".join(f"{count:,} {reason}" for reason, count in report.drops.items())
     return f"packets were dropped: {lost}"

@@ -42,11 +42,12 @@ def send(
     """Send data over UDP through the network stack, the driver and the gateware; show the journey."""
     from ..send import SendRequest
 
+    host = _host("--from", source)
     request = SendRequest(
         payload=_payload(file, text, stdin),
         to=_endpoint("--to", to, port_needed=True),
-        source=_host("--from", source),
-        neighbours=_neighbours(neigh or []),
+        source=host,
+        neighbours=_neighbours(neigh or [], host),
         mtu=_bounded("--mtu", mtu, 68, 9000),
         size=_bounded("--size", size, 1, 65_507),
         count=_bounded("--count", count, 1, 1_000_000),
@@ -120,20 +121,23 @@ def _endpoint(option: str, text: str, *, port_needed: bool) -> "Endpoint":
 
 
 def _host(option: str, text: str) -> "Endpoint":
+    from ..send import host_address
+
     endpoint = _endpoint(option, text, port_needed=False)
-    first = int(endpoint.address.partition(".")[0])
-    if first in (0, 127) or first >= 224:  # RFC 1122 §3.2.1.3.
-        raise CommandError(f"{option}: {endpoint.address} is no address for a host", MISUSED)
+    try:
+        host_address(endpoint.address)
+    except ValueError as error:
+        raise CommandError(f"{option}: {error}", MISUSED) from error
     return endpoint
 
 
-def _neighbours(entries: list[str]) -> dict[str, str]:
+def _neighbours(entries: list[str], host: "Endpoint") -> dict[str, str]:
     from ..send import parse_neighbour
 
     neighbours: dict[str, str] = {}
     for entry in entries:
         try:
-            address, mac = parse_neighbour(entry)
+            address, mac = parse_neighbour(entry, host)
         except ValueError as error:
             raise CommandError(f"--neigh: {error}", MISUSED) from error
         other = neighbours.setdefault(address, mac)

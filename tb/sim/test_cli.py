@@ -78,6 +78,31 @@ REFUSALS = [
         2,
         "--from: 224.0.0.1 is no address for a host",
     ),
+    (["--to", "10.0.0.2:9", "--text", "a", "--from", "0.0.0.0"], 2, "--from: 0.0.0.0 is no address for a host"),
+    (
+        ["--to", "10.0.0.2:9", "--text", "a", "--from", "255.255.255.255"],
+        2,
+        "--from: 255.255.255.255 is no address for a host",
+    ),
+    (["--to", "10.0.0.2/24:1", "--text", "a"], 2, "--to: '10.0.0.2/24:1' has a prefix length: write 10.0.0.2:1"),
+    *(
+        (
+            ["--to", "10.0.0.2:9", "--text", "a", "--neigh", f"{address}=02:00:00:00:00:02"],
+            2,
+            f"--neigh: {address} {reason}",
+        )
+        for address, reason in (
+            ("224.0.0.1", "is no address for a host"),
+            ("0.0.0.0", "is no address for a host"),
+            ("255.255.255.255", "is no address for a host"),
+            ("10.0.0.255", "is a broadcast address"),
+            ("10.0.0.1", "is the host's own address"),
+        )
+    ),
+    *(
+        (["--to", f"{address}:9", "--text", "a"], 1, f"{address} is the host itself: nothing receives there yet")
+        for address in ("127.0.0.1", "10.0.0.1", "0.0.0.0")
+    ),
     (
         ["--to", "192.168.7.7:9", "--text", "a"],
         1,
@@ -140,6 +165,16 @@ def test_send_reports_json_with_the_journey() -> None:
     assert (report["datagrams"], report["payload_octets"], report["frames"]) == (3, 3000, 3)
     assert report["failure"] is None
     assert {item.get("event") for item in report["journey"]} >= {"desc", "arp", "frame_start", "cpl", "irq"}
+
+
+def test_neighbour_may_be_said_twice_and_in_a_network_without_broadcast() -> None:
+    for arguments in (
+        ["--to", "10.0.0.2:9", "--neigh", "10.0.0.2=02:00:00:00:00:0a", "--neigh", "10.0.0.2=2-0-0-0-0-A"],
+        ["--to", "10.0.0.3:9", "--neigh", "10.0.0.3=02:00:00:00:00:03", "--from", "10.0.0.2/31"],
+        ["--to", "10.0.0.2:9", "--neigh", NEIGH, "--neigh", "10.0.1.255=02:00:00:00:00:03"],
+    ):
+        result = hardwire("send", "--text", "a", *arguments)
+        assert result.returncode == 0, result.stderr.decode()
 
 
 def test_empty_file_is_one_empty_datagram(tmp_path: Path) -> None:
