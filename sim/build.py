@@ -57,13 +57,12 @@ def library_dir(config: NicConfig, *, waves: bool = False, progress: Progress | 
     Raises
     ------
     BuildError
-        If a tool is missing or fails.
+        If a tool is missing or fails, or the cache folder cannot be written.
     """
     cache = cache_dir()
     target = cache / cache_key(config, waves=waves)
     if target.is_dir():
         return target
-    cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / f"{target.name}.lock"):
         if not target.is_dir():
             scratch = cache / f".{target.name}.{os.getpid()}"
@@ -133,7 +132,14 @@ def _compiler_id() -> tuple[str, int]:
 def _locked(path: Path) -> Iterator[None]:
     import fcntl
 
-    with path.open("w") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    except OSError as error:
+        raise BuildError(
+            f"cannot write to the cache folder {path.parent}: {error.strerror}; HARDWIRE_CACHE names another"
+        ) from error
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -2,10 +2,10 @@
 
 import importlib.metadata
 import importlib.util
-import os
 import shutil
 import sys
 import sysconfig
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +59,7 @@ _PACKAGES = (
 
 
 def examine(cache: Path) -> list[Check]:
-    """Look for all that hardwire uses; ``cache`` is where it keeps builds."""
+    """Look for all that hardwire uses; ``cache`` is where it keeps builds, made if missing."""
     version = ".".join(map(str, sys.version_info[:3]))
     enough = sys.version_info >= (3, 11)
     checks = [Check("Python >= 3.11", version if enough else None, "everything", "apt-get install python3", True)]
@@ -69,7 +69,8 @@ def examine(cache: Path) -> list[Check]:
     for package, extra, purpose in _PACKAGES:
         target = f"'hardwire[{extra}]'" if extra else "hardwire"
         checks.append(Check(package, _version(package), purpose, f"pip install {target}", extra is None))
-    checks.append(Check("cache folder", _writable(cache), "keeping builds", f"mkdir -p {cache}", True))
+    remedy = "export HARDWIRE_CACHE=DIR, a folder that you may write to"
+    checks.append(Check("cache folder", _writable(cache), f"keeping builds in {cache}", remedy, True))
     return checks
 
 
@@ -97,5 +98,9 @@ def _libpython() -> str | None:
 
 
 def _writable(folder: Path) -> str | None:
-    nearest = next(place for place in (folder, *folder.parents) if place.exists())
-    return str(folder) if os.access(nearest, os.W_OK) else None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return None
+    return str(folder)

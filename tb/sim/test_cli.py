@@ -231,6 +231,33 @@ def test_doctor_reports_every_tool_and_package() -> None:
     assert "apt-get install g++" in missing_compiler.stdout
 
 
+@pytest.mark.parametrize("folder", ["/proc/nope", "/proc", "/dev/null"])
+def test_cache_folder_that_cannot_be_written_is_named(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARDWIRE_CACHE", folder)
+    result = hardwire("send", "--text", "a", "--to", "10.0.0.2:9000", "--neigh", NEIGH)
+    assert re.fullmatch(
+        f"hardwire: the simulator could not be built: cannot write to the cache folder {folder}: [A-Z][a-z ]+;"
+        " HARDWIRE_CACHE names another\n",
+        result.stderr.decode(),
+    )
+    assert result.returncode == 1
+    report = hardwire("doctor")
+    assert report.returncode == 1
+    assert (
+        f"MISSING  cache folder    needed for keeping builds in {folder}: export HARDWIRE_CACHE="
+        in report.stdout.decode()
+    )
+
+
+def test_cache_folder_below_a_home_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HARDWIRE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/proc/nope")
+    result = hardwire("send", "--text", "a", "--to", "10.0.0.2:9000", "--neigh", NEIGH)
+    assert "cannot write to the cache folder /proc/nope/.cache/hardwire: " in result.stderr.decode()
+    assert result.returncode == 1
+
+
 def test_unknown_command_is_misuse() -> None:
     assert hardwire("sned").returncode == 2
 
