@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from errno import EEXIST, ENOENT, ENOTDIR
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,7 @@ REFUSALS = [
 @pytest.mark.parametrize(("arguments", "status", "message"), REFUSALS, ids=[message[:40] for _, _, message in REFUSALS])
 def test_send_says_in_one_line_what_is_wrong(arguments: list[str], status: int, message: str, tmp_path: Path) -> None:
     result = hardwire("send", *arguments, cwd=tmp_path)
+    assert b"Traceback" not in result.stderr, result.stderr.decode()
     *progress, last = result.stderr.decode().splitlines()
     assert last == f"hardwire: {message}"
     assert all(re.fullmatch(r"hardwire: [A-Z]\w+.* \(\d/\d\)", line) for line in progress), progress
@@ -263,7 +265,8 @@ def test_unknown_command_is_misuse() -> None:
 
 
 def test_output_that_cannot_be_written_is_one_line_and_status_1() -> None:
-    for line in (["send", "--text", "a", "--to", "10.0.0.2:9000", "--neigh", NEIGH, "--json"], ["regs"]):
+    send = ["send", "--text", "a", "--to", "10.0.0.2:9000", "--neigh", NEIGH]
+    for line in (send, [*send, "--json"], ["regs"]):
         command = [sys.executable, "-c", "from hardwire.sim.cli import main; main()", *line]
         with open("/dev/full", "wb") as full:
             result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
@@ -324,5 +327,6 @@ def test_closed_standard_input_is_said() -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    result = hardwire("regs", "--format", "html", "-o", "file", cwd=tmp_path)
-    assert (result.returncode, result.stderr.decode()) == (1, "hardwire: File exists: file\n")
+    for folder, error in (("file", EEXIST), ("file/x", ENOTDIR), ("/proc/x", ENOENT)):
+        result = hardwire("regs", "--format", "html", "-o", folder, cwd=tmp_path)
+        assert (result.returncode, result.stderr.decode()) == (1, f"hardwire: {os.strerror(error)}: {folder}\n")
