@@ -92,12 +92,15 @@ def block_signature(block: Block) -> wiring.Signature:
 
 @dataclass(frozen=True)
 class _Transfer:
-    """A write or a read to carry out while ``stb`` is high: ``select`` has one bit a register."""
+    """A write or a read to carry out while ``stb`` is high: ``select`` has one bit a register.
+
+    Of one register, it is to be used as ``with m.If(hit.stb), m.If(hit.select)``: simulators skip the inner one then.
+    """
 
     select: Value
     stb: Value
 
-    def of(self, first: int, count: int) -> "_Transfer":
+    def of(self, first: int, count: int = 1) -> "_Transfer":
         """Return what concerns some of the registers only."""
         return _Transfer(self.select[first : first + count], self.stb)
 
@@ -106,9 +109,8 @@ def _row(
     m: Module, block: Block, ports: wiring.PureInterface, write: _Transfer, data: Value, read: _Transfer
 ) -> Iterator[Value]:
     """Make one copy of a block; return the values of its registers as software reads them."""
-    for register, selected in zip(block.registers, write.select, strict=True):
-        hit = Signal(name=f"{block.name}_{register.name}_hit")
-        m.d.comb += hit.eq(write.stb & selected)
+    for number, register in enumerate(block.registers):
+        hit = write.of(number)
         pair = _pair_of(block, register)
         if _is_constant(register):
             yield Const(register.reset, 32)
@@ -116,14 +118,16 @@ def _row(
             yield _register(m, register, getattr(ports, _member_name(register.name)), hit, data)
         else:
             whole = getattr(ports, _member_name(register.name[:-3])).value
-            latch = read.stb & read.select[block.registers.index(pair[0])]
+            latch = read.of(block.registers.index(pair[0]))
             yield _half(m, register, pair, whole, hit, data, latch)
 
 
-def _register(m: Module, register: Register, ports: wiring.PureInterface, hit: Value, data: Value) -> Value:
+def _register(m: Module, register: Register, ports: wiring.PureInterface, hit: _Transfer, data: Value) -> Value:
     """Make a register; return its value as software reads it."""
     if any(f.access is not Access.RO for f in register.fields):
-        m.d.sync += ports.stb.eq(hit)
+        m.d.sync += ports.stb.eq(0)
+        with m.If(hit.stb), m.If(hit.select):
+            m.d.sync += ports.stb.eq(1)
     value = Signal(32, name=register.name)
     for field in register.fields:
         place = slice(field.lsb, field.lsb + field.width)
@@ -132,41 +136,49 @@ def _register(m: Module, register: Register, ports: wiring.PureInterface, hit: V
 
 
 def _half(
-    m: Module, register: Register, pair: tuple[Register, Register], whole: Value, hit: Value, data: Value, latch: Value
+    m: Module,
+    register: Register,
+    pair: tuple[Register, Register],
+    whole: Value,
+    hit: _Transfer,
+    data: Value,
+    latch: _Transfer,
 ) -> Value:
     """Make one half of a pair; return its value as software reads it."""
     low_width = pair[0]["value"].width
     is_high = register is pair[1]
     half = whole[low_width:] if is_high else whole[:low_width]
     if register["value"].access is Access.RW:
-        with m.If(hit):
+        with m.If(hit.stb), m.If(hit.select):
             m.d.sync += half.eq(data)
     elif is_high and len(whole) == 64:
         latched = Signal(32, name=f"{register.name}_latched")
-        with m.If(latch):
+        with m.If(latch.stb), m.If(latch.select):
             m.d.sync += latched.eq(half)
         return latched
     return half
 
 
-def _field(m: Module, ports: wiring.PureInterface, field: Field, hit: Value, new: Value) -> Value:
+def _field(m: Module, ports: wiring.PureInterface, field: Field, hit: _Transfer, new: Value) -> Value:
     """Make one field; return its value as software reads it."""
     port = getattr(ports, field.name)
     match field.access:
         case Access.PULSE:
-            m.d.sync += port.eq(Mux(hit, new, 0))
+            m.d.sync += port.eq(0)
+            with m.If(hit.stb), m.If(hit.select):
+                m.d.sync += port.eq(new)
             return Const(0, field.width)
         case Access.W1C:
-            cleared = getattr(ports, f"{field.name}_clear") | Mux(hit, new, 0)
+            cleared = getattr(ports, f"{field.name}_clear") | Mux(hit.stb & hit.select, new, 0)
             m.d.sync += port.eq(port & ~cleared | getattr(ports, f"{field.name}_set"))
         case Access.RW:
+            with m.If(hit.stb), m.If(hit.select):
+                m.d.sync += port.eq(new)
+            if field.width == 1:
+                with m.If(getattr(ports, f"{field.name}_set")):
+                    m.d.sync += port.eq(1)
             with m.If(getattr(ports, f"{field.name}_clear")):
                 m.d.sync += port.eq(field.reset)
-            if field.width == 1:
-                with m.Elif(getattr(ports, f"{field.name}_set")):
-                    m.d.sync += port.eq(1)
-            with m.Elif(hit):
-                m.d.sync += port.eq(new)
     return port
 
 
@@ -260,7 +272,8 @@ class CsrBank(wiring.Component):
             in_read = read.of(first, count)
             values = _row(m, block, ports, write.of(first, count), data, in_read)
             gated = [Mux(selected, value, 0) for selected, value in zip(in_read.select, values, strict=True)]
-            m.d.sync += row.eq(reduce(or_, gated))
+            with m.If(read.stb):
+                m.d.sync += row.eq(reduce(or_, gated))
             first += count
         return m
 
@@ -293,14 +306,14 @@ class CsrBank(wiring.Component):
             both_next.eq((aw_held | bus.awvalid) & (w_held | bus.wvalid)),
         ]
         m.d.sync += [started.eq(both_next & ~both), stb.eq(both_next & ~both & Mux(w_held, whole, bus.wstrb.all()))]
-        with m.If(~aw_held):
-            m.d.sync += [held.eq(select), mapped.eq(is_mapped), aw_held.eq(bus.awvalid)]
-        with m.If(~w_held):
+        with m.If(bus.awvalid & ~aw_held):
+            m.d.sync += [held.eq(select), mapped.eq(is_mapped), aw_held.eq(1)]
+        with m.If(bus.wvalid & ~w_held):
             m.d.sync += [
                 data.eq(bus.wdata),
                 whole.eq(bus.wstrb.all()),
                 partial.eq(bus.wstrb.any() & ~bus.wstrb.all()),
-                w_held.eq(bus.wvalid),
+                w_held.eq(1),
             ]
         with m.If(started):
             m.d.sync += [bus.bvalid.eq(1), bus.bresp.eq(Mux(mapped & ~partial, Resp.OKAY, Resp.SLVERR))]
@@ -316,8 +329,8 @@ class CsrBank(wiring.Component):
         held, mapped, stb, rows_valid = Signal(), Signal(), Signal(), Signal()
         m.d.comb += bus.arready.eq(~held)
         m.d.sync += [stb.eq(~held & bus.arvalid), rows_valid.eq(stb)]
-        with m.If(~held):
-            m.d.sync += [selected.eq(select), mapped.eq(is_mapped), held.eq(bus.arvalid)]
+        with m.If(bus.arvalid & ~held):
+            m.d.sync += [selected.eq(select), mapped.eq(is_mapped), held.eq(1)]
         with m.If(rows_valid):
             m.d.sync += [
                 bus.rvalid.eq(1),

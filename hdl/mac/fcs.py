@@ -3,8 +3,10 @@
 # Ref: IEEE Std 802.3-2022, 3.2.9 Frame Check Sequence field
 
 from collections.abc import Iterable
+from functools import reduce
+from operator import xor
 
-from amaranth import Cat, Const, Value
+from amaranth import Mux, Value
 from amaranth.lib.crc import Algorithm
 from amaranth.lib.crc.catalog import CRC32_ETHERNET
 
@@ -43,6 +45,5 @@ def fcs_step(remainder: Value, octet: Value) -> Value:
     )(data_width=8)
     columns = [linear.compute([1 << bit]) for bit in range(8)]
     difference = remainder[:8] ^ octet
-    terms = [[difference[bit] for bit in range(8) if columns[bit] >> row & 1] for row in range(FCS.crc_width)]
-    parities = Cat(Cat(row).xor() if row else Const(0) for row in terms)
-    return (remainder >> 8) ^ parities
+    terms = [Mux(difference[bit], columns[bit], 0) for bit in range(8)]
+    return (remainder >> 8) ^ reduce(xor, terms)
