@@ -71,9 +71,12 @@ def send_prebuilt(machine: Machine, count: int, cycles: Callable[[], int]) -> fl
     Raises
     ------
     RuntimeError
-        If a frame is missing.
+        If a frame is missing, or a batch was not posted at once.
     """
     machine.dev.ethtool_ops.set_coalesce(1000, _DOORBELL)
+    ring = machine.dev.priv.rings[0]
+    dql = ring.txq.dql
+    dql.limit = dql.min_limit = 1 << 20  # A queue that is stopped gets a doorbell for each frame.
     # Each holds a reference of ours, so that it can be sent again once it was sent.
     prebuilt = [_prebuilt(machine) for _ in range(1 << _RING_LOG2)]
     batches = [prebuilt[at : at + _DOORBELL] for at in range(0, len(prebuilt), _DOORBELL)]
@@ -85,8 +88,8 @@ def send_prebuilt(machine: Machine, count: int, cycles: Callable[[], int]) -> fl
     world.drain()
     per_s = (cycles() - before) / (time.perf_counter() - started)
     sent = len(nic.take_frames())
-    if sent != _DOORBELL * count:
-        raise RuntimeError(f"only {sent} of {_DOORBELL * count} frames were sent")
+    if sent != _DOORBELL * count or ring.stat["doorbells"] != count:
+        raise RuntimeError(f"{sent} of {_DOORBELL * count} frames were sent, with {ring.stat['doorbells']} doorbells")
     return per_s
 
 
