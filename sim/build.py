@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -10,25 +9,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from ..hdl.config import NicConfig
+from .verilate import BuildError, check, run, verilate
 
 __all__ = ["BuildError", "cache_dir", "cache_key", "library_dir"]
 
 ABI_MODULE = "hardwire_abi"
 LIBRARY = "libnic.so"
 _PACKAGE = Path(__file__).parent.parent
-_VERILATE = "--cc --top-module top --prefix Vnic -O3 --x-assign fast --x-initial fast --no-assert -Wno-fatal"
 _COMPILE = "-std=gnu++20 -fPIC -fvisibility=hidden -DVM_COVERAGE=0 -DVM_SC=0 -DVM_TIMING=0"
 _FAST, _SLOW = "-O2", "-O1"
 _JOBS = 2
 
 Progress = Callable[[str, int, int], None]
-
-
-class BuildError(RuntimeError):
-    """A tool is missing or failed; the text says which and what it wrote."""
 
 
 def cache_dir() -> Path:
@@ -93,7 +87,7 @@ def _digest(*parts: object) -> str:
 
 
 def _sources() -> list[Path]:
-    paths = [Path(__file__)]
+    paths = [Path(__file__).with_name(f"{module}.py") for module in ("activity", "build", "verilate")]
     for folder, pattern in (("hdl", "*.py"), ("stack/abi", "*.py"), ("sim/native", "*.*")):
         paths += (_PACKAGE / folder).rglob(pattern)
     return sorted(p for p in paths if "__pycache__" not in p.parts)
@@ -179,14 +173,13 @@ def _build(config: NicConfig, waves: bool, scratch: Path, report: Progress) -> N
         runtime.mkdir(exist_ok=True)
         for part in ("verilated", "verilated_threads", *(["verilated_fst_c"] if waves else [])):
             pool.start(include / f"{part}.cpp", runtime / f"{part}.o", _SLOW)
-        _generate(config, waves, verilator, scratch, generated, report)
+        by_parts = verilate(config, waves=waves, verilator=verilator, generated=generated, report=report)
         report("Compiling", 2, 4)
-        single_eval = not waves and _has_one_clock(generated)
         defines = [
             f"-I{generated}",
             f"-DHW_AXI_OCTETS={config.axi_width_bits // 8}",
             f"-DHW_WAVES={int(waves)}",
-            f"-DHW_SINGLE_EVAL={int(single_eval)}",
+            f"-DHW_BY_PARTS={int(by_parts)}",
         ]
         # The fast parts are one piece with the harness, so that the compiler sees through the calls between them.
         parts = sorted(path.name for path in generated.glob("*.cpp"))
@@ -199,7 +192,7 @@ def _build(config: NicConfig, waves: bool, scratch: Path, report: Progress) -> N
             pool.start(source, generated / f"{name}.o", optimise, *defines)
         objects = pool.finish()
     report("Linking", 3, 4)
-    _run([compiler, "-shared", "-Wl,-Bsymbolic", "-o", str(scratch / LIBRARY), *objects, "-pthread"])
+    run([compiler, "-shared", "-Wl,-Bsymbolic", "-o", str(scratch / LIBRARY), *objects, "-pthread"])
 
     from cffi import FFI
     from cffi.recompiler import make_py_source
@@ -209,45 +202,6 @@ def _build(config: NicConfig, waves: bool, scratch: Path, report: Progress) -> N
     make_py_source(ffi, ABI_MODULE, str(scratch / f"{ABI_MODULE}.py"))
     shutil.rmtree(generated)
     report("Done", 4, 4)
-
-
-def _generate(
-    config: NicConfig, waves: bool, verilator: Path, scratch: Path, generated: Path, report: Progress
-) -> None:
-    """From Amaranth to C++."""
-    report("Writing Verilog", 0, 4)
-    from ..hdl.verilog import nic_verilog
-
-    verilog = nic_verilog(config)
-    (scratch / "nic.v").write_text(verilog)
-    (scratch / "top.v").write_text(_without_reset(verilog))
-    report("Verilating", 1, 4)
-    _run(
-        [str(verilator / "bin/verilator_bin"), *_VERILATE.split(), "-Mdir", str(generated)]
-        + (["--trace-fst", "--trace-structs"] if waves else [])
-        + [str(scratch / "nic.v"), str(scratch / "top.v")],
-        VERILATOR_ROOT=str(verilator),
-    )
-
-
-def _has_one_clock(generated: Path) -> bool:
-    """Whether the model has the parts that the harness calls, and a single trigger: one edge of one clock."""
-    root = (generated / "Vnic___024root.h").read_text()
-    code = "".join(path.read_text() for path in generated.glob("Vnic___024root__*.cpp") if "Slow" not in path.name)
-    parts = [f"void Vnic___024root___eval_{part}(Vnic___024root* vlSelf) {{" in code for part in ("ico", "nba")]
-    return all(parts) and re.findall(r"__Vtrigprevexpr\w+;", root) == ["__Vtrigprevexpr___TOP__clk__0;"]
-
-
-def _without_reset(verilog: str) -> str:
-    """Return a module ``top`` around the NIC that never resets it: registers start with their first values anyway.
-
-    Verilator then drops the reset from every register, which makes the model a tenth faster.
-    """
-    nic = verilog[verilog.index("module hardwire_nic(") :]
-    ports = re.findall(r"^  (input|output) (\[\d+:0\] )?(\w+);", nic[: nic.index("endmodule")], re.MULTILINE)
-    declared = ", ".join(f"{way} {width}{name}" for way, width, name in ports if name != "rst")
-    connected = ", ".join(f".{name}({name})" for _, _, name in ports).replace("(rst)", "(1'b0)")
-    return f"module top({declared});\n  hardwire_nic nic({connected});\nendmodule\n"
 
 
 class _Compilers:
@@ -288,17 +242,5 @@ class _Compilers:
         process, unfinished, target = self._running[0]
         output, _ = process.communicate()
         del self._running[0]
-        _check(process.args, process.returncode, output)
+        check(process.args, process.returncode, output)
         unfinished.rename(target)
-
-
-def _run(command: list[str], **environment: str) -> None:
-    result = subprocess.run(
-        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    _check(command, result.returncode, result.stdout)
-
-
-def _check(command: Any, code: int, output: str) -> None:
-    if code:
-        raise BuildError(f"{Path(command[0]).name} failed ({code}):\n{' '.join(command)}\n{output[-4000:]}")

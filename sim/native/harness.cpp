@@ -1,9 +1,10 @@
 // The Verilated NIC with everything around it: Python calls in once per event, not once per cycle.
 //
-// All outputs of the NIC that matter here come from registers, so what an edge will transfer is known before it. With
-// one clock and no loops, a cycle is then Verilator's "ico" (inputs to registers), needed only if an input has changed,
-// and its "nba" (the edge, and all that follows from it): HW_SINGLE_EVAL calls just these. Without it (waves, or another
-// Verilator) both clock edges are evaluated the ordinary way; a test compares the two.
+// All outputs of the NIC that matter here come from registers, so what an edge will transfer is known before it. Without
+// loops, a cycle is then Verilator's "ico" (inputs to registers), needed only if an input has changed, and its "nba" (the
+// edge, and all that follows from it): HW_BY_PARTS calls just these, with the clocks of those parts that are awake (see
+// sim/activity.py). Without it (waves, or another Verilator) both clock edges of everything are evaluated the ordinary
+// way; a test compares the two.
 #include "Vnic.h"
 #include "Vnic___024root.h"
 #include "verilated.h"
@@ -19,10 +20,13 @@ extern "C" {
 #include "axil_manager.h"
 #include "gmii_sink.h"
 #include "memory_model.h"
+#if HW_BY_PARTS
+#include "parts.h"
+#endif
 
 #define HW_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-#if HW_SINGLE_EVAL
+#if HW_BY_PARTS
 void Vnic___024root___eval_ico(Vnic___024root *root);
 void Vnic___024root___eval_nba(Vnic___024root *root);
 #endif
@@ -53,7 +57,7 @@ struct hw_nic {
   uint64_t event_capacity = 0, hang_cycles = 1'000'000;
   uint64_t last_activity = 0, last_write = 0, last_quiet = 0, ar_pause = 0, aw_pause = 0, w_pause = 0, r_addr = 0;
   uint32_t reasons = 0, last_descriptor = ~0u;
-  bool skipping = true, irq_before = false, inputs_changed = true;
+  bool skipping = true, irq_before = false, inputs_changed = true, fed = true;
 #if HW_WAVES
   std::unique_ptr<VerilatedFstC> waves;
   uint64_t waves_from = 0, waves_to = 0, period_fs = 0;
@@ -67,11 +71,12 @@ struct hw_nic {
 
   // Everything up to and including the rising edge, in two halves: what is sampled is right between them.
   void before_edge() {
-#if HW_SINGLE_EVAL
+#if HW_BY_PARTS
     if (inputs_changed) {
       d->__VicoTriggered[0] = 1;
       Vnic___024root___eval_ico(d);
       inputs_changed = false;
+      fed = true;
     }
 #else
     d->clk = 0;
@@ -80,8 +85,9 @@ struct hw_nic {
 #endif
   }
   void edge() {
-#if HW_SINGLE_EVAL
-    d->__VnbaTriggered[0] = 1;
+#if HW_BY_PARTS
+    d->__VnbaTriggered[0] = hw::triggers(*d) | (fed ? hw::kFed : 0);
+    fed = false;
     Vnic___024root___eval_nba(d);
 #else
     d->clk = 1;

@@ -10,6 +10,7 @@ import pytest
 
 from hardwire.hdl.config import NicConfig
 from hardwire.sim import build
+from hardwire.sim.verilate import run
 
 # A build that takes a second and leaves a line in a log, in place of the real one.
 _SLOW_BUILD = """
@@ -65,7 +66,7 @@ def test_killed_build_leaves_nothing_in_the_way(cache: Path, tmp_path: Path) -> 
 def test_failed_build_leaves_nothing_and_says_why(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(config: object, waves: object, scratch: Path, report: object) -> None:
         (scratch / "something").write_text("")
-        build._run([sys.executable, "-c", "print('no such gate'); raise SystemExit(3)"])
+        run([sys.executable, "-c", "print('no such gate'); raise SystemExit(3)"])
 
     monkeypatch.setattr(build, "_build", fail)
     with pytest.raises(build.BuildError, match=r"python[0-9.]* failed \(3\):") as caught:

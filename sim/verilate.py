@@ -1,0 +1,113 @@
+"""From Amaranth to C++: Verilog of the gateware, what Verilator makes of it, and which of that the harness calls."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..hdl.config import NicConfig
+from .activity import Parts, split
+
+__all__ = ["BuildError", "check", "run", "verilate"]
+
+_VERILATE = "--cc --top-module top --prefix Vnic -O3 --x-assign fast --x-initial fast --no-assert -Wno-fatal"
+_HEADER = """// Which clocks have an edge: always that of the NIC, of its parts those that are awake.
+#pragma once
+#include <cstdint>
+namespace hw {{
+constexpr uint64_t kFed = {fed};  // Parts that have to see a change of an input.
+template <class Root> uint64_t triggers(const Root &d) {{ return {always}{awake}; }}
+}}  // namespace hw
+"""
+
+
+class BuildError(RuntimeError):
+    """A tool is missing or failed; the text says which and what it wrote."""
+
+
+def verilate(
+    config: NicConfig, *, waves: bool, verilator: Path, generated: Path, report: Callable[[str, int, int], None]
+) -> bool:
+    """Write the C++ of the NIC, module ``top``, into ``generated``; return if the harness may evaluate parts only.
+
+    Without waves the gateware is cut into parts and ``parts.h`` tells the harness of them, if Verilator's C++ is as
+    expected.
+    """
+    from ..hdl.verilog import nic_verilog, nic_verilog_in_one_module
+
+    def translate(verilog: str) -> None:
+        report("Verilating", 1, 4)
+        generated.mkdir(exist_ok=True)
+        for name, text in (("nic.v", verilog), ("top.v", _without_reset(verilog))):
+            (generated / name).write_text(text)
+        run(
+            [str(verilator / "bin/verilator_bin"), *_VERILATE.split(), "-Mdir", str(generated)]
+            + (["--trace-fst", "--trace-structs"] if waves else [])
+            + [str(generated / "nic.v"), str(generated / "top.v")],
+            VERILATOR_ROOT=str(verilator),
+        )
+
+    report("Writing Verilog", 0, 4)
+    if not waves:
+        try:
+            parts = split(nic_verilog_in_one_module(config))
+            translate(parts.verilog)
+            (generated / "parts.h").write_text(_parts_header(parts, generated))
+        except ValueError as error:
+            report(f"Evaluating all in each cycle ({error})", 1, 4)
+        else:
+            return True
+    translate(nic_verilog(config))
+    return False
+
+
+def _parts_header(parts: Parts, generated: Path) -> str:
+    """Return the C++ that tells which triggers of the model to set; ValueError if the model is not as expected."""
+    code = "".join(path.read_text() for path in generated.glob("Vnic___024root__*.cpp") if "Slow" not in path.name)
+    has_steps = all(f"void Vnic___024root___eval_{step}(Vnic___024root* vlSelf) {{" in code for step in ("ico", "nba"))
+    # One word with a bit for each edge of a clock, the highest one first.
+    word = re.search(r"__VactTriggered\[0U\] = (.*?);", code, re.DOTALL)
+    clocks = re.findall(r"__Vtrigprevexpr___TOP__(\w+?)__0\)", word[1])[::-1] if word else []
+    numbers = range(1, parts.count + 1)
+    expected = {"clk", *(f"clk_{number}" for number in numbers)}
+    if not has_steps or "__VactTriggered[1U]" in code or len(clocks) != len(expected) or set(clocks) != expected:
+        raise ValueError("Verilator's C++ is not as expected")
+    return _HEADER.format(
+        fed=sum(1 << clocks.index(f"clk_{number}") for number in parts.fed),
+        always=1 << clocks.index("clk"),
+        awake="".join(f" | uint64_t(d.awake_{number}) << {clocks.index(f'clk_{number}')}" for number in numbers),
+    )
+
+
+def _without_reset(verilog: str) -> str:
+    """Return a module ``top`` around the NIC that never resets it: registers start with their first values anyway.
+
+    Verilator then drops the reset from every register, which makes the model a tenth faster.
+    """
+    nic = verilog[verilog.index("module hardwire_nic(") :]
+    ports = re.findall(r"^  (input|output) (\[\d+:0\] )?(\w+);", nic[: nic.index("endmodule")], re.MULTILINE)
+    declared = ", ".join(f"{way} {width}{name}" for way, width, name in ports if name != "rst")
+    connected = ", ".join(f".{name}({name})" for _, _, name in ports).replace("(rst)", "(1'b0)")
+    return f"module top({declared});\n  hardwire_nic nic({connected});\nendmodule\n"
+
+
+def run(command: Sequence[str], **environment: str) -> None:
+    """Run a tool.
+
+    Raises
+    ------
+    BuildError
+        If it fails.
+    """
+    result = subprocess.run(
+        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    check(command, result.returncode, result.stdout)
+
+
+def check(command: Any, code: int, output: str) -> None:
+    """Raise `BuildError` if a tool failed."""
+    if code:
+        raise BuildError(f"{Path(command[0]).name} failed ({code}):\n{' '.join(command)}\n{output[-4000:]}")
