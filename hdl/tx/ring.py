@@ -138,8 +138,7 @@ class TxRing(wiring.Component):
         m.submodules.moderation = moderation = IrqModeration(index_width_bits=log2_max)
 
         mask = Signal(log2_max)
-        with m.If(csr.size.stb):
-            m.d.sync += mask.eq(Cat(csr.size.log2 > bit for bit in range(log2_max)))
+        m.d.sync += mask.eq(Cat(csr.size.log2 > bit for bit in range(log2_max)))
         m.d.comb += [fetch.mask.eq(mask), write.mask.eq(mask), moderation.mask.eq(mask)]
 
         connect(m, fetch.o, decode.i)
