@@ -1,9 +1,10 @@
 """Sockets: what programs call, and the system calls behind it (Linux: net/socket.c)."""
 
 from collections.abc import Iterable, Sequence
-from errno import EAFNOSUPPORT, EBADF, EINVAL
+from errno import EAFNOSUPPORT, EBADF, EINVAL, EMSGSIZE
 from operator import index
 from socket import inet_pton
+from sys import byteorder
 from typing import TYPE_CHECKING, Self
 
 from . import uapi
@@ -127,8 +128,20 @@ class Socket:
             raise TimeoutError("timed out") from None
 
     def setsockopt(self, level: int, optname: int, value: int | bytes) -> None:
-        """Set an option, given as a number or as octets."""
-        sys_setsockopt(self.kernel, self.fd, level, optname, value)
+        """Set an option, given as a number or as octets.
+
+        Raises
+        ------
+        TypeError
+            If the number does not fit a C ``int``.
+        OSError
+            What the option's handler raises.
+        """
+        if isinstance(value, int):
+            if not -(1 << 31) <= value < 1 << 31:
+                raise TypeError(f"a number must fit 32 bits with a sign, or be given as octets: {value}")
+            value = value.to_bytes(4, byteorder, signed=True)
+        sys_setsockopt(self.kernel, self.fd, level, optname, bytes(value))
 
     def getsockopt(self, level: int, optname: int, buflen: int = 0) -> int | bytes:
         """Return an option: as a number, or with ``buflen`` at most so many octets of it."""
@@ -227,6 +240,7 @@ def move_addr_to_kernel(address: Address) -> Sockaddr:
         raise OSError(EINVAL, f"{host!r} is not an IPv4 address") from None
 
 
+_UIO_MAXIOV = 1024
 _NAMES = {"": 0, "<broadcast>": 0xFFFFFFFF}
 
 
@@ -351,7 +365,15 @@ def ____sys_sendmsg(sock: Socket, msg: Msghdr) -> int:
 def copy_msghdr_from_user(
     buffers: Sequence[Octets], control: Sequence[ControlMessage], flags: int, address: Address | None
 ) -> Msghdr:
-    """Take over a message from a program."""
+    """Take over a message from a program.
+
+    Raises
+    ------
+    OSError
+        ``EMSGSIZE`` for too many buffers.
+    """
+    if len(buffers) > _UIO_MAXIOV:
+        raise OSError(EMSGSIZE, f"at most {_UIO_MAXIOV} buffers, not {len(buffers)}")
     name = None if address is None else move_addr_to_kernel(address)
     iov = [memoryview(buffer).cast("B") for buffer in buffers]
     return Msghdr(name, iov, sum(map(len, iov)), flags, control)
@@ -378,7 +400,7 @@ def __sys_connect_file(sock: Socket, address: Sockaddr) -> int:
     return sock.ops.connect(sock.sk, address)
 
 
-def __x64_sys_setsockopt(kernel: "Kernel", fd: int, level: int, optname: int, value: int | bytes) -> int:
+def __x64_sys_setsockopt(kernel: "Kernel", fd: int, level: int, optname: int, value: bytes) -> int:
     sk = sockfd_lookup_light(kernel, fd).sk
     if level == SOL_SOCKET:
         return sock_setsockopt(sk, optname, value)

@@ -50,7 +50,7 @@ class Proto:
         get_port: Callable[[Any, int], int],
         unhash: Callable[[Any], None],
         close: Callable[[Any], None],
-        setsockopt: Callable[[Any, int, int, "int | bytes"], int],
+        setsockopt: Callable[[Any, int, int, bytes], int],
         getsockopt: Callable[[Any, int, int], "int | bytes"],
         release_cb: Callable[[Any], None] | None = None,
     ) -> None:

@@ -1,6 +1,8 @@
 """Options that every socket has: level SOL_SOCKET (Linux: net/core/sock.c)."""
 
 from errno import EDOM, EINVAL, ENODEV, ENOPROTOOPT
+from struct import Struct
+from sys import byteorder
 from typing import TYPE_CHECKING
 
 from ..uapi import (
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["sock_getsockopt", "sock_setsockopt"]
 
 _SOCK_MIN_RCVBUF = 2304
+_INT = Struct("=i")
+_INT_MAX = 0x7FFF_FFFF
+_TIMEVAL = Struct("=qq")
 
 # Options that are a plain truth value.
 _FLAGS = {
@@ -38,7 +43,7 @@ _FLAGS = {
 }
 
 
-def sock_setsockopt(sk: "Sock", optname: int, value: int | bytes) -> int:
+def sock_setsockopt(sk: "Sock", optname: int, octets: bytes) -> int:
     """Set an option of a socket.
 
     Raises
@@ -47,26 +52,28 @@ def sock_setsockopt(sk: "Sock", optname: int, value: int | bytes) -> int:
         ``ENOPROTOOPT``, ``EINVAL``, ``EDOM``, ``ENODEV``.
     """
     if optname == SO_BINDTODEVICE:
-        _bind_to_device(sk, value)
+        _bind_to_device(sk, octets)
         return 0
+    if len(octets) < _INT.size:
+        raise OSError(EINVAL, f"an option of a socket takes {_INT.size} octets, not {len(octets)}")
     if optname == SO_SNDTIMEO:
-        _set_timeout(sk, value)
+        _set_timeout(sk, octets)
         return 0
-    if isinstance(value, bytes):
-        value = int.from_bytes(value[:4], "little", signed=True)
+    value: int = _INT.unpack_from(octets)[0]
+    unsigned = value & 0xFFFF_FFFF
     if optname in _FLAGS:
         setattr(sk, _FLAGS[optname], value != 0)
     elif optname == SO_SNDBUF:
-        _set_sndbuf(sk, min(value, sk.net.ipv4.sysctl_wmem_max))
+        _set_sndbuf(sk, min(unsigned, sk.net.ipv4.sysctl_wmem_max))
     elif optname == SO_SNDBUFFORCE:
-        _set_sndbuf(sk, value)
+        _set_sndbuf(sk, max(value, 0))
     elif optname == SO_RCVBUF:
-        sk.sk_rcvbuf = max(min(value, sk.net.ipv4.sysctl_rmem_max) * 2, _SOCK_MIN_RCVBUF)
+        sk.sk_rcvbuf = max(min(unsigned, sk.net.ipv4.sysctl_rmem_max) * 2, _SOCK_MIN_RCVBUF)
     elif optname == SO_PRIORITY:
         sk.sk_priority = value
     elif optname == SO_MARK:
-        if sk.sk_mark != value:
-            sk.sk_mark = value
+        if sk.sk_mark != unsigned:
+            sk.sk_mark = unsigned
             sk_dst_reset(sk)
     else:
         raise OSError(ENOPROTOOPT, f"no socket option {optname}")
@@ -75,18 +82,16 @@ def sock_setsockopt(sk: "Sock", optname: int, value: int | bytes) -> int:
 
 def _set_sndbuf(sk: "Sock", value: int) -> None:
     """Set the send buffer: twice the value, since ``truesize`` counts more than the program's octets."""
-    sk.sk_sndbuf = max(value * 2, SOCK_MIN_SNDBUF)
+    sk.sk_sndbuf = max(min(value, _INT_MAX // 2) * 2, SOCK_MIN_SNDBUF)
     # A larger one may be what a waiting task needs.
     if sk.sk_nospace:
         sk.sk_nospace = False
         sk.kernel.platform.wake(sk.sk_wq)
 
 
-def _bind_to_device(sk: "Sock", value: int | bytes) -> None:
+def _bind_to_device(sk: "Sock", octets: bytes) -> None:
     """Let a socket use one device only, given by its name; an empty one ends that."""
-    if not isinstance(value, bytes):
-        raise OSError(EINVAL, "SO_BINDTODEVICE takes a name")
-    name = value.split(b"\0")[0].decode("ascii", "replace")
+    name = octets.split(b"\0")[0].decode("ascii", "replace")
     dev = sk.net.dev_by_name.get(name)
     if name and dev is None:
         raise OSError(ENODEV, f"no device {name!r}")
@@ -94,12 +99,11 @@ def _bind_to_device(sk: "Sock", value: int | bytes) -> None:
     sk_dst_reset(sk)
 
 
-def _set_timeout(sk: "Sock", value: int | bytes) -> None:
+def _set_timeout(sk: "Sock", octets: bytes) -> None:
     """Set how long a send may wait, as ``struct timeval`` of 16 octets; 0: for ever."""
-    if not isinstance(value, bytes) or len(value) != 16:
-        raise OSError(EINVAL, "SO_SNDTIMEO takes a timeval of 16 octets")
-    seconds = int.from_bytes(value[:8], "little", signed=True)
-    microseconds = int.from_bytes(value[8:], "little", signed=True)
+    if len(octets) < _TIMEVAL.size:
+        raise OSError(EINVAL, f"SO_SNDTIMEO takes a timeval of {_TIMEVAL.size} octets")
+    seconds, microseconds = _TIMEVAL.unpack_from(octets)
     if not 0 <= microseconds < 1_000_000:
         raise OSError(EDOM, "microseconds are 0..999999")
     timeo = max(seconds, 0) * 1_000_000_000 + microseconds * 1000
@@ -123,15 +127,15 @@ def sock_getsockopt(sk: "Sock", optname: int) -> int | bytes:
         return dev.name.encode() + b"\0" if dev is not None else b""
     if optname == SO_SNDTIMEO:
         seconds, ns = divmod(sk.sk_sndtimeo or 0, 1_000_000_000)
-        return seconds.to_bytes(8, "little") + (ns // 1000).to_bytes(8, "little")
-    values = {
+        return _TIMEVAL.pack(seconds, ns // 1000)
+    values: dict[int, int] = {
         SO_TYPE: sk.sk_type,
         SO_DOMAIN: sk.sk_family,
         SO_PROTOCOL: sk.sk_protocol,
         SO_SNDBUF: sk.sk_sndbuf,
         SO_RCVBUF: sk.sk_rcvbuf,
         SO_PRIORITY: sk.sk_priority,
-        SO_MARK: sk.sk_mark,
+        SO_MARK: _INT.unpack(sk.sk_mark.to_bytes(4, byteorder))[0],
     }
     if optname not in values:
         raise OSError(ENOPROTOOPT, f"no socket option {optname}")

@@ -2,7 +2,6 @@
 
 from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOPROTOOPT, ENOTCONN
 from struct import Struct
-from struct import error as StructError
 from typing import TYPE_CHECKING
 
 from ..core.sock import sk_dst_check, sk_dst_reset
@@ -42,13 +41,10 @@ ip_tos2prio = (0, 0, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4)
 
 
 def _number(data: "Octets") -> int:
-    """Return an int, or a single octet, out of a control message."""
-    if len(data) == 1:
-        return data[0]
-    try:
-        return int(_INT.unpack(data)[0])
-    except StructError:
-        raise OSError(EINVAL, "a control message of a wrong length") from None
+    """Return an int out of a control message."""
+    if len(data) != _INT.size:
+        raise OSError(EINVAL, f"a control message of {len(data)} octets, not {_INT.size}")
+    return int(_INT.unpack(data)[0])
 
 
 def ip_cmsg_send(sk: "InetSock", msg: "Msghdr", ipc: "IpcmCookie") -> None:
@@ -81,7 +77,7 @@ def ip_cmsg_send(sk: "InetSock", msg: "Msghdr", ipc: "IpcmCookie") -> None:
                 raise OSError(EINVAL, f"IP_TTL {ttl} is not in 1..255")
             ipc.ttl = ttl
         elif kind == IP_TOS:
-            tos = _number(data)
+            tos = data[0] if len(data) == 1 else _number(data)
             if not 0 <= tos <= 255:
                 raise OSError(EINVAL, f"IP_TOS {tos} is not in 0..255")
             ipc.tos = tos
@@ -90,7 +86,7 @@ def ip_cmsg_send(sk: "InetSock", msg: "Msghdr", ipc: "IpcmCookie") -> None:
             raise OSError(EINVAL, f"no such control message: {kind}")
 
 
-def ip_setsockopt(sk: "InetSock", level: int, optname: int, value: int | bytes) -> int:
+def ip_setsockopt(sk: "InetSock", level: int, optname: int, octets: bytes) -> int:
     """Set an option of IP.
 
     Raises
@@ -101,18 +97,21 @@ def ip_setsockopt(sk: "InetSock", level: int, optname: int, value: int | bytes) 
     if level != SOL_IP:
         raise OSError(ENOPROTOOPT, f"no options of level {level}")
     if optname == IP_OPTIONS:
-        sk.opt = ip_options_compile(value if isinstance(value, bytes) else _INT.pack(value))
+        sk.opt = ip_options_compile(octets)
         sk_dst_reset(sk)
     elif optname == IP_MULTICAST_IF:
-        _set_multicast_if(sk, value)
+        _set_multicast_if(sk, octets)
+    elif not octets and optname in (IP_MULTICAST_TTL, IP_MULTICAST_LOOP):
+        raise OSError(EINVAL, "no value")
     else:
-        _set_number(sk, optname, value if isinstance(value, int) else _number(value))
+        # An int, or a single octet.
+        _set_number(sk, optname, _INT.unpack_from(octets)[0] if len(octets) >= _INT.size else (*octets, 0)[0])
     return 0
 
 
 def _set_number(sk: "InetSock", optname: int, value: int) -> None:
     if optname == IP_TOS:
-        sk.tos = _within(value, 0, 255)
+        sk.tos = value & 0xFF
         sk.sk_priority = ip_tos2prio[(sk.tos & 0x1E) >> 1]
         sk_dst_reset(sk)
     elif optname == IP_TTL:
@@ -137,13 +136,12 @@ def _within(value: int, low: int, high: int) -> int:
     return value
 
 
-def _set_multicast_if(sk: "InetSock", value: int | bytes) -> None:
-    """Choose where multicasts go: ``struct in_addr``, ``ip_mreq`` or ``ip_mreqn``, as octets."""
-    octets = value if isinstance(value, bytes) else value.to_bytes(4, "big")
-    if len(octets) not in (4, 8, 12):
+def _set_multicast_if(sk: "InetSock", octets: bytes) -> None:
+    """Choose where multicasts go: ``struct in_addr``, ``ip_mreq`` or ``ip_mreqn``."""
+    if len(octets) < 4:
         raise OSError(EINVAL, "IP_MULTICAST_IF takes 4, 8 or 12 octets")
-    address = int.from_bytes(octets[:4] if len(octets) == 4 else octets[4:8], "big")
-    ifindex = _INT.unpack(octets[8:])[0] if len(octets) == 12 else 0
+    address = int.from_bytes(octets[4:8] if len(octets) >= 8 else octets[:4], "big")
+    ifindex = _INT.unpack_from(octets, 8)[0] if len(octets) >= 12 else 0
     if ifindex:
         if ifindex not in sk.net.devices:
             raise OSError(ENODEV, f"no device {ifindex}")

@@ -297,7 +297,7 @@ def udp_send_skb(sk: UdpSock, skb: SkBuff, fl4: Flowi4, cork: InetCork) -> int:
     return error
 
 
-def udp_setsockopt(sk: UdpSock, level: int, optname: int, value: int | bytes) -> int:
+def udp_setsockopt(sk: UdpSock, level: int, optname: int, octets: bytes) -> int:
     """Set an option of UDP, or of IP.
 
     Raises
@@ -306,13 +306,13 @@ def udp_setsockopt(sk: UdpSock, level: int, optname: int, value: int | bytes) ->
         ``ENOPROTOOPT``, ``EINVAL``; what sending a corked datagram raises.
     """
     if level != SOL_UDP:
-        return ip_setsockopt(sk, level, optname, value)
+        return ip_setsockopt(sk, level, optname, octets)
     if optname != UDP_CORK:
         raise OSError(ENOPROTOOPT, f"UDP has no option {optname}")
-    if isinstance(value, bytes):
-        raise OSError(EINVAL, "UDP_CORK takes a number")
-    sk.corkflag = value != 0
-    if not value and sk.pending:
+    if len(octets) < 4:
+        raise OSError(EINVAL, f"UDP_CORK takes 4 octets, not {len(octets)}")
+    sk.corkflag = any(octets[:4])
+    if not sk.corkflag and sk.pending:
         lock_sock_nested(sk)
         try:
             error = udp_push_pending_frames(sk)
