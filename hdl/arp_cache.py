@@ -116,16 +116,16 @@ class ArpCache(wiring.Component):
         # The row is there with tag2, and compared with tag3.
         wanted, active, entry = Signal(32), Signal(), Signal(ArpEntry)
         low_equal, high_equal = Signal(), Signal()
-        m.d.sync += [tag1.eq(issued), tag2.eq(tag1), tag3.eq(tag2)]
-        with m.If(tag1.lookup | tag1.op):
-            m.d.sync += wanted.eq(Mux(tag1.op, op_key, key))
-        with m.If(tag2.lookup | tag2.op):
-            m.d.sync += [
-                active.eq(activity.read_data),
-                entry.eq(ram.read_data),
-                low_equal.eq(ram.read_data.key[:16] == wanted[:16]),
-                high_equal.eq(ram.read_data.key[16:] == wanted[16:]),
-            ]
+        m.d.sync += [
+            tag1.eq(issued),
+            tag2.eq(tag1),
+            tag3.eq(tag2),
+            wanted.eq(Mux(tag1.op, op_key, key)),
+            active.eq(activity.read_data),
+            entry.eq(ram.read_data),
+            low_equal.eq(ram.read_data.key[:16] == wanted[:16]),
+            high_equal.eq(ram.read_data.key[16:] == wanted[16:]),
+        ]
         flushing = Signal()
         match = Signal()
         m.d.comb += match.eq(entry.valid & low_equal & high_equal & ~flushing)

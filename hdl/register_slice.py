@@ -40,7 +40,7 @@ class RegisterSlice(wiring.Component):
         full = Signal()
 
         m.d.comb += self.i.ready.eq(~full)
-        with m.If(~full & self.i.valid):
+        with m.If(~full):
             m.d.sync += waiting.eq(self.i.payload)
         with m.If(self.o.ready | ~self.o.valid):
             m.d.sync += [
@@ -49,7 +49,7 @@ class RegisterSlice(wiring.Component):
             ]
             with m.If(full):
                 m.d.sync += self.o.payload.eq(waiting)
-            with m.Elif(self.i.valid):
+            with m.Else():
                 m.d.sync += self.o.payload.eq(self.i.payload)
         with m.Elif(self.i.valid):
             m.d.sync += full.eq(1)

@@ -69,7 +69,9 @@ class ShortFifo(wiring.Component):
         ]
         m.d.sync += written.eq(written + write.en)
         with m.If(~self.o.valid | self.o.ready):
-            m.d.sync += self.o.valid.eq(written != fetched)
-            with m.If(written != fetched):
-                m.d.sync += [self.o.payload.eq(read.data), fetched.eq(fetched + 1)]
+            m.d.sync += [
+                self.o.valid.eq(written != fetched),
+                self.o.payload.eq(read.data),
+                fetched.eq(fetched + (written != fetched)),
+            ]
         return m

@@ -55,9 +55,8 @@ class Counter(wiring.Component):
         m.d.sync += [
             Cat(low, carry).eq(low + self.add),
             low_waiting.eq(low),
+            high.eq(high + carry),
         ]
-        with m.If(carry):
-            m.d.sync += high.eq(high + 1)
         m.d.comb += self.value.eq(Cat(low_waiting, high))
         return m
 

@@ -92,9 +92,8 @@ class Gather(wiring.Component):
         )
         m.d.comb += total.eq(filled + i.count)
         with m.If(step):
-            m.d.sync += placed.valid.eq(self.i.valid)
-        with m.If(step & self.i.valid):
             m.d.sync += [
+                placed.valid.eq(self.i.valid),
                 placed.data.eq(i.data),
                 placed.turn.eq(filled - i.first),
                 placed.take.eq(Cat(filled <= lane for lane in range(lanes))),
@@ -104,16 +103,15 @@ class Gather(wiring.Component):
                 placed.rest.eq((total > lanes) & i.frame_end),
                 placed.frame_end.eq(i.frame_end),
                 placed.error.eq(i.error | (i.count == 0)),
-                filled.eq(Mux(i.frame_end, 0, total[:lane_bits])),
             ]
+            with m.If(self.i.valid):
+                m.d.sync += filled.eq(Mux(i.frame_end, 0, total[:lane_bits]))
 
         # Turn: each octet to its lane.
         turned = Signal.like(placed)
         turns = Array(placed.data.rotate_left(8 * octets) for octets in range(chunk_octets))
         with m.If(step):
-            m.d.sync += turned.valid.eq(placed.valid)
-            with m.If(placed.valid):
-                m.d.sync += [turned.eq(placed), turned.data.eq(turns[placed.turn])]
+            m.d.sync += [turned.eq(placed), turned.data.eq(turns[placed.turn])]
 
         # Fill: the lanes from `filled` up take the chunk, those below keep what came before. A chunk that ends its
         # frame and does not fit gives a second beat, the rest.

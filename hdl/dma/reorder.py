@@ -139,13 +139,12 @@ class ReorderBuffer(wiring.Component):
             axi.rready.eq(1),
         ]
         with m.If(may_send):
-            m.d.sync += axi.arvalid.eq(self.address.valid & ~full)
-            with m.If(self.address.valid):
-                m.d.sync += [
-                    axi.arid.eq(slot),
-                    axi.araddr.eq(self.address.payload.araddr),
-                    axi.arlen.eq(self.address.payload.arlen),
-                ]
+            m.d.sync += [
+                axi.arvalid.eq(self.address.valid & ~full),
+                axi.arid.eq(slot),
+                axi.araddr.eq(self.address.payload.araddr),
+                axi.arlen.eq(self.address.payload.arlen),
+            ]
         with m.If(self.run.valid & self.run.ready):
             m.d.comb += run_write.en.eq(1)
             m.d.sync += taken.eq(taken + 1)
@@ -159,12 +158,11 @@ class ReorderBuffer(wiring.Component):
         for number in range(self._outstanding):  # An adder each: choosing one before and after it took too long.
             with m.If(axi.rvalid & (axi.rid == number)):
                 m.d.sync += expected[number].eq(expected[number] + 1)
-        m.d.sync += beats.write_en.eq(axi.rvalid)
-        with m.If(axi.rvalid):
-            m.d.sync += [
-                beats.write_addr.eq(Cat(expected[axi.rid][:place_bits], axi.rid)),
-                beats.write_data.eq(Cat(axi.rdata, axi.rresp[1])),
-            ]
+        m.d.sync += [
+            beats.write_en.eq(axi.rvalid),
+            beats.write_addr.eq(Cat(expected[axi.rid][:place_bits], axi.rid)),
+            beats.write_data.eq(Cat(axi.rdata, axi.rresp[1])),
+        ]
 
         # The run being handed out.
         step = Signal()  # The pipeline below moves.
@@ -210,9 +208,8 @@ class ReorderBuffer(wiring.Component):
             )
         )
         with m.If(step):
-            m.d.sync += fetched.valid.eq(issue)
-        with m.If(issue):
             m.d.sync += [
+                fetched.valid.eq(issue),
                 fetched.first.eq(run.first[:chunk_bits]),
                 fetched.count.eq(Mux(run.empty, 0, last_octet - run.first[:chunk_bits] + 1)),
                 fetched.frame_end.eq(done & run.frame_end),
@@ -232,8 +229,11 @@ class ReorderBuffer(wiring.Component):
                     o.error.eq(bus_error),
                 ]
         with m.If(step):
-            m.d.sync += self.o.valid.eq(chosen.valid)
-            with m.If(chosen.valid):
-                m.d.sync += [o.first.eq(chosen.first), o.count.eq(chosen.count), o.frame_end.eq(chosen.frame_end)]
+            m.d.sync += [
+                self.o.valid.eq(chosen.valid),
+                o.first.eq(chosen.first),
+                o.count.eq(chosen.count),
+                o.frame_end.eq(chosen.frame_end),
+            ]
         m.d.comb += self.idle.eq((taken == freed) & ~self.o.valid & ~chosen.valid & ~fetched.valid)
         return m

@@ -121,9 +121,9 @@ class BurstSplitter(wiring.Component):
         empty = Signal()
 
         m.d.comb += [self.part.ready.eq(~active), self.idle.eq(~active)]
-        with m.If(self.part.valid & self.part.ready):
+        with m.If(self.part.ready):
             m.d.sync += [
-                active.eq((part.length != 0) | part.last),
+                active.eq(self.part.valid & ((part.length != 0) | part.last)),
                 Cat(first, window, page).eq(part.addr),
                 ends_at.eq(part.addr[:window_bits] + part.length - 1),
                 frame_end.eq(part.last),

@@ -98,8 +98,7 @@ class MacTx(wiring.Component):
         held, replace, draining = Signal(), Signal(), Signal()
         m.d.comb += self.i.ready.eq(~held | replace)
         with m.If(self.i.ready):
-            with m.If(self.i.valid):
-                m.d.sync += [beat.eq(self.i.payload), end.eq(_last_index(self.i.payload.keep))]
+            m.d.sync += [beat.eq(self.i.payload), end.eq(_last_index(self.i.payload.keep))]
             with m.If(draining):
                 m.d.sync += draining.eq(~(self.i.valid & self.i.payload.last))
             with m.Else():

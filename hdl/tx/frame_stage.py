@@ -96,9 +96,7 @@ class FrameStage(wiring.Component):
         with m.Elif(self.command.valid & self.command.ready):
             m.d.sync += commanded.eq(1)
         with m.If(~planned | ends):
-            m.d.sync += planned.eq(copied)
-        with m.If(copied):
-            m.d.sync += plan.eq(self.plan.payload)
+            m.d.sync += [plan.eq(self.plan.payload), planned.eq(copied)]
 
         # Count: the beat, and where in the frame its last octet is.
         beat = Signal(packet_layout(self._width_bits))
@@ -107,12 +105,11 @@ class FrameStage(wiring.Component):
         lane = Signal(ceil_log2(lanes))
         m.d.comb += self.i.ready.eq(~beat_valid | take)
         with m.If(self.i.ready):
-            m.d.sync += beat_valid.eq(self.i.valid)
+            m.d.sync += [beat_valid.eq(self.i.valid), beat.eq(self.i.payload), index.eq(next_index)]
+            for number in range(lanes):
+                with m.If(self.i.payload.keep[number]):
+                    m.d.sync += lane.eq(number)
             with m.If(self.i.valid):
-                m.d.sync += [beat.eq(self.i.payload), index.eq(next_index)]
-                for number in range(lanes):
-                    with m.If(self.i.payload.keep[number]):
-                        m.d.sync += lane.eq(number)
                 with m.If(self.i.payload.last):
                     m.d.sync += next_index.eq(0)
                 with m.Elif(next_index != max_beats):
@@ -152,9 +149,11 @@ class FrameStage(wiring.Component):
         too_many = Signal()
         m.d.comb += too_many.eq((index == max_beats) & ~beat.last)
         with m.If(~self.o.valid | self.o.ready):
-            m.d.sync += self.o.valid.eq(take & ~too_many)
-        with m.If(take):
-            m.d.sync += [self.o.payload.eq(beat), self.o.payload.error.eq(beat.last & (status != TxStatus.OK))]
+            m.d.sync += [
+                self.o.valid.eq(take & ~too_many),
+                self.o.payload.eq(beat),
+                self.o.payload.error.eq(beat.last & (status != TxStatus.OK)),
+            ]
             for octet in range(_MAC_OCTETS):
                 with m.If(plan.resolve & (index == octet // lanes)):
                     m.d.sync += self.o.payload.data.word_select(octet % lanes, 8).eq(
