@@ -57,7 +57,6 @@ __all__ = [
     "Stats64",
     "dev_xmit_complete",
     "net_xmit_errno",
-    "net_xmit_eval",
     "netif_keep_dst",
     "netif_running",
 ]
@@ -286,8 +285,3 @@ def dev_xmit_complete(code: int) -> bool:
 def net_xmit_errno(code: int) -> int:
     """Return the negative errno that a sender gets for a positive ``NET_XMIT_*`` code."""
     return 0 if code == NET_XMIT_CN else -ENOBUFS
-
-
-def net_xmit_eval(code: int) -> int:
-    """Return 0 for what a sender shall take as sent: congestion is none of its business."""
-    return 0 if code == NET_XMIT_CN else code

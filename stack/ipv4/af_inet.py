@@ -19,7 +19,7 @@ from ..core.neighbour_table import neigh_changeaddr, neigh_ifdown
 from ..core.netdevice import IFF_LOOPBACK
 from ..core.sock import lock_sock_nested, release_sock, sk_dst_reset
 from ..netfilter.core import NetnsNf
-from ..uapi import AF_INET, AF_UNSPEC, IPPROTO_IP, IPPROTO_MAX, IPPROTO_UDP, SOCK_DGRAM
+from ..uapi import AF_INET, AF_UNSPEC, INADDR_LOOPBACK, IPPROTO_IP, IPPROTO_MAX, IPPROTO_UDP, SOCK_DGRAM
 from .arp import arp_init
 from .devinet import InIfaddr, inet_insert_ifa, inetdev_destroy, inetdev_init
 from .fib_frontend import fib_disable_ip, fib_sync_up, inet_addr_type, rt_cache_flush
@@ -47,8 +47,6 @@ __all__ = [
     "inet_sendmsg",
     "inet_shutdown",
 ]
-
-INADDR_LOOPBACK = 0x7F000001
 
 
 class ProtoOps:
@@ -155,7 +153,7 @@ def _disconnect(sk: "InetSock") -> None:
     """Take a socket's peer away, and what it was given because of that."""
     lock_sock_nested(sk)
     sk.connected = False
-    sk.inet_daddr = sk.inet_dport = 0
+    sk.inet_daddr = sk.inet_dport = sk.sk_bound_dev_if = 0
     if not sk.bind_addr_locked:
         sk.inet_saddr = sk.inet_rcv_saddr = 0
     if not sk.bind_port_locked:

@@ -16,7 +16,6 @@ __all__ = [
     "InIfaddr",
     "__ip_dev_find",
     "inet_addr_onlink",
-    "inet_confirm_addr",
     "inet_del_ifa",
     "inet_insert_ifa",
     "inet_select_addr",
@@ -223,8 +222,3 @@ def inet_select_addr(net: "Net", dev: "NetDevice | None", dst: int, scope: int) 
 def _addresses(dev: "NetDevice | None") -> list[InIfaddr]:
     in_dev: InDevice | None = dev.ip_ptr if dev is not None else None
     return in_dev.ifa_list if in_dev is not None else []
-
-
-def inet_confirm_addr(in_dev: InDevice, dst: int, local: int) -> bool:
-    """Return whether ``local`` is an address of the device that ``dst`` could know."""
-    return any(ifa.local == local and (not dst or inet_ifa_match(dst, ifa)) for ifa in in_dev.ifa_list)

@@ -1,6 +1,6 @@
 """Sending IPv4 packets (Linux: net/ipv4/ip_output.c); building and fragmenting them is in the files beside."""
 
-from errno import EINVAL, EMSGSIZE, ENOBUFS, ENOMEM
+from errno import EINVAL, EMSGSIZE, ENOMEM
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,7 @@ from ..core.dev_napi import netif_rx
 from ..core.drop_reasons import SkbDropReason
 from ..core.dst import dst_output
 from ..core.neighbour_output import neigh_output
-from ..core.netdevice import NET_XMIT_CN
+from ..core.netdevice import net_xmit_errno
 from ..core.skbuff import CHECKSUM_UNNECESSARY, PACKET_LOOPBACK, SkBuff, kfree_skb_reason
 from ..core.skbuff_data import skb_clone, skb_expand_head
 from ..ethernet.eth import ETH_P_IP
@@ -33,20 +33,11 @@ __all__ = [
     "ip_mc_output",
     "ip_output",
     "ip_send_skb",
-    "net_xmit_errno",
 ]
 
 _TOT_LEN = Struct("!H")
 _MULTICAST = int(RtType.MULTICAST)
 _BROADCAST = int(RtType.BROADCAST)
-_RTCF_BROADCAST = 0x10000000
-_RTCF_MULTICAST = 0x20000000
-_RTCF_LOCAL = 0x80000000
-
-
-def net_xmit_errno(code: int) -> int:
-    """Return a ``NET_XMIT_*`` code as a negative errno; congestion is none."""
-    return 0 if code == NET_XMIT_CN else -ENOBUFS
 
 
 def __ip_local_out(net: "Net", sk: "Sock | None", skb: SkBuff) -> int:
@@ -104,13 +95,13 @@ def ip_mc_output(net: "Net", sk: "Sock | None", skb: SkBuff) -> int:
     mib["IpExt:OutOctets"] += skb.len
     skb.dev = dev
     skb.protocol = ETH_P_IP
-    if rt.flags & _RTCF_MULTICAST:
-        if rt.flags & _RTCF_LOCAL and (sk is None or getattr(sk, "mc_loop", True)):
+    if rt.flags & route.RTCF_MULTICAST:
+        if rt.flags & route.RTCF_LOCAL and (sk is None or getattr(sk, "mc_loop", True)):
             _loop_back(net, sk, skb)
         if not skb.view[skb.network_header + 8]:  # TTL 0: not beyond this host.
             kfree_skb_reason(skb, SkbDropReason.CONSUMED)
             return 0
-    if rt.flags & _RTCF_BROADCAST:
+    if rt.flags & route.RTCF_BROADCAST:
         _loop_back(net, sk, skb)
     return NF_HOOK_COND(NF_INET_POST_ROUTING, net, sk, skb, None, dev, ip_finish_output, True)
 

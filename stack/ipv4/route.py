@@ -42,7 +42,6 @@ __all__ = [
     "ipv4_mtu",
     "ipv4_neigh_lookup",
     "rt_dst_alloc",
-    "rt_nexthop",
 ]
 
 RTCF_BROADCAST = 0x10000000
@@ -98,11 +97,6 @@ def ipv4_mtu(dst: RTable) -> int:
 def ipv4_link_failure(skb: "SkBuff") -> None:
     """Tell a packet's sender that its next hop does not answer."""
     icmp_send(skb, ICMP_DEST_UNREACH, ICMP_HOST_UNREACH)
-
-
-def rt_nexthop(rt: RTable, daddr: int) -> int:
-    """Return the address that a packet for ``daddr`` goes to on the link."""
-    return rt.gw or daddr
 
 
 def ipv4_neigh_lookup(dst: RTable, skb: "SkBuff") -> "Neighbour | None":

@@ -31,15 +31,19 @@ def qdisc_replace(dev: NetDevice, kind: str, **options: Any) -> Qdisc:
     ops = _QDISCS.get(kind)
     if ops is None:
         raise OSError(ENOENT, f"no qdisc {kind!r}; there are {', '.join(sorted(_QDISCS))}")
-    try:
-        new = [qdisc_create(txq, ops, **options) for txq in dev.tx]
-    except TypeError:
-        raise OSError(EINVAL, f"qdisc {kind} does not take {', '.join(sorted(options))}") from None
-    running = netif_running(dev)
-    if running:
-        dev_deactivate(dev)
-    for txq, qdisc in zip(dev.tx, new, strict=True):
-        txq.qdisc_sleeping = qdisc
-    if running:
-        dev_activate(dev)
+    for name, value in options.items():
+        if not isinstance(value, int) or not 0 <= value < 1 << 63:
+            raise OSError(EINVAL, f"{name} must be a number from 0 up, not {value!r}")
+    with dev.kernel.rtnl:
+        try:
+            new = [qdisc_create(txq, ops, **options) for txq in dev.tx]
+        except TypeError:
+            raise OSError(EINVAL, f"qdisc {kind} does not take {', '.join(sorted(options))}") from None
+        running = netif_running(dev)
+        if running:
+            dev_deactivate(dev)
+        for txq, qdisc in zip(dev.tx, new, strict=True):
+            txq.qdisc_sleeping = qdisc
+        if running:
+            dev_activate(dev)
     return new[0]

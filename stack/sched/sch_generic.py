@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from errno import EINVAL
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from ..core.dev_validate import validate_xmit_skb_list
 from ..core.dev_xmit import dev_hard_start_xmit
 from ..core.dql import dql_avail
 from ..core.drop_reasons import SkbDropReason
-from ..core.netdevice import NET_XMIT_DROP, NET_XMIT_MASK, NET_XMIT_SUCCESS, NetDevice, NetdevQueue
+from ..core.netdevice import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_MASK, NET_XMIT_SUCCESS, NetDevice, NetdevQueue
 from ..core.skbuff import SkBuff, kfree_skb_reason
 from ..core.timer import NSEC_PER_JIFFY, TimerList, del_timer, jiffies, mod_timer
 
@@ -125,6 +126,8 @@ def qdisc_create(dev_queue: NetdevQueue, ops: QdiscOps, **options: Any) -> Qdisc
     sch.limit = dev_queue.dev.tx_queue_len
     if ops.init is not None:
         ops.init(sch, **options)
+    elif options:
+        raise OSError(EINVAL, f"qdisc {ops.id} has no options")
     return sch
 
 
@@ -302,8 +305,9 @@ def pfifo_fast_reset(sch: Qdisc) -> None:
 
 
 def noop_enqueue(skb: SkBuff, sch: Qdisc, to_free: list[SkBuff]) -> int:
-    """Drop: the device is down."""
-    return qdisc_drop(skb, sch, to_free)
+    """Drop: the device is down. Senders are told of congestion only, as by Linux."""
+    qdisc_drop(skb, sch, to_free)
+    return NET_XMIT_CN
 
 
 def noop_dequeue(sch: Qdisc) -> SkBuff | None:

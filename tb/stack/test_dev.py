@@ -37,6 +37,7 @@ from hardwire.stack.core.dev_register import (
 from hardwire.stack.core.dev_xmit import dev_add_tap, dev_remove_tap
 from hardwire.stack.core.dql import Dql, dql_avail, dql_completed, dql_queued
 from hardwire.stack.core.netdevice import (
+    NET_XMIT_CN,
     NET_XMIT_DROP,
     NETIF_F_HW_CSUM,
     NETIF_F_IP_CSUM,
@@ -147,7 +148,7 @@ def test_a_stopped_queue_loses_nothing_and_keeps_the_order(host):
 def test_a_device_that_is_down_drops_and_counts():
     host = Host()
     dev_close(host.dev)
-    assert host.send() == NET_XMIT_DROP
+    assert host.send() == NET_XMIT_CN
     assert host.kernel.drop_counts() == {"QDISC_DROP": 1}
 
 
@@ -219,6 +220,10 @@ def test_tbf_over_its_limit_drops_and_says_so(host):
         ("fq", {}, ENOENT, "no qdisc 'fq'; there are bfifo, noqueue, pfifo, pfifo_fast, tbf"),
         ("pfifo", {"rate": 1}, EINVAL, "qdisc pfifo does not take rate"),
         ("tbf", {"rate_bps": 1000}, EINVAL, "tbf needs rate_bps, burst and limit"),
+        ("tbf", {"rate_bps": 1.5, "burst": 1, "limit": 1}, EINVAL, "rate_bps must be a number from 0 up, not 1.5"),
+        ("pfifo", {"limit": -1}, EINVAL, "limit must be a number from 0 up, not -1"),
+        ("pfifo", {"limit": "x"}, EINVAL, "limit must be a number from 0 up, not 'x'"),
+        ("noqueue", {"limit": 1}, EINVAL, "qdisc noqueue has no options"),
     ],
 )
 def test_impossible_qdiscs_are_refused(host, kind, options, number, text):

@@ -279,6 +279,14 @@ def test_broadcast_needs_permission_and_goes_to_all(host):
     host.check_memory()
 
 
+def test_a_socket_without_a_peer_is_bound_to_no_device(host):
+    sock = host.socket()
+    sock.setsockopt(api.SOL_SOCKET, api.SO_BINDTODEVICE, b"eth0\0")
+    sock.connect(PEER)
+    sock.connect(bytes(16))  # AF_UNSPEC
+    assert sock.getsockopt(api.SOL_SOCKET, api.SO_BINDTODEVICE, 16) == b""
+
+
 def test_multicast_goes_to_the_group_address_with_ttl_1(host):
     sock = host.socket()
     sock.setsockopt(api.IPPROTO_IP, api.IP_MULTICAST_IF, bytes([10, 0, 0, 1]))
