@@ -2,6 +2,8 @@
 
 import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -189,6 +191,30 @@ def test_every_part_wakes_by_what_it_reads_only() -> None:
 def test_verilog_that_is_not_the_nic_is_refused(text: str, error: str) -> None:
     with pytest.raises(ValueError, match=f"^{error}"):
         split(f"module hardwire_nic(clk);\n{text}endmodule\n")
+
+
+_WITHOUT_PARTS = """
+from hardwire.sim import verilate
+from hardwire.tb.sim.test_activity import Scenario
+
+def fail(verilog):
+    raise ValueError("the Verilog is not as expected")
+
+verilate.split = fail
+print(Scenario(7, waves=False).run())
+"""
+
+
+def test_gateware_that_has_no_parts_is_evaluated_as_a_whole(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_PARTS],
+        env={**os.environ, "HARDWIRE_CACHE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "hardwire: Evaluating all in each cycle (the Verilog is not as expected) (1/4)" in result.stderr
+    assert result.stdout == f"{Scenario(7, waves=False).run()}\n"
 
 
 def test_build_is_by_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
