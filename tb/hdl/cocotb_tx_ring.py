@@ -109,7 +109,7 @@ async def a_stop_sends_what_was_posted_and_no_more(dut):
             harness.put(harness.random_descriptor(TxFlags.FIRST | TxFlags.LAST))
         await harness.write("TAIL", index=harness.next_to_use)  # Comes too late.
         await harness.until("STATUS", running=0)
-        harness.model.close()
+        harness.model.close(TxStatus.BAD_SEQUENCE)
         harness.check()
         assert (await harness.read("HEAD"))["index"] == limit
         harness.rings.tail = harness.next_to_use

@@ -64,10 +64,11 @@ class RingModel:
             self.parts.append((None, 0, True, True))
         self._complete(index, *statuses, sent=sending)
 
-    def close(self, *because: TxStatus) -> None:
+    def close(self, because: TxStatus, *or_because: TxStatus) -> None:
         """End what is under way: no descriptor follows, or none will be sent."""
         if self._uncovered:
-            self._give_up(self._last_index, *(because if self._state == "sending" else (self._refusal,)))
+            statuses = (because, *or_because) if self._state == "sending" else (self._refusal,)
+            self._give_up(self._last_index, *statuses)
         self._state = "between"
 
     def _abort(self, *, restarts: bool) -> None:
