@@ -3,7 +3,7 @@
 from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOENT, ESRCH
 from typing import TYPE_CHECKING
 
-from .core.neighbour import NUD_NAMES, NUD_PERMANENT, NUD_VALID, Neighbour
+from .core.neighbour import NUD_FAILED, NUD_NAMES, NUD_PERMANENT, NUD_VALID, Neighbour
 from .core.neighbour_table import __neigh_create, neigh_lookup, neigh_remove_one
 from .core.neighbour_update import NEIGH_UPDATE_F_ADMIN, NEIGH_UPDATE_F_OVERRIDE, neigh_update
 from .ipv4.devinet import InIfaddr, inet_del_ifa, inet_insert_ifa, inetdev_init
@@ -132,6 +132,8 @@ def neigh_del(dev: "NetDevice", address: str) -> None:
     neigh = neigh_lookup(dev.net.ipv4.arp_tbl, ipv4_from_text(address), dev)
     if neigh is None:
         raise OSError(ENOENT, f"no neighbour {address} on {dev.name}")
+    # Fails first, so that senders of what waits are told.
+    neigh_update(neigh, None, NUD_FAILED, NEIGH_UPDATE_F_ADMIN | NEIGH_UPDATE_F_OVERRIDE)
     neigh_remove_one(neigh)
 
 

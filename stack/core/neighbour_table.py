@@ -6,6 +6,7 @@ from copy import copy
 from errno import ENOBUFS
 from typing import TYPE_CHECKING
 
+from .drop_reasons import SkbDropReason
 from .neighbour import (
     NUD_FAILED,
     NUD_IN_TIMER,
@@ -17,9 +18,9 @@ from .neighbour import (
     NeighCause,
     neigh_change_state,
     neigh_del_timer,
-    neigh_invalidate,
     neigh_update_notify,
 )
+from .skbuff import kfree_skb_reason
 from .timer import HZ, TimerList, jiffies, mod_timer, timer_pending
 
 if TYPE_CHECKING:
@@ -210,17 +211,19 @@ def neigh_periodic_work(tbl: NeighTable) -> None:
 
 
 def neigh_remove_one(neigh: Neighbour) -> None:
-    """Forget a neighbour; what waits for it is reported as failed, and those who keep a copy are told."""
+    """Forget a neighbour, and tell those who keep a copy; what waits for it is dropped, its senders not told."""
     tbl = neigh.tbl
     key = tbl.hash(neigh.primary_key, neigh.dev)
     if tbl.nht.get(key) is neigh:
         del tbl.nht[key]
     neigh_del_timer(neigh)
     was_valid = neigh.nud_state & NUD_VALID
-    neigh_change_state(neigh, NeighCause.UPDATE, NUD_FAILED)
-    neigh_invalidate(neigh)
     neigh.dead = True
+    neigh.hh.hh_len = 0
     neigh_change_state(neigh, NeighCause.UPDATE, NUD_NONE)
+    while neigh.arp_queue:
+        kfree_skb_reason(neigh.arp_queue.popleft(), SkbDropReason.NEIGH_DEAD)
+    neigh.arp_queue_len_bytes = 0
     tbl.stats["destroys"] += 1
     if was_valid:
         neigh_update_notify(neigh)

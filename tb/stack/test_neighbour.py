@@ -233,7 +233,7 @@ def test_notifiers_hear_of_each_change_of_state_or_address(host):
         (update, NEW_IP, "REACHABLE", NEW_MAC),
         (update, NEW_IP, "REACHABLE", PEER_MAC),
         (update, NEW_IP, "STALE", PEER_MAC),
-        (update, NEW_IP, "NONE", PEER_MAC),
+        (update, NEW_IP, "FAILED", PEER_MAC),
     ]
 
 
@@ -280,6 +280,21 @@ def test_deleting_a_neighbour_reports_what_waited(host):
     assert sock.getsockopt(api.SOL_SOCKET, api.SO_ERROR) == EHOSTUNREACH
     host.platform.advance(10 * SECOND)
     assert len(host.arps()) == 1
+    host.check_memory()
+
+
+@pytest.mark.parametrize(
+    "change", [dev_close, lambda dev: dev_set_mac_address(dev, bytes.fromhex("02000000aaaa"))], ids=["down", "address"]
+)
+def test_what_waits_is_dropped_with_a_reason_but_unreported_when_its_device_changes(host, change):
+    sock = host.socket()
+    sock.setsockopt(api.SOL_IP, api.IP_RECVERR, 1)
+    sock.sendto(b"x", NEW)
+    change(host.dev)
+    assert find(host) is None
+    assert host.kernel.drop_counts() == {"NEIGH_DEAD": 1}
+    assert host.net.ipv4.arp_tbl.stats["res_failed"] == 0
+    assert sock.getsockopt(api.SOL_SOCKET, api.SO_ERROR) == 0
     host.check_memory()
 
 
@@ -471,7 +486,7 @@ class NeighbourMachine(RuleBasedStateMachine):
         waiting = len(neigh.arp_queue) if neigh is not None else 0
         out = sum(frame[12:14] == b"\x08\x00" for frame in self.host.dev.frames)
         dropped = self.host.kernel.drop_counts()
-        assert set(dropped) <= {"NEIGH_FAILED", "NEIGH_QUEUEFULL"}
+        assert set(dropped) <= {"NEIGH_DEAD", "NEIGH_FAILED", "NEIGH_QUEUEFULL"}
         assert self.sent == waiting + out + sum(dropped.values())
         assert len(self.host.platform.buffers) == self.host.buffers_at_rest + waiting
 
