@@ -3,8 +3,13 @@
 from errno import EINVAL
 from typing import TYPE_CHECKING
 
+from .fib_frontend import inet_addr_type
+from .rtnetlink import RtType
+
 if TYPE_CHECKING:
+    from ..core.net import Kernel
     from ..core.skbuff import SkBuff
+    from .route import RTable
 
 __all__ = [
     "IPOPT_END",
@@ -15,6 +20,7 @@ __all__ = [
     "IPOPT_SSRR",
     "IPOPT_TIMESTAMP",
     "first_hop",
+    "inet_current_timestamp",
     "ip_options_build",
     "ip_options_compile",
     "ip_options_fragment",
@@ -27,8 +33,12 @@ IPOPT_TIMESTAMP = 0x44
 IPOPT_LSRR = 0x83
 IPOPT_SSRR = 0x89
 IPOPT_RA = 0x94
+IPOPT_TS_TSONLY = 0
+IPOPT_TS_TSANDADDR = 1
+IPOPT_TS_PRESPEC = 3
 _COPY = 0x80  # In each fragment.
 _SOURCE_ROUTES = (IPOPT_LSRR, IPOPT_SSRR)
+_ONCE = (IPOPT_LSRR, IPOPT_RR, IPOPT_TIMESTAMP)
 
 
 def _options(octets: bytes) -> list[tuple[int, int, int]]:
@@ -48,9 +58,26 @@ def _options(octets: bytes) -> list[tuple[int, int, int]]:
             length = octets[at + 1] if at + 1 < len(octets) else 0
             if length < 2 or at + length > len(octets):
                 raise OSError(EINVAL, f"IP option {kind} has a wrong length")
-            found.append((kind, at, length))
+        found.append((kind, at, length))
         at += length
     return found
+
+
+def _is_malformed(option: bytes) -> bool:
+    """Return whether an option of a kind that we know has a wrong length, or a pointer to no place of its own."""
+    kind, length = option[0], len(option)
+    if kind in _SOURCE_ROUTES:
+        return length < 7 or length & 3 != 3 or option[2] != 4
+    if kind == IPOPT_RR:
+        return length < 3 or option[2] < 4 or option[2] <= length < option[2] + 3
+    if kind == IPOPT_TIMESTAMP:
+        if length < 4 or option[2] < 5:
+            return True
+        overflow, flag = divmod(option[3], 16)
+        if option[2] > length:  # Full: other hosts only count there.
+            return overflow == 15 and flag != IPOPT_TS_PRESPEC
+        return option[2] + (7 if flag in (IPOPT_TS_TSANDADDR, IPOPT_TS_PRESPEC) else 3) > length
+    return kind == IPOPT_RA and length < 4
 
 
 def ip_options_compile(octets: bytes) -> bytes:
@@ -67,20 +94,17 @@ def ip_options_compile(octets: bytes) -> bytes:
         raise OSError(EINVAL, "more than 40 octets of IP options")
     octets += bytes(-len(octets) % 4)
     seen = set[int]()
+    end = 0
     for kind, at, length in _options(octets):
+        if _is_malformed(octets[at : at + length]):
+            raise OSError(EINVAL, f"IP option {kind} is malformed")
         family = IPOPT_LSRR if kind in _SOURCE_ROUTES else kind
         if family in seen:
             raise OSError(EINVAL, f"IP option {kind} given twice")
-        seen.add(family)
-        if kind in _SOURCE_ROUTES and (length < 7 or (length - 3) % 4 or octets[at + 2] != 4):
-            raise OSError(EINVAL, "the source route is malformed")
-        if kind == IPOPT_RR and (length < 7 or (length - 3) % 4 or octets[at + 2] < 4):
-            raise OSError(EINVAL, "the record route is malformed")
-        if kind == IPOPT_TIMESTAMP and (length < 8 or octets[at + 2] < 5 or octets[at + 3] & 15 not in (0, 1, 3)):
-            raise OSError(EINVAL, "the timestamp option is malformed")
-        if kind == IPOPT_RA and length != 4:
-            raise OSError(EINVAL, "the router alert is malformed")
-    return octets
+        if family in _ONCE:
+            seen.add(family)
+        end = at + length
+    return octets[:end] + bytes(len(octets) - end)
 
 
 def first_hop(options: bytes) -> int:
@@ -91,29 +115,52 @@ def first_hop(options: bytes) -> int:
     return 0
 
 
-def ip_options_build(skb: "SkBuff", options: bytes, daddr: int, saddr: int) -> None:
+def ip_options_build(skb: "SkBuff", options: bytes, daddr: int, rt: "RTable") -> None:
     """Write options behind the header of a packet that leaves this host.
 
     Parameters
     ----------
     skb : SkBuff
-        The packet, with room for the options.
+        The packet, with its header and room for the options.
     options : bytes
         As ``ip_options_compile`` returned them.
-    daddr, saddr : int
-        The final destination, for a source route; the address that the packet leaves with, for a record route.
+    daddr : int
+        The final destination, for a source route.
+    rt : RTable
+        The packet's route.
     """
     octets = bytearray(options)
+    header = skb.network_header
+    saddr = bytes(skb.view[header + 12 : header + 16])
     for kind, at, length in _options(options):
         if kind in _SOURCE_ROUTES:
             # The first hop goes to the header, the rest moves up, and the destination is the last hop.
             octets[at + 3 : at + length] = options[at + 7 : at + length] + daddr.to_bytes(4, "big")
-        elif kind == IPOPT_RR and options[at + 2] + 3 <= length:
+        elif kind in (IPOPT_RR, IPOPT_TIMESTAMP) and options[at + 2] <= length:
             slot = at + options[at + 2] - 1
-            octets[slot : slot + 4] = saddr.to_bytes(4, "big")
-            octets[at + 2] += 4
-    at = skb.network_header + 20
-    skb.view[at : at + len(octets)] = octets
+            stamp = b""
+            if kind == IPOPT_RR:
+                stamp = saddr
+            elif options[at + 3] & 15 == IPOPT_TS_TSONLY:
+                stamp = inet_current_timestamp(skb.kernel)
+            elif options[at + 3] & 15 == IPOPT_TS_TSANDADDR:
+                stamp = saddr + inet_current_timestamp(skb.kernel)
+            elif options[at + 3] & 15 == IPOPT_TS_PRESPEC:
+                asked = options[slot : slot + 4]
+                # Another host's turn?
+                if inet_addr_type(rt.dev.net, int.from_bytes(asked, "big")) != RtType.UNICAST:
+                    stamp = asked + inet_current_timestamp(skb.kernel)
+            octets[slot : slot + len(stamp)] = stamp
+            octets[at + 2] += len(stamp)
+    skb.view[header + 20 : header + 20 + len(octets)] = octets
+
+
+def inet_current_timestamp(kernel: "Kernel") -> bytes:
+    """Return the time for an IP option: ms since this host was made.
+
+    RFC 791 wants ms since midnight UT, which nobody here knows, or any other time with the high bit set.
+    """
+    return (kernel.now_ns() // 1_000_000 & 0x7FFFFFFF | 0x80000000).to_bytes(4, "big")
 
 
 def ip_options_fragment(skb: "SkBuff") -> None:

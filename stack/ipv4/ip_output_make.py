@@ -277,7 +277,7 @@ def __ip_make_skb(inet: InetSock, fl4: "Flowi4", queue: deque[SkBuff], cork: Ine
         skb.view, at, 0x45 + (len(opt) >> 2), tos, 0, ident, df, ttl, inet.sk_protocol, 0, fl4.saddr, fl4.daddr
     )
     if opt:
-        ip_options_build(skb, opt, daddr, fl4.saddr)
+        ip_options_build(skb, opt, daddr, rt)
     skb.priority = cork.priority if cork.tos != -1 else inet.sk_priority
     skb.mark = cork.mark
     skb.dst = rt

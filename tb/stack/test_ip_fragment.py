@@ -136,9 +136,9 @@ def test_options_are_copied_as_rfc_791_says(slow):
 
 
 def test_options_are_checked_when_they_are_set():
-    assert ip_options_compile(b"\x01") == b"\x01\0\0\0"
+    assert ip_options_compile(b"\x01\x00\x07") == b"\x01\0\0\0"
     with pytest.raises(OSError, match="twice"):
-        ip_options_compile(b"\x94\x04\x00\x00" * 2)
+        ip_options_compile(b"\x07\x03\x04\x01" * 2)
 
 
 def test_a_fragment_can_be_fragmented_again():

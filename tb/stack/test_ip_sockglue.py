@@ -12,7 +12,7 @@ import pytest
 from hardwire.stack import socket as api
 from hardwire.stack.iproute import addr_add
 from hardwire.stack.wire.udp import UdpDatagram
-from hardwire.tb.stack.inet_host import PEER, InetHost, raises
+from hardwire.tb.stack.inet_host import PEER, SECOND, InetHost, raises
 
 
 def test_control_messages_set_ttl_tos_source_and_device(host):
@@ -63,6 +63,33 @@ def test_socket_options_set_ttl_tos_and_source_options(host):
     assert packet.payload[8:] == b"data"
 
 
+OURS, OTHER = bytes([10, 0, 0, 1]), bytes([10, 0, 0, 9])
+TIME = (0x80000000 + 5000).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize(
+    ("option", "sent"),
+    [
+        (b"\x44\x0c\x05\x00" + bytes(8), b"\x44\x0c\x09\x00" + TIME + bytes(4)),
+        (b"\x44\x0c\x09\x00" + OTHER + bytes(4), b"\x44\x0c\x0d\x00" + OTHER + TIME),
+        (b"\x44\x14\x05\x01" + bytes(16), b"\x44\x14\x0d\x01" + OURS + TIME + bytes(8)),
+        (b"\x44\x0c\x05\x03" + OURS + bytes(4), b"\x44\x0c\x0d\x03" + OURS + TIME),
+        (b"\x44\x0c\x05\x03" + OTHER + bytes(4), b"\x44\x0c\x05\x03" + OTHER + bytes(4)),
+        (b"\x44\x08\x09\x10" + OTHER, b"\x44\x08\x09\x10" + OTHER),
+        (b"\x07\x07\x08" + OTHER + b"\0", b"\x07\x07\x08" + OTHER + b"\0"),
+    ],
+    ids=["time", "next", "address", "asked", "other-host", "full", "route-full"],
+)
+def test_a_sender_puts_its_time_and_address_into_the_options_that_want_them(host, option, sent):
+    host.platform.advance(5 * SECOND)
+    sock = host.socket()
+    sock.setsockopt(api.SOL_IP, api.IP_OPTIONS, option)
+    for _ in range(2):  # The socket's own stay as they were set.
+        sock.sendto(b"data", PEER)
+    assert sock.getsockopt(api.SOL_IP, api.IP_OPTIONS, 40) == option
+    assert [packet.options for packet in host.packets()] == [sent] * 2
+
+
 def test_a_source_route_goes_to_its_first_hop_first():
     host = InetHost(features=0)
     sock = host.socket()
@@ -84,7 +111,11 @@ def test_a_source_route_goes_to_its_first_hop_first():
         b"\x07\x0b\x03" + bytes(8),
         b"\x83\x06\x04" + bytes(3),
         b"\x94\x03\x00",
-        b"\x44\x04\x05\x00",
+        b"\x07\x07\x06" + bytes(4),
+        b"\x44\x04\x04\x00",
+        b"\x44\x06\x05\x00" + bytes(2),
+        b"\x44\x08\x05\x01" + bytes(4),
+        b"\x44\x08\x09\xf0" + bytes(4),
     ],
 )
 def test_malformed_ip_options_are_einval(host, options):
