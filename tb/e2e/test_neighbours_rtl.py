@@ -7,9 +7,10 @@ from scapy.layers.l2 import ARP, Ether
 
 from hardwire.sim.machine import Machine, Setup
 from hardwire.sim.world import World
-from hardwire.stack.core.neighbour import NUD_FAILED, NUD_REACHABLE
+from hardwire.stack.core.neighbour import NUD_FAILED, NUD_PROBE, NUD_REACHABLE, NUD_STALE
 from hardwire.stack.core.neighbour_table import neigh_lookup
 from hardwire.stack.core.neighbour_update import NEIGH_UPDATE_F_OVERRIDE, neigh_update
+from hardwire.stack.core.timer import HZ
 from hardwire.stack.iproute import neigh_del
 from hardwire.stack.socket import SO_ERROR, SO_SNDBUF, SOL_SOCKET
 
@@ -90,6 +91,24 @@ def test_a_miss_in_the_device_comes_back_and_waits_for_the_answer(machine):
     (frame,) = sent
     assert (frame.dst, bytes(frame.payload)[28:32]) == ("02:00:00:00:00:02", b"gone")
     assert sock.sk.sk_wmem_alloc == 0
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_a_neighbour_that_the_device_sends_to_is_probed_and_another_gets_stale(machine, used):
+    parms = machine.dev.arp_parms
+    parms.base_reachable_time, parms.delay_probe_time = HZ, HZ // 10
+    sock = machine.net.socket()
+    world = machine.world
+    world.run(sock.sendto, b"one", ADDRESS)
+    neigh = world.run(answer, machine)
+    while neigh.nud_state == NUD_REACHABLE:
+        if used:
+            world.run(sock.sendto, b"more", ADDRESS)
+        world.run(world.sleep, SECOND // 50)
+    world.run(world.sleep, SECOND // 5)
+    assert neigh.nud_state == (NUD_PROBE if used else NUD_STALE)
+    probes = [frame.dst for frame in frames(machine) if frame.type == 0x0806]
+    assert probes == ["ff:ff:ff:ff:ff:ff", "02:00:00:00:00:02"][: 1 + used]
 
 
 def test_a_send_waits_for_room_in_its_buffer(machine):

@@ -77,6 +77,7 @@ class NicDouble:
         self.handler: Callable[[], None] | None = None
         self.regs: dict[int, int] = {}
         self.arp: dict[int, int] = {}
+        self.active: set[int] = set()
         self.arp_limit = 256
         self.stuck = self.dead = False
         self.armed = False
@@ -141,13 +142,16 @@ class NicDouble:
                 status["evicted"] = 1
                 self.regs[ARP.address(ARP["RESULT_KEY"])] = key
             self.arp[get("KEY")] = get("MAC_HI") << 32 | get("MAC_LO")
+            self.active.discard(get("KEY"))
         elif op == ArpOp.DELETE:
             status["found"] = int(self.arp.pop(get("KEY"), None) is not None)
         elif op == ArpOp.FLUSH:
             self.arp.clear()
         elif get("INDEX") < len(self.arp):
             key, mac = list(self.arp.items())[get("INDEX")]
-            status = {"found": 1, "active": 1}
+            status = {"found": 1, "active": int(key in self.active)}
+            if op == ArpOp.READ_CLEAR:
+                self.active.discard(key)
             self.regs[ARP.address(ARP["RESULT_KEY"])] = key
             self.regs[ARP.address(ARP["RESULT_MAC_LO"])] = mac & 0xFFFFFFFF
             self.regs[ARP.address(ARP["RESULT_MAC_HI"])] = mac >> 32
@@ -188,6 +192,8 @@ class NicDouble:
             status = self.statuses.pop(0) if self.statuses else TxStatus.OK
             if status == TxStatus.OK:
                 self.frames.append((octets, first))
+                if first["flags"] & TxFlags.RESOLVE:
+                    self.active.add(first["next_hop"])
             lap, at = divmod(self.cpl, count)
             entry = TX_CPL.pack(cookie=first["cookie"], index=index, status=status, phase=1 - lap % 2)
             self._memory("CPL_BASE_LO", "CPL_BASE_HI").view[16 * at : 16 * at + 16] = entry

@@ -1,10 +1,12 @@
 """The NIC driver and neighbours: what is left to the device's cache, and what comes back from it."""
 
+import pytest
+
 from hardwire.stack.abi import ARP, ArpOp, TxFlags, TxStatus
 from hardwire.stack.core.dev import dev_queue_xmit
 from hardwire.stack.core.dev_register import dev_change_features, dev_close, dev_get_stats
 from hardwire.stack.core.dev_xmit import dev_add_tap
-from hardwire.stack.core.neighbour import NUD_FAILED, NUD_REACHABLE
+from hardwire.stack.core.neighbour import NUD_DELAY, NUD_FAILED, NUD_REACHABLE, NUD_STALE
 from hardwire.stack.core.neighbour_table import neigh_lookup
 from hardwire.stack.core.neighbour_update import NEIGH_UPDATE_F_ADMIN, NEIGH_UPDATE_F_OVERRIDE, neigh_update
 from hardwire.stack.core.netdevice import NETIF_F_HW_NEIGH, NetDevice
@@ -104,7 +106,6 @@ def test_the_cache_follows_the_neighbour_table():
     host.platform.advance(10_000)
     assert host.nic.neigh.shadow == {other: bytes.fromhex("020000000003")}
     assert host.device.arp == {other: 0x020000000003}
-    assert host.nic.neigh.update_activity() == 1
     neigh_del(host.dev, "10.0.0.2")
     assert host.nic.neigh.shadow == {}
     host.platform.advance(10_000)
@@ -126,3 +127,64 @@ def test_a_neighbour_that_answers_enters_the_cache_and_one_that_fails_leaves_it(
     assert host.nic.neigh.shadow == {neigh.primary_key: PEER}
     neigh_update(neigh, None, NUD_FAILED, NEIGH_UPDATE_F_ADMIN)
     assert host.nic.neigh.shadow == {}
+
+
+def reachable(host: Host):
+    """Return a socket and the neighbour that it sends to, which has just answered."""
+    socket = connected(host)
+    socket.send(b"one")
+    neigh = neigh_lookup(host.kernel.init_net.ipv4.arp_tbl, HOP, host.dev)
+    neigh_update(neigh, PEER, NUD_REACHABLE, NEIGH_UPDATE_F_OVERRIDE)
+    return socket, neigh
+
+
+def reads(host: Host) -> int:
+    """Return how many entries of the cache the driver has read."""
+    return host.device.writes.count((ARP.address(ARP["OP"]), ArpOp.READ_CLEAR))
+
+
+@pytest.mark.parametrize(("used", "state"), [(True, NUD_DELAY), (False, NUD_STALE)])
+def test_a_neighbour_that_the_device_sends_to_is_probed_before_it_gets_stale(used, state):
+    host = Host()
+    socket, neigh = reachable(host)
+    host.device.run()
+    while neigh.nud_state == NUD_REACHABLE:
+        if used:
+            socket.send(b"more")
+            host.device.run()
+        host.platform.advance(1_000_000_000)
+    assert neigh.nud_state == state
+
+
+def test_activity_is_read_once_a_delay_probe_time_and_only_while_somebody_is_reachable():
+    host = Host()
+    _, neigh = reachable(host)
+    entries = host.nic.neigh.entries
+    host.platform.advance(4_900_000_000)
+    assert reads(host) == 0
+    host.platform.advance(200_000_000)
+    assert reads(host) == entries
+    host.platform.advance(5_000_000_000)
+    assert reads(host) == 2 * entries
+    host.platform.advance(60_000_000_000)
+    assert neigh.nud_state == NUD_STALE
+    before = reads(host)
+    host.platform.advance(60_000_000_000)
+    assert reads(host) == before
+    neigh_update(neigh, PEER, NUD_REACHABLE, NEIGH_UPDATE_F_OVERRIDE)
+    host.platform.advance(5_100_000_000)
+    assert reads(host) == before + entries
+    dev_close(host.dev)
+    host.platform.advance(60_000_000_000)
+    assert reads(host) == before + entries
+
+
+def test_a_change_of_the_cache_goes_before_the_reading_of_activity():
+    host = Host()
+    reachable(host)
+    host.platform.advance(5_000_010_000)
+    assert 0 < reads(host) < host.nic.neigh.entries
+    host.nic.neigh.submit(ArpOp.INSERT, HOP + 1, PEER)
+    host.platform.advance(2_000)
+    assert HOP + 1 in host.device.arp
+    assert reads(host) < host.nic.neigh.entries
