@@ -1,5 +1,6 @@
 """Making a packet one that its device can send (Linux: net/core/dev.c)."""
 
+from ..ethernet.eth import ETH_P_IP
 from ..wire.checksum import csum_fold
 from ..xfrm.xfrm_device import validate_xmit_xfrm
 from .drop_reasons import SkbDropReason
@@ -15,7 +16,6 @@ __all__ = [
     "validate_xmit_skb_list",
 ]
 
-_ETH_P_IP = 0x0800
 _TCP_CHECK = 16  # Places of the checksum field that a device with NETIF_F_IP_CSUM knows.
 _UDP_CHECK = 6
 
@@ -26,7 +26,7 @@ def netif_skb_features(skb: SkBuff, dev: NetDevice) -> int:
     if (
         skb.ip_summed != CHECKSUM_NONE
         and not features & NETIF_F_HW_CSUM
-        and not (features & NETIF_F_IP_CSUM and skb.protocol == _ETH_P_IP)
+        and not (features & NETIF_F_IP_CSUM and skb.protocol == ETH_P_IP)
     ):
         features &= ~NETIF_F_CSUM_MASK
     return features

@@ -1,11 +1,11 @@
 """Which flow a packet belongs to (Linux: net/core/flow_dissector.c)."""
 
+from ..ethernet.eth import ETH_P_IP
 from .netdevice import NetDevice
 from .skbuff import SkBuff
 
 __all__ = ["skb_get_hash", "skb_tx_hash"]
 
-_ETH_P_IP = 0x0800
 _WITH_PORTS = (6, 17)  # TCP, UDP.
 _FRAGMENT = 0x3FFF  # Offset, and "more fragments".
 
@@ -19,7 +19,7 @@ def skb_get_hash(skb: SkBuff) -> int:
     if not skb.hash:
         assert skb.dev is not None
         flow: tuple[int, ...] = (skb.protocol,)
-        if skb.protocol == _ETH_P_IP:
+        if skb.protocol == ETH_P_IP:
             view, at = skb.view, skb.network_header
             protocol = view[at + 9]
             flow = (protocol, int.from_bytes(view[at + 12 : at + 20], "big"))

@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["ICMP_DEST_UNREACH", "ICMP_FRAG_NEEDED", "ICMP_HOST_UNREACH", "icmp_err_convert", "icmp_send"]
 
 ICMP_DEST_UNREACH = 3
-
-ICMP_NET_UNREACH = 0
 ICMP_HOST_UNREACH = 1
-ICMP_PORT_UNREACH = 3
 ICMP_FRAG_NEEDED = 4
 
 # RFC 1122 §4.1.3.3 and §4.2.3.9: the errno for each code of "destination unreachable".

@@ -7,6 +7,7 @@ from ..core.dst import DstEntry, DstOps
 from ..core.neighbour_table import __neigh_create
 from ..core.netdevice import IFF_LOOPBACK, IFF_POINTOPOINT, IFF_UP
 from ..core.timer import jiffies
+from ..uapi import INADDR_LOOPBACK
 from ..xfrm.xfrm_policy import xfrm_lookup_route
 from . import ip_output  # As a module: it needs routes, and routes need its functions.
 from .devinet import __ip_dev_find, inet_select_addr
@@ -14,7 +15,7 @@ from .fib_semantics import FibNh, fib_select_path
 from .fib_trie import FibResult, fib_lookup
 from .flow import FLOWI_FLAG_ANYSRC, FLOWI_FLAG_KNOWN_NH, Flowi4
 from .icmp import ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, icmp_send
-from .ip import DADDR
+from .ip import DADDR, IP_MAX_MTU
 from .netns import IP_IDENTS
 from .rtnetlink import RtScope, RtType
 
@@ -53,8 +54,6 @@ _UNICAST = int(RtType.UNICAST)
 _LOCAL = int(RtType.LOCAL)
 _BROADCAST = int(RtType.BROADCAST)
 _MULTICAST = int(RtType.MULTICAST)
-_LOOPBACK_ADDRESS = 0x7F000001
-_IP_MAX_MTU = 0xFFFF
 
 _IPTOS_RT_MASK = 0x1C  # The bits of the TOS that routes are chosen by.
 
@@ -91,7 +90,7 @@ def ipv4_dst_check(dst: RTable) -> RTable | None:
 def ipv4_mtu(dst: RTable) -> int:
     """Return the IP MTU of a route: that of the path, where it is known and smaller, or the device's."""
     mtu = dst.pmtu or dst.dev.mtu
-    return mtu if mtu < _IP_MAX_MTU else _IP_MAX_MTU
+    return mtu if mtu < IP_MAX_MTU else IP_MAX_MTU
 
 
 def ipv4_link_failure(skb: "SkBuff") -> None:
@@ -190,7 +189,7 @@ def ip_route_output_key_hash_rcu(net: "Net", fl4: Flowi4) -> RTable:
             fl4.saddr = inet_select_addr(net, dev_out, 0, RtScope.HOST)
     if not daddr:
         if not fl4.saddr:
-            fl4.saddr = _LOOPBACK_ADDRESS
+            fl4.saddr = INADDR_LOOPBACK
         fl4.daddr = fl4.saddr
         return _local_output(net, None, fl4, 0)
     found = fib_lookup(net, fl4)

@@ -21,6 +21,7 @@ from ...core.netdevice import (
 )
 from ...core.skbuff import CHECKSUM_PARTIAL, SkBuff, consume_skb, kfree_skb_reason
 from ...core.skbuff_data import skb_linearize
+from ...ethernet.eth import ETH_P_IP
 from ..bus import Direction
 from .ring import TxRing
 
@@ -50,7 +51,6 @@ _RESOLVE = int(TxFlags.RESOLVE)
 _OK = int(TxStatus.OK)
 _RESOLVE_MISS = int(TxStatus.RESOLVE_MISS)
 _TO_DEVICE = Direction.TO_DEVICE
-_ETH_P_IP = 0x0800
 
 _REASONS = {
     TxStatus.PAYLOAD_ERROR: SkbDropReason.HW_PAYLOAD_ERROR,
@@ -104,7 +104,7 @@ def hardwire_start_xmit(skb: SkBuff, dev: NetDevice) -> int:
         csum_start = skb.csum_start - data
         csum_offset = skb.csum_offset
     dst = skb.dst
-    if dst is not None and skb.protocol == _ETH_P_IP:
+    if dst is not None and skb.protocol == ETH_P_IP:
         # Only packets from our own IPv4 have a dst; raw frames go out as they are.
         view = skb.view
         header = skb.network_header
