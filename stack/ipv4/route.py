@@ -7,7 +7,7 @@ from ..core.dst import DstEntry, DstOps
 from ..core.neighbour_table import __neigh_create
 from ..core.netdevice import IFF_LOOPBACK, IFF_POINTOPOINT, IFF_UP
 from ..core.timer import jiffies
-from ..uapi import INADDR_LOOPBACK
+from ..uapi import INADDR_ALLHOSTS_GROUP, INADDR_LOOPBACK
 from ..xfrm.xfrm_policy import xfrm_lookup_route
 from . import ip_output  # As a module: it needs routes, and routes need its functions.
 from .devinet import __ip_dev_find, inet_select_addr
@@ -250,6 +250,8 @@ def __mkroute_output(
         flags |= RTCF_BROADCAST | RTCF_LOCAL
     elif kind == _MULTICAST:
         flags |= RTCF_MULTICAST
+        if daddr == INADDR_ALLHOSTS_GROUP:  # RFC 1112 §7.2: each host is in it. Others cannot be joined yet.
+            flags |= RTCF_LOCAL
     elif res is not None:
         nh = res.nh
         if not fl4.flags & FLOWI_FLAG_KNOWN_NH and (not flags & RTCF_LOCAL or not orig_oif):
