@@ -59,7 +59,7 @@ def ip_cmsg_send(sk: "InetSock", msg: "Msghdr", ipc: "IpcmCookie") -> None:
         if level == SOL_SOCKET:
             if kind != SO_MARK:
                 raise OSError(EINVAL, f"no such control message: {kind}")
-            ipc.mark = _number(data)
+            ipc.mark = _number(data) & 0xFFFF_FFFF
             continue
         if level != SOL_IP:
             continue

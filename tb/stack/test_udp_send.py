@@ -287,13 +287,26 @@ def test_a_socket_without_a_peer_is_bound_to_no_device(host):
     assert sock.getsockopt(api.SOL_SOCKET, api.SO_BINDTODEVICE, 16) == b""
 
 
-def test_multicast_goes_to_the_group_address_with_ttl_1(host):
+@pytest.mark.parametrize("option", [False, True])
+def test_dontroute_sends_to_the_link_only(host, option):
+    route_add(host.net, "192.0.2.0/24", via="10.0.0.2")
     sock = host.socket()
-    sock.setsockopt(api.IPPROTO_IP, api.IP_MULTICAST_IF, bytes([10, 0, 0, 1]))
-    sock.sendto(b"x", ("239.129.2.3", 9))
-    (frame,) = host.frames()
-    assert frame.dst == bytes.fromhex("01005e010203")
-    assert frame.payload[8] == 1
+    sock.setsockopt(api.SOL_SOCKET, api.SO_DONTROUTE, option)
+    flags = 0 if option else api.MSG_DONTROUTE
+    sock.sendto(b"x", flags, PEER)
+    with raises(ENETUNREACH):
+        sock.sendto(b"x", flags, ("192.0.2.9", 9))
+    assert [packet.dst for packet in host.packets()] == [0x0A000002]
+
+
+def test_a_mark_of_the_socket_or_of_one_send_is_in_the_skb(host):
+    host.dev.hold = True
+    sock = host.socket()
+    sock.setsockopt(api.SOL_SOCKET, api.SO_MARK, 7)
+    sock.sendto(b"x", PEER)
+    sock.sendmsg([b"x"], [(api.SOL_SOCKET, api.SO_MARK, b"\xff" * 4)], 0, PEER)
+    assert [skb.mark for skb in host.dev.held] == [7, 0xFFFFFFFF]
+    host.release()
 
 
 def test_loopback_frames_reach_the_backlog_and_are_counted_as_dropped(host):
