@@ -50,6 +50,15 @@ def test_autobind_takes_a_random_port_of_the_range_and_never_a_taken_one(host):
     assert len(starts) > 4  # RFC 6056: not predictable.
 
 
+def test_the_range_of_ports_is_that_of_linux(host):
+    assert host.net.ipv4.sysctl_ip_local_port_range == (32768, 60999)
+    for random, port in ((0, 32768), (0xFFFFFFFF, 60999)):
+        host.platform.random_u32 = lambda number=random: number
+        sock = host.socket()
+        sock.bind(("", 0))
+        assert sock.getsockname()[1] == port
+
+
 def test_errors_of_bind(host):
     sock = host.socket()
     with raises(EADDRNOTAVAIL):

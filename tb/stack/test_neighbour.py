@@ -1,6 +1,6 @@
 """Neighbours: every state and timer, packets that wait, ARP on the wire, prebuilt headers, the device's cache."""
 
-from errno import EHOSTUNREACH, EINVAL, ENOBUFS, ENOENT, EPERM
+from errno import EHOSTUNREACH, EINVAL, ENOENT, EPERM
 
 import pytest
 from hypothesis import settings
@@ -30,13 +30,12 @@ from hardwire.stack.core.neighbour import (
     neigh_event_send,
 )
 from hardwire.stack.core.neighbour_output import neigh_hw_miss
-from hardwire.stack.core.neighbour_table import __neigh_create as neigh_create
 from hardwire.stack.core.neighbour_table import neigh_lookup
 from hardwire.stack.core.neighbour_update import NEIGH_UPDATE_F_OVERRIDE, NEIGH_UPDATE_F_WEAK_OVERRIDE, neigh_update
 from hardwire.stack.core.netdevice import IFF_XMIT_DST_RELEASE, netif_keep_dst
 from hardwire.stack.core.netevent import NetEvent, register_netevent_notifier, unregister_netevent_notifier
 from hardwire.stack.core.timer import HZ
-from hardwire.stack.iproute import neigh_add, neigh_del, neigh_show, route_add
+from hardwire.stack.iproute import neigh_add, neigh_del, neigh_show
 from hardwire.stack.wire.arp import ArpOperation
 from hardwire.tb.stack.inet_host import MS, PEER, PEER_MAC, SECOND, InetHost
 
@@ -311,49 +310,6 @@ def test_a_device_going_down_or_changing_its_address_forgets_neighbours(host):
     assert host.dev.frames[-1][6:12].hex() == "02000000aaaa"
     dev_close(host.dev)
     assert find(host, 0x0A000002) is None
-
-
-def test_the_table_has_limits(host):
-    tbl = host.net.ipv4.arp_tbl
-    tbl.gc_thresh1, tbl.gc_thresh2, tbl.gc_thresh3 = 2, 4, 8
-    for last in range(10, 18):
-        neigh_create(tbl, 0x0A000000 + last, host.dev).nud_state = NUD_STALE
-    with pytest.raises(OSError, match=rf"\[Errno {ENOBUFS}\]"):
-        neigh_create(tbl, 0x0A000063, host.dev)  # All are too young to go.
-    sock = host.socket()
-    sock.setsockopt(api.IPPROTO_IP, api.IP_RECVERR, 1)
-    with pytest.raises(OSError, match=rf"\[Errno {ENOBUFS}\]"):
-        sock.sendto(b"x", NEW)
-    assert host.kernel.drop_counts() == {"NEIGH_CREATEFAIL": 1}
-    host.platform.advance(6 * SECOND)
-    neigh_create(tbl, 0x0A000063, host.dev)
-    assert len(tbl.nht) == 6
-    assert find(host, 0x0A000002) is host.peer  # Set by hand: stays.
-    host.platform.advance(200 * SECOND)
-    assert len(tbl.nht) <= 2
-
-
-def test_groups_do_not_fill_the_table(host):
-    tbl = host.net.ipv4.arp_tbl
-    tbl.gc_thresh1, tbl.gc_thresh2, tbl.gc_thresh3 = 2, 4, 8
-    route_add(host.net, "224.0.0.0/4", dev=host.dev)
-    sock = host.socket()
-    for last in range(1, 30):
-        sock.sendto(b"x", (f"224.1.1.{last}", 9))
-    assert len(host.dev.frames) == 29
-    assert len(tbl.nht) <= 9
-    sock.sendto(b"x", NEW)
-    assert host.kernel.drop_counts() == {}
-    answer(host)
-    assert len(host.dev.frames) == 31  # A request for the address, and the datagram.
-
-
-def test_entries_set_by_hand_do_not_count_against_the_limits(host):
-    host.net.ipv4.arp_tbl.gc_thresh3 = 8
-    host.net.ipv4.arp_tbl.gc_thresh2 = 4
-    for last in range(10, 60):
-        neigh_add(host.dev, f"10.0.0.{last}", "02:00:00:00:00:09")
-    neigh_create(host.net.ipv4.arp_tbl, 0x0A000063, host.dev)
 
 
 def test_a_hardware_miss_of_a_known_neighbour_is_sent_again_with_its_address(host):

@@ -57,6 +57,16 @@ def test_option_does_what_linux_does(host, level, option, value):
     assert outcome(host.socket(), level, option, value) == want
 
 
+def test_each_tos_gives_the_priority_that_it_gives_in_linux(host):
+    with real.socket(real.AF_INET, real.SOCK_DGRAM) as linux:
+        for tos in range(256):
+            priorities = set()
+            for sock in (linux, host.socket()):
+                sock.setsockopt(api.SOL_IP, api.IP_TOS, tos)
+                priorities.add(sock.getsockopt(api.SOL_SOCKET, api.SO_PRIORITY))
+            assert len(priorities) == 1, f"TOS {tos:#x}: {priorities}"
+
+
 @pytest.mark.parametrize("value", [1 << 31, -(1 << 31) - 1, 1 << 40, 1.5, None, "1"])
 @pytest.mark.parametrize("option", [api.SO_MARK, api.SO_SNDBUFFORCE, api.SO_SNDBUF])
 def test_value_that_is_no_c_int_and_no_octets_is_a_type_error(host, option, value):
