@@ -48,8 +48,9 @@ _TARGET = re.compile(r"^\s*(?P<left>\{.*?\}|\S+ ?(?:\[[^]]*\])?) = ", re.M)
 _STORE = re.compile(r"^\s*(?P<name>\S+) ?(?P<index>\[.*\])? <= (?P<value>.*?);$", re.M | re.S)
 _CONDITION = re.compile(r"if \((.*)\)(?: begin)?$", re.M)
 _INPUT = re.compile(r"^  input (?:\[\d+:\d+\] )?(\S+) ?;$", re.M)
-_LITERAL = re.compile(r"\d+'s?[bdh][0-9a-fxz_]+")
-_NAME = re.compile(r"\\\S+|[A-Za-z_$][\w$]*")
+# Literals, comments, functions, and what yosys has simulators start processes with.
+_NO_NAMES = re.compile(r"\d+'s?[bdh][0-9a-fxz_]+|/\*.*?\*/|\$signed|if \(\\\$auto\$\S+ \) begin end")
+_NAME = re.compile(r"\\\S+|[A-Za-z_][\w$]*")
 _KEYWORDS = {"begin", "case", "casez", "default", "else", "end", "endcase", "if"}
 
 
@@ -106,7 +107,7 @@ def split(verilog: str) -> Parts:
         raise ValueError(f"no registers in {', '.join(sorted(missing))}")
     if "posedge \\" in verilog or verilog.count("\nmodule ") + verilog.startswith("module ") != 1:
         raise ValueError("the Verilog is not as expected")
-    wakes, fed = _wakes(states, _made_from(verilog), set(_INPUT.findall(verilog)) - {"clk", "rst"})
+    wakes, fed = _wakes(states, _made_from(verilog), set(_INPUT.findall(verilog)))
     return Parts(_with_wakes(verilog, states, wakes), len(_PARTS), frozenset(fed))
 
 
@@ -133,25 +134,24 @@ def _clock(part: int) -> str:
 
 
 def _names(text: str) -> set[str]:
-    return set(_NAME.findall(_LITERAL.sub(" ", text))) - _KEYWORDS
+    return set(_NAME.findall(_NO_NAMES.sub(" ", text))) - _KEYWORDS
 
 
 def _add_state(states: dict[str, _State], body: str, part: int) -> None:
-    """Add the register or the memory that a process writes."""
-    store = _STORE.search(body)
-    if store is None:
+    """Add the registers or the memory that a process writes."""
+    stores = list(_STORE.finditer(body))
+    if not stores:
         raise ValueError(f"nothing is written in {body!r}")
-    name, reads = store["name"], _names(body)
-    if store["index"]:
-        change = "1'b1"
-    else:
-        change = f"({store['value']}) != {name} "
-        reads.discard(name)
-    for condition in _CONDITION.findall(body):
-        change = f"({condition}) && ({change})"
-    state = states.setdefault(name, _State(part))
-    state.changes.append(change)
-    state.reads |= reads
+    # A change that does not take place wakes a part in vain, no more; so conditions of several stores are left out.
+    conditions = _CONDITION.findall(body) if len(stores) == 1 else []
+    for store in stores:
+        name = store["name"]
+        change = "1'b1" if store["index"] else f"({store['value']}) != {name} "
+        for condition in conditions:
+            change = f"({condition}) && ({change})"
+        state = states.setdefault(name, _State(part))
+        state.changes.append(change)
+        state.reads |= _names(body)
 
 
 def _made_from(verilog: str) -> dict[str, set[str]]:
@@ -170,7 +170,7 @@ def _made_from(verilog: str) -> dict[str, set[str]]:
 
 
 def _cone(names: Iterable[str], sources: dict[str, set[str]], ends: set[str]) -> set[str]:
-    """Return the registers, memories and inputs that wires are made from."""
+    """Return the registers, memories and inputs that wires are made from; ValueError if one is made from nothing."""
     seen: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -178,6 +178,8 @@ def _cone(names: Iterable[str], sources: dict[str, set[str]], ends: set[str]) ->
         if name not in seen:
             seen.add(name)
             if name not in ends:
+                if name not in sources:
+                    raise ValueError(f"nothing known drives {name}")
                 waiting += sources[name]
     return seen & ends
 
@@ -192,7 +194,7 @@ def _wakes(
     for part, modules in enumerate(_PARTS, 1):
         own = {name for name, state in states.items() if state.part == part}
         read = _cone(set().union(*(states[name].reads for name in own)), sources, ends)
-        if read & inputs:
+        if read & inputs - {"rst"}:  # Which never changes.
             fed.add(part)
         for name in own | read - inputs:
             path = name.removeprefix(f"\\{_CORE}.")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,7 +40,8 @@ def verilate(
 
     def translate(verilog: str) -> None:
         report("Verilating", 1, 4)
-        generated.mkdir(exist_ok=True)
+        shutil.rmtree(generated, ignore_errors=True)
+        generated.mkdir()
         for name, text in (("nic.v", verilog), ("top.v", _without_reset(verilog))):
             (generated / name).write_text(text)
         run(

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -186,6 +187,7 @@ def test_every_part_wakes_by_what_it_reads_only() -> None:
     [
         ("", "no registers in arp_port, bank, cache"),
         ("  always @(posedge \\core.mac.clk )\n    ;\n", "nothing is written in"),
+        ("  always @(posedge other)\n    a <= b;\n", "no registers in"),
     ],
 )
 def test_verilog_that_is_not_the_nic_is_refused(text: str, error: str) -> None:
@@ -194,20 +196,22 @@ def test_verilog_that_is_not_the_nic_is_refused(text: str, error: str) -> None:
 
 
 _WITHOUT_PARTS = """
+import sys
 from hardwire.sim import verilate
 from hardwire.tb.sim.test_activity import Scenario
 
-def fail(verilog):
+def fail(*_):
     raise ValueError("the Verilog is not as expected")
 
-verilate.split = fail
+setattr(verilate, sys.argv[1], fail)
 print(Scenario(7, waves=False).run())
 """
 
 
-def test_gateware_that_has_no_parts_is_evaluated_as_a_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", ["split", "_parts_header"])
+def test_gateware_that_has_no_parts_is_evaluated_as_a_whole(tmp_path: Path, step: str) -> None:
     result = subprocess.run(
-        [sys.executable, "-c", _WITHOUT_PARTS],
+        [sys.executable, "-c", _WITHOUT_PARTS, step],
         env={**os.environ, "HARDWIRE_CACHE": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -215,6 +219,26 @@ def test_gateware_that_has_no_parts_is_evaluated_as_a_whole(tmp_path: Path) -> N
     )
     assert "hardwire: Evaluating all in each cycle (the Verilog is not as expected) (1/4)" in result.stderr
     assert result.stdout == f"{Scenario(7, waves=False).run()}\n"
+
+
+def test_every_register_wakes_who_reads_it() -> None:
+    """A process may write two registers, as yosys has it for two read ports of a memory."""
+    verilog = nic_verilog_in_one_module(NicConfig())
+    parts = split(verilog).verilog
+    wakes = "".join(line for line in parts.splitlines() if re.match(r"  always .* wake_\d+_\d+ <= ", line))
+    for body in re.findall(
+        r"^  always @\(posedge \\core\.ring\.write\.clk \) begin\n(.*?)^  end$", verilog, re.M | re.S
+    ):
+        for name, value in re.findall(r"^\s+(\w+) <= (.*?);$", body, re.M):
+            assert f"(({value}) != {name} )" in wakes
+
+
+def test_wire_that_nothing_known_drives_is_refused() -> None:
+    verilog = nic_verilog_in_one_module(NicConfig())
+    broken = re.sub(r"^  assign \\core\.bank\.bus__awvalid  = .*\n", "", verilog, flags=re.M)
+    assert broken != verilog
+    with pytest.raises(ValueError, match="^nothing known drives "):
+        split(broken)
 
 
 def test_build_is_by_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
