@@ -24,7 +24,7 @@ extern "C" {
 #define HARDWIRE__GLOBAL__VERSION__MINOR_bm 0xff00
 #define HARDWIRE__GLOBAL__VERSION__MINOR_bp 8
 #define HARDWIRE__GLOBAL__VERSION__MINOR_bw 8
-#define HARDWIRE__GLOBAL__VERSION__MINOR_reset 0x0
+#define HARDWIRE__GLOBAL__VERSION__MINOR_reset 0x1
 #define HARDWIRE__GLOBAL__VERSION__MAJOR_bm 0xff0000
 #define HARDWIRE__GLOBAL__VERSION__MAJOR_bp 16
 #define HARDWIRE__GLOBAL__VERSION__MAJOR_bw 8
@@ -77,6 +77,10 @@ extern "C" {
 #define HARDWIRE__GLOBAL__FEATURES__TX_FLAGS_bp 0
 #define HARDWIRE__GLOBAL__FEATURES__TX_FLAGS_bw 16
 #define HARDWIRE__GLOBAL__FEATURES__TX_FLAGS_reset 0x0
+#define HARDWIRE__GLOBAL__FEATURES__RX_FEATURES_bm 0xffff0000
+#define HARDWIRE__GLOBAL__FEATURES__RX_FEATURES_bp 16
+#define HARDWIRE__GLOBAL__FEATURES__RX_FEATURES_bw 16
+#define HARDWIRE__GLOBAL__FEATURES__RX_FEATURES_reset 0x0
 
 // reg - hardwire.global.CLOCK
 #define HARDWIRE__GLOBAL__CLOCK__KHZ_bm 0xffffffff
@@ -105,6 +109,10 @@ extern "C" {
 #define HARDWIRE__GLOBAL__IRQ__TX_bp 0
 #define HARDWIRE__GLOBAL__IRQ__TX_bw 16
 #define HARDWIRE__GLOBAL__IRQ__TX_reset 0x0
+#define HARDWIRE__GLOBAL__IRQ__RX_bm 0xffff0000
+#define HARDWIRE__GLOBAL__IRQ__RX_bp 16
+#define HARDWIRE__GLOBAL__IRQ__RX_bw 16
+#define HARDWIRE__GLOBAL__IRQ__RX_reset 0x0
 
 // reg - hardwire.global.CYCLES_LO
 #define HARDWIRE__GLOBAL__CYCLES_LO__VALUE_bm 0xffffffff
@@ -239,6 +247,114 @@ typedef struct __attribute__ ((__packed__)) {
 #define HARDWIRE__STATS__TX_OCTETS_HI__VALUE_bw 32
 #define HARDWIRE__STATS__TX_OCTETS_HI__VALUE_reset 0x0
 
+// reg - hardwire.stats.TX_BROADCAST_LO
+#define HARDWIRE__STATS__TX_BROADCAST_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_BROADCAST_LO__VALUE_bp 0
+#define HARDWIRE__STATS__TX_BROADCAST_LO__VALUE_bw 32
+#define HARDWIRE__STATS__TX_BROADCAST_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.TX_BROADCAST_HI
+#define HARDWIRE__STATS__TX_BROADCAST_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_BROADCAST_HI__VALUE_bp 0
+#define HARDWIRE__STATS__TX_BROADCAST_HI__VALUE_bw 32
+#define HARDWIRE__STATS__TX_BROADCAST_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.TX_MULTICAST_LO
+#define HARDWIRE__STATS__TX_MULTICAST_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_MULTICAST_LO__VALUE_bp 0
+#define HARDWIRE__STATS__TX_MULTICAST_LO__VALUE_bw 32
+#define HARDWIRE__STATS__TX_MULTICAST_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.TX_MULTICAST_HI
+#define HARDWIRE__STATS__TX_MULTICAST_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_MULTICAST_HI__VALUE_bp 0
+#define HARDWIRE__STATS__TX_MULTICAST_HI__VALUE_bw 32
+#define HARDWIRE__STATS__TX_MULTICAST_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.TX_64_LO
+#define HARDWIRE__STATS__TX_64_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_64_LO__VALUE_bp 0
+#define HARDWIRE__STATS__TX_64_LO__VALUE_bw 32
+#define HARDWIRE__STATS__TX_64_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.TX_64_HI
+#define HARDWIRE__STATS__TX_64_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_64_HI__VALUE_bp 0
+#define HARDWIRE__STATS__TX_64_HI__VALUE_bw 32
+#define HARDWIRE__STATS__TX_64_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.TX_65_127_LO
+#define HARDWIRE__STATS__TX_65_127_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_65_127_LO__VALUE_bp 0
+#define HARDWIRE__STATS__TX_65_127_LO__VALUE_bw 32
+#define HARDWIRE__STATS__TX_65_127_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.TX_65_127_HI
+#define HARDWIRE__STATS__TX_65_127_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_65_127_HI__VALUE_bp 0
+#define HARDWIRE__STATS__TX_65_127_HI__VALUE_bw 32
+#define HARDWIRE__STATS__TX_65_127_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.TX_128_255_LO
+#define HARDWIRE__STATS__TX_128_255_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_128_255_LO__VALUE_bp 0
+#define HARDWIRE__STATS__TX_128_255_LO__VALUE_bw 32
+#define HARDWIRE__STATS__TX_128_255_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.TX_128_255_HI
+#define HARDWIRE__STATS__TX_128_255_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_128_255_HI__VALUE_bp 0
+#define HARDWIRE__STATS__TX_128_255_HI__VALUE_bw 32
+#define HARDWIRE__STATS__TX_128_255_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.TX_256_511_LO
+#define HARDWIRE__STATS__TX_256_511_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_256_511_LO__VALUE_bp 0
+#define HARDWIRE__STATS__TX_256_511_LO__VALUE_bw 32
+#define HARDWIRE__STATS__TX_256_511_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.TX_256_511_HI
+#define HARDWIRE__STATS__TX_256_511_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_256_511_HI__VALUE_bp 0
+#define HARDWIRE__STATS__TX_256_511_HI__VALUE_bw 32
+#define HARDWIRE__STATS__TX_256_511_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.TX_512_1023_LO
+#define HARDWIRE__STATS__TX_512_1023_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_512_1023_LO__VALUE_bp 0
+#define HARDWIRE__STATS__TX_512_1023_LO__VALUE_bw 32
+#define HARDWIRE__STATS__TX_512_1023_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.TX_512_1023_HI
+#define HARDWIRE__STATS__TX_512_1023_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_512_1023_HI__VALUE_bp 0
+#define HARDWIRE__STATS__TX_512_1023_HI__VALUE_bw 32
+#define HARDWIRE__STATS__TX_512_1023_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.TX_1024_1518_LO
+#define HARDWIRE__STATS__TX_1024_1518_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_1024_1518_LO__VALUE_bp 0
+#define HARDWIRE__STATS__TX_1024_1518_LO__VALUE_bw 32
+#define HARDWIRE__STATS__TX_1024_1518_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.TX_1024_1518_HI
+#define HARDWIRE__STATS__TX_1024_1518_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_1024_1518_HI__VALUE_bp 0
+#define HARDWIRE__STATS__TX_1024_1518_HI__VALUE_bw 32
+#define HARDWIRE__STATS__TX_1024_1518_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.TX_1519_MAX_LO
+#define HARDWIRE__STATS__TX_1519_MAX_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_1519_MAX_LO__VALUE_bp 0
+#define HARDWIRE__STATS__TX_1519_MAX_LO__VALUE_bw 32
+#define HARDWIRE__STATS__TX_1519_MAX_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.TX_1519_MAX_HI
+#define HARDWIRE__STATS__TX_1519_MAX_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__TX_1519_MAX_HI__VALUE_bp 0
+#define HARDWIRE__STATS__TX_1519_MAX_HI__VALUE_bw 32
+#define HARDWIRE__STATS__TX_1519_MAX_HI__VALUE_reset 0x0
+
 // reg - hardwire.stats.TX_UNDERRUNS_LO
 #define HARDWIRE__STATS__TX_UNDERRUNS_LO__VALUE_bm 0xffffffff
 #define HARDWIRE__STATS__TX_UNDERRUNS_LO__VALUE_bp 0
@@ -311,12 +427,378 @@ typedef struct __attribute__ ((__packed__)) {
 #define HARDWIRE__STATS__TX_CPL_RETRIES_HI__VALUE_bw 32
 #define HARDWIRE__STATS__TX_CPL_RETRIES_HI__VALUE_reset 0x0
 
+// reg - hardwire.stats.RX_FRAMES_LO
+#define HARDWIRE__STATS__RX_FRAMES_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_FRAMES_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_FRAMES_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_FRAMES_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_FRAMES_HI
+#define HARDWIRE__STATS__RX_FRAMES_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_FRAMES_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_FRAMES_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_FRAMES_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_FCS_ERRORS_LO
+#define HARDWIRE__STATS__RX_FCS_ERRORS_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_FCS_ERRORS_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_FCS_ERRORS_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_FCS_ERRORS_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_FCS_ERRORS_HI
+#define HARDWIRE__STATS__RX_FCS_ERRORS_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_FCS_ERRORS_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_FCS_ERRORS_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_FCS_ERRORS_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_ALIGNMENT_ERRORS_LO
+#define HARDWIRE__STATS__RX_ALIGNMENT_ERRORS_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_ALIGNMENT_ERRORS_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_ALIGNMENT_ERRORS_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_ALIGNMENT_ERRORS_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_ALIGNMENT_ERRORS_HI
+#define HARDWIRE__STATS__RX_ALIGNMENT_ERRORS_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_ALIGNMENT_ERRORS_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_ALIGNMENT_ERRORS_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_ALIGNMENT_ERRORS_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_SYMBOL_ERRORS_LO
+#define HARDWIRE__STATS__RX_SYMBOL_ERRORS_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_SYMBOL_ERRORS_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_SYMBOL_ERRORS_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_SYMBOL_ERRORS_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_SYMBOL_ERRORS_HI
+#define HARDWIRE__STATS__RX_SYMBOL_ERRORS_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_SYMBOL_ERRORS_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_SYMBOL_ERRORS_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_SYMBOL_ERRORS_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_UNDERSIZE_LO
+#define HARDWIRE__STATS__RX_UNDERSIZE_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_UNDERSIZE_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_UNDERSIZE_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_UNDERSIZE_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_UNDERSIZE_HI
+#define HARDWIRE__STATS__RX_UNDERSIZE_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_UNDERSIZE_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_UNDERSIZE_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_UNDERSIZE_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_FRAGMENTS_LO
+#define HARDWIRE__STATS__RX_FRAGMENTS_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_FRAGMENTS_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_FRAGMENTS_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_FRAGMENTS_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_FRAGMENTS_HI
+#define HARDWIRE__STATS__RX_FRAGMENTS_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_FRAGMENTS_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_FRAGMENTS_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_FRAGMENTS_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_OVERSIZE_LO
+#define HARDWIRE__STATS__RX_OVERSIZE_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_OVERSIZE_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_OVERSIZE_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_OVERSIZE_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_OVERSIZE_HI
+#define HARDWIRE__STATS__RX_OVERSIZE_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_OVERSIZE_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_OVERSIZE_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_OVERSIZE_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_JABBERS_LO
+#define HARDWIRE__STATS__RX_JABBERS_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_JABBERS_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_JABBERS_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_JABBERS_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_JABBERS_HI
+#define HARDWIRE__STATS__RX_JABBERS_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_JABBERS_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_JABBERS_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_JABBERS_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_NO_SFD_LO
+#define HARDWIRE__STATS__RX_NO_SFD_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_NO_SFD_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_NO_SFD_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_NO_SFD_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_NO_SFD_HI
+#define HARDWIRE__STATS__RX_NO_SFD_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_NO_SFD_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_NO_SFD_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_NO_SFD_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_OCTETS_LO
+#define HARDWIRE__STATS__RX_OCTETS_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_OCTETS_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_OCTETS_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_OCTETS_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_OCTETS_HI
+#define HARDWIRE__STATS__RX_OCTETS_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_OCTETS_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_OCTETS_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_OCTETS_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_BROADCAST_LO
+#define HARDWIRE__STATS__RX_BROADCAST_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_BROADCAST_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_BROADCAST_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_BROADCAST_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_BROADCAST_HI
+#define HARDWIRE__STATS__RX_BROADCAST_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_BROADCAST_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_BROADCAST_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_BROADCAST_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_MULTICAST_LO
+#define HARDWIRE__STATS__RX_MULTICAST_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_MULTICAST_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_MULTICAST_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_MULTICAST_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_MULTICAST_HI
+#define HARDWIRE__STATS__RX_MULTICAST_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_MULTICAST_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_MULTICAST_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_MULTICAST_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_64_LO
+#define HARDWIRE__STATS__RX_64_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_64_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_64_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_64_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_64_HI
+#define HARDWIRE__STATS__RX_64_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_64_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_64_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_64_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_65_127_LO
+#define HARDWIRE__STATS__RX_65_127_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_65_127_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_65_127_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_65_127_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_65_127_HI
+#define HARDWIRE__STATS__RX_65_127_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_65_127_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_65_127_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_65_127_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_128_255_LO
+#define HARDWIRE__STATS__RX_128_255_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_128_255_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_128_255_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_128_255_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_128_255_HI
+#define HARDWIRE__STATS__RX_128_255_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_128_255_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_128_255_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_128_255_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_256_511_LO
+#define HARDWIRE__STATS__RX_256_511_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_256_511_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_256_511_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_256_511_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_256_511_HI
+#define HARDWIRE__STATS__RX_256_511_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_256_511_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_256_511_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_256_511_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_512_1023_LO
+#define HARDWIRE__STATS__RX_512_1023_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_512_1023_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_512_1023_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_512_1023_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_512_1023_HI
+#define HARDWIRE__STATS__RX_512_1023_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_512_1023_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_512_1023_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_512_1023_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_1024_1518_LO
+#define HARDWIRE__STATS__RX_1024_1518_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_1024_1518_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_1024_1518_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_1024_1518_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_1024_1518_HI
+#define HARDWIRE__STATS__RX_1024_1518_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_1024_1518_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_1024_1518_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_1024_1518_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_1519_MAX_LO
+#define HARDWIRE__STATS__RX_1519_MAX_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_1519_MAX_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_1519_MAX_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_1519_MAX_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_1519_MAX_HI
+#define HARDWIRE__STATS__RX_1519_MAX_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_1519_MAX_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_1519_MAX_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_1519_MAX_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_DELIVERED_LO
+#define HARDWIRE__STATS__RX_DELIVERED_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_DELIVERED_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_DELIVERED_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_DELIVERED_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_DELIVERED_HI
+#define HARDWIRE__STATS__RX_DELIVERED_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_DELIVERED_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_DELIVERED_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_DELIVERED_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_FILTERED_LO
+#define HARDWIRE__STATS__RX_FILTERED_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_FILTERED_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_FILTERED_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_FILTERED_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_FILTERED_HI
+#define HARDWIRE__STATS__RX_FILTERED_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_FILTERED_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_FILTERED_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_FILTERED_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_MISSED_LO
+#define HARDWIRE__STATS__RX_MISSED_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_MISSED_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_MISSED_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_MISSED_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_MISSED_HI
+#define HARDWIRE__STATS__RX_MISSED_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_MISSED_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_MISSED_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_MISSED_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_NO_BUFFER_LO
+#define HARDWIRE__STATS__RX_NO_BUFFER_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_NO_BUFFER_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_NO_BUFFER_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_NO_BUFFER_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_NO_BUFFER_HI
+#define HARDWIRE__STATS__RX_NO_BUFFER_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_NO_BUFFER_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_NO_BUFFER_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_NO_BUFFER_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_DISABLED_LO
+#define HARDWIRE__STATS__RX_DISABLED_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_DISABLED_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_DISABLED_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_DISABLED_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_DISABLED_HI
+#define HARDWIRE__STATS__RX_DISABLED_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_DISABLED_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_DISABLED_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_DISABLED_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_BUS_ERRORS_LO
+#define HARDWIRE__STATS__RX_BUS_ERRORS_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_BUS_ERRORS_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_BUS_ERRORS_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_BUS_ERRORS_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_BUS_ERRORS_HI
+#define HARDWIRE__STATS__RX_BUS_ERRORS_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_BUS_ERRORS_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_BUS_ERRORS_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_BUS_ERRORS_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_REFUSED_LO
+#define HARDWIRE__STATS__RX_REFUSED_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_REFUSED_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_REFUSED_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_REFUSED_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_REFUSED_HI
+#define HARDWIRE__STATS__RX_REFUSED_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_REFUSED_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_REFUSED_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_REFUSED_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_CSUM_ERRORS_LO
+#define HARDWIRE__STATS__RX_CSUM_ERRORS_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_CSUM_ERRORS_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_CSUM_ERRORS_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_CSUM_ERRORS_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_CSUM_ERRORS_HI
+#define HARDWIRE__STATS__RX_CSUM_ERRORS_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_CSUM_ERRORS_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_CSUM_ERRORS_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_CSUM_ERRORS_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_VLAN_LO
+#define HARDWIRE__STATS__RX_VLAN_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_VLAN_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_VLAN_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_VLAN_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_VLAN_HI
+#define HARDWIRE__STATS__RX_VLAN_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_VLAN_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_VLAN_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_VLAN_HI__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_CPL_RETRIES_LO
+#define HARDWIRE__STATS__RX_CPL_RETRIES_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_CPL_RETRIES_LO__VALUE_bp 0
+#define HARDWIRE__STATS__RX_CPL_RETRIES_LO__VALUE_bw 32
+#define HARDWIRE__STATS__RX_CPL_RETRIES_LO__VALUE_reset 0x0
+
+// reg - hardwire.stats.RX_CPL_RETRIES_HI
+#define HARDWIRE__STATS__RX_CPL_RETRIES_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__STATS__RX_CPL_RETRIES_HI__VALUE_bp 0
+#define HARDWIRE__STATS__RX_CPL_RETRIES_HI__VALUE_bw 32
+#define HARDWIRE__STATS__RX_CPL_RETRIES_HI__VALUE_reset 0x0
+
 // regfile - hardwire.stats
 typedef struct __attribute__ ((__packed__)) {
     uint32_t TX_FRAMES_LO;
     uint32_t TX_FRAMES_HI;
     uint32_t TX_OCTETS_LO;
     uint32_t TX_OCTETS_HI;
+    uint32_t TX_BROADCAST_LO;
+    uint32_t TX_BROADCAST_HI;
+    uint32_t TX_MULTICAST_LO;
+    uint32_t TX_MULTICAST_HI;
+    uint32_t TX_64_LO;
+    uint32_t TX_64_HI;
+    uint32_t TX_65_127_LO;
+    uint32_t TX_65_127_HI;
+    uint32_t TX_128_255_LO;
+    uint32_t TX_128_255_HI;
+    uint32_t TX_256_511_LO;
+    uint32_t TX_256_511_HI;
+    uint32_t TX_512_1023_LO;
+    uint32_t TX_512_1023_HI;
+    uint32_t TX_1024_1518_LO;
+    uint32_t TX_1024_1518_HI;
+    uint32_t TX_1519_MAX_LO;
+    uint32_t TX_1519_MAX_HI;
     uint32_t TX_UNDERRUNS_LO;
     uint32_t TX_UNDERRUNS_HI;
     uint32_t TX_RESOLVE_MISSES_LO;
@@ -329,7 +811,165 @@ typedef struct __attribute__ ((__packed__)) {
     uint32_t TX_REFUSED_HI;
     uint32_t TX_CPL_RETRIES_LO;
     uint32_t TX_CPL_RETRIES_HI;
+    uint32_t RX_FRAMES_LO;
+    uint32_t RX_FRAMES_HI;
+    uint32_t RX_FCS_ERRORS_LO;
+    uint32_t RX_FCS_ERRORS_HI;
+    uint32_t RX_ALIGNMENT_ERRORS_LO;
+    uint32_t RX_ALIGNMENT_ERRORS_HI;
+    uint32_t RX_SYMBOL_ERRORS_LO;
+    uint32_t RX_SYMBOL_ERRORS_HI;
+    uint32_t RX_UNDERSIZE_LO;
+    uint32_t RX_UNDERSIZE_HI;
+    uint32_t RX_FRAGMENTS_LO;
+    uint32_t RX_FRAGMENTS_HI;
+    uint32_t RX_OVERSIZE_LO;
+    uint32_t RX_OVERSIZE_HI;
+    uint32_t RX_JABBERS_LO;
+    uint32_t RX_JABBERS_HI;
+    uint32_t RX_NO_SFD_LO;
+    uint32_t RX_NO_SFD_HI;
+    uint32_t RX_OCTETS_LO;
+    uint32_t RX_OCTETS_HI;
+    uint32_t RX_BROADCAST_LO;
+    uint32_t RX_BROADCAST_HI;
+    uint32_t RX_MULTICAST_LO;
+    uint32_t RX_MULTICAST_HI;
+    uint32_t RX_64_LO;
+    uint32_t RX_64_HI;
+    uint32_t RX_65_127_LO;
+    uint32_t RX_65_127_HI;
+    uint32_t RX_128_255_LO;
+    uint32_t RX_128_255_HI;
+    uint32_t RX_256_511_LO;
+    uint32_t RX_256_511_HI;
+    uint32_t RX_512_1023_LO;
+    uint32_t RX_512_1023_HI;
+    uint32_t RX_1024_1518_LO;
+    uint32_t RX_1024_1518_HI;
+    uint32_t RX_1519_MAX_LO;
+    uint32_t RX_1519_MAX_HI;
+    uint32_t RX_DELIVERED_LO;
+    uint32_t RX_DELIVERED_HI;
+    uint32_t RX_FILTERED_LO;
+    uint32_t RX_FILTERED_HI;
+    uint32_t RX_MISSED_LO;
+    uint32_t RX_MISSED_HI;
+    uint32_t RX_NO_BUFFER_LO;
+    uint32_t RX_NO_BUFFER_HI;
+    uint32_t RX_DISABLED_LO;
+    uint32_t RX_DISABLED_HI;
+    uint32_t RX_BUS_ERRORS_LO;
+    uint32_t RX_BUS_ERRORS_HI;
+    uint32_t RX_REFUSED_LO;
+    uint32_t RX_REFUSED_HI;
+    uint32_t RX_CSUM_ERRORS_LO;
+    uint32_t RX_CSUM_ERRORS_HI;
+    uint32_t RX_VLAN_LO;
+    uint32_t RX_VLAN_HI;
+    uint32_t RX_CPL_RETRIES_LO;
+    uint32_t RX_CPL_RETRIES_HI;
 } hardwire__stats_t;
+
+// reg - hardwire.mac.ADDR_LO
+#define HARDWIRE__MAC__ADDR_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__MAC__ADDR_LO__VALUE_bp 0
+#define HARDWIRE__MAC__ADDR_LO__VALUE_bw 32
+#define HARDWIRE__MAC__ADDR_LO__VALUE_reset 0x0
+
+// reg - hardwire.mac.ADDR_HI
+#define HARDWIRE__MAC__ADDR_HI__VALUE_bm 0xffff
+#define HARDWIRE__MAC__ADDR_HI__VALUE_bp 0
+#define HARDWIRE__MAC__ADDR_HI__VALUE_bw 16
+#define HARDWIRE__MAC__ADDR_HI__VALUE_reset 0x0
+
+// reg - hardwire.mac.RX_CTRL
+#define HARDWIRE__MAC__RX_CTRL__PROMISCUOUS_bm 0x1
+#define HARDWIRE__MAC__RX_CTRL__PROMISCUOUS_bp 0
+#define HARDWIRE__MAC__RX_CTRL__PROMISCUOUS_bw 1
+#define HARDWIRE__MAC__RX_CTRL__PROMISCUOUS_reset 0x0
+#define HARDWIRE__MAC__RX_CTRL__ALL_MULTICAST_bm 0x2
+#define HARDWIRE__MAC__RX_CTRL__ALL_MULTICAST_bp 1
+#define HARDWIRE__MAC__RX_CTRL__ALL_MULTICAST_bw 1
+#define HARDWIRE__MAC__RX_CTRL__ALL_MULTICAST_reset 0x0
+#define HARDWIRE__MAC__RX_CTRL__BROADCAST_bm 0x4
+#define HARDWIRE__MAC__RX_CTRL__BROADCAST_bp 2
+#define HARDWIRE__MAC__RX_CTRL__BROADCAST_bw 1
+#define HARDWIRE__MAC__RX_CTRL__BROADCAST_reset 0x1
+#define HARDWIRE__MAC__RX_CTRL__VLAN_STRIP_bm 0x8
+#define HARDWIRE__MAC__RX_CTRL__VLAN_STRIP_bp 3
+#define HARDWIRE__MAC__RX_CTRL__VLAN_STRIP_bw 1
+#define HARDWIRE__MAC__RX_CTRL__VLAN_STRIP_reset 0x0
+#define HARDWIRE__MAC__RX_CTRL__VLAN_FILTER_bm 0x10
+#define HARDWIRE__MAC__RX_CTRL__VLAN_FILTER_bp 4
+#define HARDWIRE__MAC__RX_CTRL__VLAN_FILTER_bw 1
+#define HARDWIRE__MAC__RX_CTRL__VLAN_FILTER_reset 0x0
+
+// reg - hardwire.mac.HASH_LO
+#define HARDWIRE__MAC__HASH_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__MAC__HASH_LO__VALUE_bp 0
+#define HARDWIRE__MAC__HASH_LO__VALUE_bw 32
+#define HARDWIRE__MAC__HASH_LO__VALUE_reset 0x0
+
+// reg - hardwire.mac.HASH_HI
+#define HARDWIRE__MAC__HASH_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__MAC__HASH_HI__VALUE_bp 0
+#define HARDWIRE__MAC__HASH_HI__VALUE_bw 32
+#define HARDWIRE__MAC__HASH_HI__VALUE_reset 0x0
+
+// reg - hardwire.mac.VLAN
+#define HARDWIRE__MAC__VLAN__VID_bm 0xfff
+#define HARDWIRE__MAC__VLAN__VID_bp 0
+#define HARDWIRE__MAC__VLAN__VID_bw 12
+#define HARDWIRE__MAC__VLAN__VID_reset 0x0
+#define HARDWIRE__MAC__VLAN__MEMBER_bm 0x10000
+#define HARDWIRE__MAC__VLAN__MEMBER_bp 16
+#define HARDWIRE__MAC__VLAN__MEMBER_bw 1
+#define HARDWIRE__MAC__VLAN__MEMBER_reset 0x0
+
+// reg - hardwire.mac.MDIO
+#define HARDWIRE__MAC__MDIO__DATA_bm 0xffff
+#define HARDWIRE__MAC__MDIO__DATA_bp 0
+#define HARDWIRE__MAC__MDIO__DATA_bw 16
+#define HARDWIRE__MAC__MDIO__DATA_reset 0x0
+#define HARDWIRE__MAC__MDIO__REG_bm 0x1f0000
+#define HARDWIRE__MAC__MDIO__REG_bp 16
+#define HARDWIRE__MAC__MDIO__REG_bw 5
+#define HARDWIRE__MAC__MDIO__REG_reset 0x0
+#define HARDWIRE__MAC__MDIO__PHY_bm 0x3e00000
+#define HARDWIRE__MAC__MDIO__PHY_bp 21
+#define HARDWIRE__MAC__MDIO__PHY_bw 5
+#define HARDWIRE__MAC__MDIO__PHY_reset 0x0
+#define HARDWIRE__MAC__MDIO__OP_bm 0xc000000
+#define HARDWIRE__MAC__MDIO__OP_bp 26
+#define HARDWIRE__MAC__MDIO__OP_bw 2
+#define HARDWIRE__MAC__MDIO__OP_reset 0x0
+
+// reg - hardwire.mac.MDIO_STATUS
+#define HARDWIRE__MAC__MDIO_STATUS__DATA_bm 0xffff
+#define HARDWIRE__MAC__MDIO_STATUS__DATA_bp 0
+#define HARDWIRE__MAC__MDIO_STATUS__DATA_bw 16
+#define HARDWIRE__MAC__MDIO_STATUS__DATA_reset 0x0
+#define HARDWIRE__MAC__MDIO_STATUS__NO_ANSWER_bm 0x10000
+#define HARDWIRE__MAC__MDIO_STATUS__NO_ANSWER_bp 16
+#define HARDWIRE__MAC__MDIO_STATUS__NO_ANSWER_bw 1
+#define HARDWIRE__MAC__MDIO_STATUS__NO_ANSWER_reset 0x0
+#define HARDWIRE__MAC__MDIO_STATUS__BUSY_bm 0x80000000
+#define HARDWIRE__MAC__MDIO_STATUS__BUSY_bp 31
+#define HARDWIRE__MAC__MDIO_STATUS__BUSY_bw 1
+#define HARDWIRE__MAC__MDIO_STATUS__BUSY_reset 0x0
+
+// regfile - hardwire.mac
+typedef struct __attribute__ ((__packed__)) {
+    uint32_t ADDR_LO;
+    uint32_t ADDR_HI;
+    uint32_t RX_CTRL;
+    uint32_t HASH_LO;
+    uint32_t HASH_HI;
+    uint32_t VLAN;
+    uint32_t MDIO;
+    uint32_t MDIO_STATUS;
+} hardwire__mac_t;
 
 // reg - hardwire.txq[].CTRL
 #define HARDWIRE__TXQX__CTRL__ENABLE_bm 0x1
@@ -454,6 +1094,129 @@ typedef struct __attribute__ ((__packed__)) {
     uint8_t RESERVED_38_ff[0xc8];
 } hardwire__txqx__stride100_t;
 
+// reg - hardwire.rxq[].CTRL
+#define HARDWIRE__RXQX__CTRL__ENABLE_bm 0x1
+#define HARDWIRE__RXQX__CTRL__ENABLE_bp 0
+#define HARDWIRE__RXQX__CTRL__ENABLE_bw 1
+#define HARDWIRE__RXQX__CTRL__ENABLE_reset 0x0
+#define HARDWIRE__RXQX__CTRL__RESET_bm 0x2
+#define HARDWIRE__RXQX__CTRL__RESET_bp 1
+#define HARDWIRE__RXQX__CTRL__RESET_bw 1
+#define HARDWIRE__RXQX__CTRL__RESET_reset 0x0
+
+// reg - hardwire.rxq[].STATUS
+#define HARDWIRE__RXQX__STATUS__RUNNING_bm 0x1
+#define HARDWIRE__RXQX__STATUS__RUNNING_bp 0
+#define HARDWIRE__RXQX__STATUS__RUNNING_bw 1
+#define HARDWIRE__RXQX__STATUS__RUNNING_reset 0x0
+#define HARDWIRE__RXQX__STATUS__IDLE_bm 0x2
+#define HARDWIRE__RXQX__STATUS__IDLE_bp 1
+#define HARDWIRE__RXQX__STATUS__IDLE_bw 1
+#define HARDWIRE__RXQX__STATUS__IDLE_reset 0x0
+#define HARDWIRE__RXQX__STATUS__RESETTING_bm 0x4
+#define HARDWIRE__RXQX__STATUS__RESETTING_bp 2
+#define HARDWIRE__RXQX__STATUS__RESETTING_bw 1
+#define HARDWIRE__RXQX__STATUS__RESETTING_reset 0x0
+
+// reg - hardwire.rxq[].BASE_LO
+#define HARDWIRE__RXQX__BASE_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__RXQX__BASE_LO__VALUE_bp 0
+#define HARDWIRE__RXQX__BASE_LO__VALUE_bw 32
+#define HARDWIRE__RXQX__BASE_LO__VALUE_reset 0x0
+
+// reg - hardwire.rxq[].BASE_HI
+#define HARDWIRE__RXQX__BASE_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__RXQX__BASE_HI__VALUE_bp 0
+#define HARDWIRE__RXQX__BASE_HI__VALUE_bw 32
+#define HARDWIRE__RXQX__BASE_HI__VALUE_reset 0x0
+
+// reg - hardwire.rxq[].CPL_BASE_LO
+#define HARDWIRE__RXQX__CPL_BASE_LO__VALUE_bm 0xffffffff
+#define HARDWIRE__RXQX__CPL_BASE_LO__VALUE_bp 0
+#define HARDWIRE__RXQX__CPL_BASE_LO__VALUE_bw 32
+#define HARDWIRE__RXQX__CPL_BASE_LO__VALUE_reset 0x0
+
+// reg - hardwire.rxq[].CPL_BASE_HI
+#define HARDWIRE__RXQX__CPL_BASE_HI__VALUE_bm 0xffffffff
+#define HARDWIRE__RXQX__CPL_BASE_HI__VALUE_bp 0
+#define HARDWIRE__RXQX__CPL_BASE_HI__VALUE_bw 32
+#define HARDWIRE__RXQX__CPL_BASE_HI__VALUE_reset 0x0
+
+// reg - hardwire.rxq[].SIZE
+#define HARDWIRE__RXQX__SIZE__LOG2_bm 0xf
+#define HARDWIRE__RXQX__SIZE__LOG2_bp 0
+#define HARDWIRE__RXQX__SIZE__LOG2_bw 4
+#define HARDWIRE__RXQX__SIZE__LOG2_reset 0x1
+
+// reg - hardwire.rxq[].TAIL
+#define HARDWIRE__RXQX__TAIL__INDEX_bm 0xffff
+#define HARDWIRE__RXQX__TAIL__INDEX_bp 0
+#define HARDWIRE__RXQX__TAIL__INDEX_bw 16
+#define HARDWIRE__RXQX__TAIL__INDEX_reset 0x0
+
+// reg - hardwire.rxq[].HEAD
+#define HARDWIRE__RXQX__HEAD__INDEX_bm 0xffff
+#define HARDWIRE__RXQX__HEAD__INDEX_bp 0
+#define HARDWIRE__RXQX__HEAD__INDEX_bw 16
+#define HARDWIRE__RXQX__HEAD__INDEX_reset 0x0
+
+// reg - hardwire.rxq[].CPL_HEAD
+#define HARDWIRE__RXQX__CPL_HEAD__INDEX_bm 0xffff
+#define HARDWIRE__RXQX__CPL_HEAD__INDEX_bp 0
+#define HARDWIRE__RXQX__CPL_HEAD__INDEX_bw 16
+#define HARDWIRE__RXQX__CPL_HEAD__INDEX_reset 0x0
+
+// reg - hardwire.rxq[].CPL_TAIL
+#define HARDWIRE__RXQX__CPL_TAIL__INDEX_bm 0xffff
+#define HARDWIRE__RXQX__CPL_TAIL__INDEX_bp 0
+#define HARDWIRE__RXQX__CPL_TAIL__INDEX_bw 16
+#define HARDWIRE__RXQX__CPL_TAIL__INDEX_reset 0x0
+#define HARDWIRE__RXQX__CPL_TAIL__ARM_bm 0x80000000
+#define HARDWIRE__RXQX__CPL_TAIL__ARM_bp 31
+#define HARDWIRE__RXQX__CPL_TAIL__ARM_bw 1
+#define HARDWIRE__RXQX__CPL_TAIL__ARM_reset 0x0
+
+// reg - hardwire.rxq[].IRQ_COUNT
+#define HARDWIRE__RXQX__IRQ_COUNT__COMPLETIONS_bm 0xffff
+#define HARDWIRE__RXQX__IRQ_COUNT__COMPLETIONS_bp 0
+#define HARDWIRE__RXQX__IRQ_COUNT__COMPLETIONS_bw 16
+#define HARDWIRE__RXQX__IRQ_COUNT__COMPLETIONS_reset 0x1
+
+// reg - hardwire.rxq[].IRQ_TIME
+#define HARDWIRE__RXQX__IRQ_TIME__CYCLES_bm 0xffffff
+#define HARDWIRE__RXQX__IRQ_TIME__CYCLES_bp 0
+#define HARDWIRE__RXQX__IRQ_TIME__CYCLES_bw 24
+#define HARDWIRE__RXQX__IRQ_TIME__CYCLES_reset 0x0
+
+// reg - hardwire.rxq[].IRQ
+#define HARDWIRE__RXQX__IRQ__ENABLE_bm 0x1
+#define HARDWIRE__RXQX__IRQ__ENABLE_bp 0
+#define HARDWIRE__RXQX__IRQ__ENABLE_bw 1
+#define HARDWIRE__RXQX__IRQ__ENABLE_reset 0x0
+#define HARDWIRE__RXQX__IRQ__PENDING_bm 0x2
+#define HARDWIRE__RXQX__IRQ__PENDING_bp 1
+#define HARDWIRE__RXQX__IRQ__PENDING_bw 1
+#define HARDWIRE__RXQX__IRQ__PENDING_reset 0x0
+
+// regfile - hardwire.rxq[]
+typedef struct __attribute__ ((__packed__)) {
+    uint32_t CTRL;
+    uint32_t STATUS;
+    uint32_t BASE_LO;
+    uint32_t BASE_HI;
+    uint32_t CPL_BASE_LO;
+    uint32_t CPL_BASE_HI;
+    uint32_t SIZE;
+    uint32_t TAIL;
+    uint32_t HEAD;
+    uint32_t CPL_HEAD;
+    uint32_t CPL_TAIL;
+    uint32_t IRQ_COUNT;
+    uint32_t IRQ_TIME;
+    uint32_t IRQ;
+    uint8_t RESERVED_38_ff[0xc8];
+} hardwire__rxqx__stride100_t;
+
 // addrmap - hardwire
 typedef struct __attribute__ ((__packed__)) {
     hardwire__global_t global;
@@ -461,19 +1224,24 @@ typedef struct __attribute__ ((__packed__)) {
     hardwire__arp_t arp;
     uint8_t RESERVED_124_1ff[0xdc];
     hardwire__stats_t stats;
-    uint8_t RESERVED_240_fff[0xdc0];
+    uint8_t RESERVED_370_3ff[0x90];
+    hardwire__mac_t mac;
+    uint8_t RESERVED_420_fff[0xbe0];
     hardwire__txqx__stride100_t txq[16];
+    hardwire__rxqx__stride100_t rxq[16];
 } hardwire_t;
 
 
-static_assert(sizeof(hardwire_t) == 0x2000, "Packing error");
+static_assert(sizeof(hardwire_t) == 0x3000, "Packing error");
 
 
 // Constants
 #define HARDWIRE_DEVICE_ID 0x48574e43u
 #define HARDWIRE_VERSION_MAJOR 1u
-#define HARDWIRE_VERSION_MINOR 0u
+#define HARDWIRE_VERSION_MINOR 1u
 #define HARDWIRE_VERSION_PATCH 0u
+#define HARDWIRE_RX_ALIGN_OCTETS 64u
+#define HARDWIRE_RX_PAD_OCTETS 2u
 #define HARDWIRE_TX_FLAG_FIRST 0x1u
 #define HARDWIRE_TX_FLAG_LAST 0x2u
 #define HARDWIRE_TX_FLAG_CSUM_PARTIAL 0x4u
@@ -493,11 +1261,28 @@ static_assert(sizeof(hardwire_t) == 0x2000, "Packing error");
 #define HARDWIRE_TX_STATUS_UNDERRUN 0x7u
 #define HARDWIRE_TX_STATUS_BAD_CHECKSUM_FIELD 0x8u
 #define HARDWIRE_TX_STATUS_BAD_SEQUENCE 0x9u
+#define HARDWIRE_RX_FLAG_CSUM_IPV4_GOOD 0x1u
+#define HARDWIRE_RX_FLAG_CSUM_IPV4_BAD 0x2u
+#define HARDWIRE_RX_FLAG_CSUM_L4_GOOD 0x4u
+#define HARDWIRE_RX_FLAG_CSUM_L4_BAD 0x8u
+#define HARDWIRE_RX_FLAG_VLAN 0x10u
+#define HARDWIRE_RX_STATUS_OK 0x0u
+#define HARDWIRE_RX_STATUS_PAYLOAD_ERROR 0x1u
+#define HARDWIRE_RX_STATUS_DESC_ERROR 0x2u
+#define HARDWIRE_RX_STATUS_BAD_DESCRIPTOR 0x3u
+#define HARDWIRE_RX_STATUS_NO_BUFFER 0x4u
+#define HARDWIRE_RX_STATUS_ABORTED 0x5u
+#define HARDWIRE_RX_FEATURE_CSUM 0x1u
+#define HARDWIRE_RX_FEATURE_VLAN_STRIP 0x2u
+#define HARDWIRE_RX_FEATURE_VLAN_FILTER 0x4u
+#define HARDWIRE_RX_FEATURE_HASH 0x8u
 #define HARDWIRE_ARP_OP_INSERT 0x1u
 #define HARDWIRE_ARP_OP_DELETE 0x2u
 #define HARDWIRE_ARP_OP_FLUSH 0x3u
 #define HARDWIRE_ARP_OP_READ 0x4u
 #define HARDWIRE_ARP_OP_READ_CLEAR 0x5u
+#define HARDWIRE_MDIO_OP_WRITE 0x1u
+#define HARDWIRE_MDIO_OP_READ 0x2u
 
 // One part of a frame to send: a run of octets in host memory and, in the first part, what to do with the frame. Little-endian.
 typedef struct __attribute__ ((__packed__)) {
@@ -508,7 +1293,7 @@ typedef struct __attribute__ ((__packed__)) {
     uint16_t csum_offset; // Octets from csum_start to the checksum field.
     uint16_t mss; // Largest segment's payload, in octets. Reserved.
     uint16_t hdr_len; // Octets of headers to repeat in each segment. Reserved.
-    uint16_t vlan_tci; // Tag control information to insert. Reserved.
+    uint16_t vlan_tci; // Tag control information to insert.
     uint8_t l3_start; // Octets from the start of the frame to the IPv4 header; even.
     uint8_t reserved; // Write 0.
     uint32_t next_hop; // IPv4 address to resolve, as a number (10.0.0.1 is 0x0a000001).
@@ -525,6 +1310,32 @@ typedef struct __attribute__ ((__packed__)) {
     uint8_t phase; // 1 in the first lap of the completion ring, 0 in the second, and so on.
 } hardwire_tx_cpl_t;
 static_assert(sizeof(hardwire_tx_cpl_t) == 16, "Packing error");
+
+// A buffer to receive into. A frame takes as many as it needs; each is filled before the next is begun. Little-endian.
+typedef struct __attribute__ ((__packed__)) {
+    uint64_t addr; // Bus address of the buffer, a multiple of RX_ALIGN_OCTETS.
+    uint16_t length; // Octets of the buffer, a multiple of RX_ALIGN_OCTETS, not 0.
+    uint16_t reserved; // Write 0.
+    uint32_t cookie; // The driver's own; comes back in the completion that ends with this descriptor.
+} hardwire_rx_desc_t;
+static_assert(sizeof(hardwire_rx_desc_t) == 16, "Packing error");
+
+// The buffers from the last completion's up to index are the driver's again. The last octet is written last and holds the phase bit, which changes with each lap of the ring. Little-endian.
+typedef struct __attribute__ ((__packed__)) {
+    uint64_t timestamp; // Time of the start of frame. Reserved: 0.
+    uint32_t cookie; // The cookie of the descriptor at index; 0 after DESC_ERROR.
+    uint32_t hash; // Hash of the flow. Reserved: 0.
+    uint16_t length; // Octets of the frame, without FCS and a tag that was taken off; 0 unless OK.
+    uint16_t csum; // Sum of the 16-bit big-endian words after the Ethernet header (CHECKSUM_COMPLETE).
+    uint16_t vlan_tci; // Tag control information of the tag that was taken off.
+    uint16_t flags; // Bits of RxFlags.
+    uint16_t index; // Ring index of the last descriptor that this completion covers.
+    uint16_t hash_type; // What the hash is of. Reserved: 0.
+    uint16_t reserved; // 0.
+    uint8_t status; // What the buffers hold.
+    uint8_t phase; // 1 in the first lap of the completion ring, 0 in the second, and so on.
+} hardwire_rx_cpl_t;
+static_assert(sizeof(hardwire_rx_cpl_t) == 32, "Packing error");
 #ifdef __cplusplus
 }
 #endif

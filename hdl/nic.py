@@ -50,8 +50,12 @@ class Nic(wiring.Component):
         awburst[2] awvalid awready wdata[W] wstrb[W/8] wlast wvalid wready bid[I] bresp[2] bvalid bready``.
     gmii_txd, gmii_tx_en, gmii_tx_er : Out(8), Out(1), Out(1)
         To the PHY, one octet a cycle.
+    gmii_rxd, gmii_rx_dv, gmii_rx_er : In(8), In(1), In(1)
+        From the PHY, one octet a cycle.
+    mdc, mdio_o, mdio_oe, mdio_i : Out(1), Out(1), Out(1), In(1)
+        Management interface of the PHY; the pin ``mdio`` is driven while ``mdio_oe`` is high.
     irq : Out(1)
-        Interrupt line of each TX queue, a level.
+        Interrupt line of queue 0 of either way, a level.
     idle : Out(1)
         No work, frame, bus transaction or register access inside, and nothing left to fetch. A running moderation timer
         does not count: ``wake_in`` tells it. While high, only a register access or the end of ``wake_in`` cycles can
@@ -69,6 +73,10 @@ class Nic(wiring.Component):
         A frame's checksum is ready.
     probe_cpl_stb, probe_cpl_status, probe_cpl_index : Out(1), Out(8), Out(16)
         A completion is written: its status and index.
+    probe_rx_stb : Out(1)
+        A received frame is inside, whole and good.
+    probe_rx_cpl_stb, probe_rx_cpl_status, probe_rx_cpl_index : Out(1), Out(8), Out(16)
+        A completion of the receive queue is written: its status and index.
     """
 
     def __init__(self, *, config: NicConfig) -> None:
@@ -88,6 +96,13 @@ class Nic(wiring.Component):
                 "gmii_txd": Out(8),
                 "gmii_tx_en": Out(1),
                 "gmii_tx_er": Out(1),
+                "gmii_rxd": In(8),
+                "gmii_rx_dv": In(1),
+                "gmii_rx_er": In(1),
+                "mdc": Out(1),
+                "mdio_o": Out(1),
+                "mdio_oe": Out(1),
+                "mdio_i": In(1),
                 "irq": Out(1),
                 "idle": Out(1),
                 "wake_in": Out(32),
@@ -101,6 +116,10 @@ class Nic(wiring.Component):
                 "probe_cpl_stb": Out(1),
                 "probe_cpl_status": Out(8),
                 "probe_cpl_index": Out(16),
+                "probe_rx_stb": Out(1),
+                "probe_rx_cpl_stb": Out(1),
+                "probe_rx_cpl_status": Out(8),
+                "probe_rx_cpl_index": Out(16),
             }
         )
 

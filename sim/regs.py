@@ -10,13 +10,21 @@ from typing import Any
 from ..stack.abi import (
     BLOCKS,
     DEVICE_ID,
+    RX_ALIGN_OCTETS,
+    RX_CPL,
+    RX_DESC,
+    RX_PAD_OCTETS,
     TX_CPL,
     TX_DESC,
     VERSION,
     Access,
     ArpOp,
     Block,
+    MdioOp,
     Record,
+    RxFeatures,
+    RxFlags,
+    RxStatus,
     TxFlags,
     TxStatus,
     regs,
@@ -24,7 +32,7 @@ from ..stack.abi import (
 
 __all__ = ["FORMATS", "RECORDS", "c_header", "export_html", "markdown", "systemrdl_text"]
 
-RECORDS = (TX_DESC, TX_CPL)
+RECORDS = (TX_DESC, TX_CPL, RX_DESC, RX_CPL)
 
 # What software and the device may do, in SystemRDL's properties.
 _ACCESS: dict[Access, dict[str, str | bool]] = {
@@ -142,10 +150,16 @@ def _c_constants() -> str:
     lines = ["\n// Constants\n", f"#define HARDWIRE_DEVICE_ID 0x{DEVICE_ID:08x}u\n"]
     for part, number in zip(("MAJOR", "MINOR", "PATCH"), VERSION, strict=True):
         lines.append(f"#define HARDWIRE_VERSION_{part} {number}u\n")
+    lines.append(f"#define HARDWIRE_RX_ALIGN_OCTETS {RX_ALIGN_OCTETS}u\n")
+    lines.append(f"#define HARDWIRE_RX_PAD_OCTETS {RX_PAD_OCTETS}u\n")
     enums: tuple[tuple[str, type[IntEnum] | type[IntFlag]], ...] = (
         ("TX_FLAG", TxFlags),
         ("TX_STATUS", TxStatus),
+        ("RX_FLAG", RxFlags),
+        ("RX_STATUS", RxStatus),
+        ("RX_FEATURE", RxFeatures),
         ("ARP_OP", ArpOp),
+        ("MDIO_OP", MdioOp),
     )
     for prefix, values in enums:
         lines += [f"#define HARDWIRE_{prefix}_{value.name} 0x{value.value:x}u\n" for value in values]

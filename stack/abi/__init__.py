@@ -1,14 +1,44 @@
 """The contract between driver and device: every register and descriptor, defined once."""
 
-from .desc import TX_CPL, TX_DESC, TxFlags, TxStatus
+from .desc import (
+    RX_ALIGN_OCTETS,
+    RX_CPL,
+    RX_DESC,
+    RX_PAD_OCTETS,
+    TX_CPL,
+    TX_DESC,
+    RxFlags,
+    RxStatus,
+    TxFlags,
+    TxStatus,
+)
 from .model import Access, Block, Field, Member, Record, Register
-from .regs import ARP, BLOCKS, DEVICE_ID, GLOBAL, STATS, TXQ, VERSION, ArpOp
+from .regs import (
+    ARP,
+    BLOCKS,
+    DEVICE_ID,
+    GLOBAL,
+    MAC,
+    RXQ,
+    STATS,
+    TXQ,
+    VERSION,
+    ArpOp,
+    MdioOp,
+    RxFeatures,
+)
 
 __all__ = [
     "ARP",
     "BLOCKS",
     "DEVICE_ID",
     "GLOBAL",
+    "MAC",
+    "RXQ",
+    "RX_ALIGN_OCTETS",
+    "RX_CPL",
+    "RX_DESC",
+    "RX_PAD_OCTETS",
     "STATS",
     "TXQ",
     "TX_CPL",
@@ -18,9 +48,13 @@ __all__ = [
     "ArpOp",
     "Block",
     "Field",
+    "MdioOp",
     "Member",
     "Record",
     "Register",
+    "RxFeatures",
+    "RxFlags",
+    "RxStatus",
     "TxFlags",
     "TxStatus",
 ]

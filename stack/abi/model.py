@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-__all__ = ["Access", "Block", "Field", "Member", "Record", "Register"]
+__all__ = ["Access", "Block", "Field", "Member", "Record", "Register", "word"]
 
 
 class Access(Enum):
@@ -109,6 +109,11 @@ class Register:
     def reset(self) -> int:
         """Value of the whole register after reset."""
         return sum(f.put(f.reset) for f in self.fields)
+
+
+def word(name: str, offset: int, access: Access, doc: str, reset: int = 0) -> Register:
+    """Return a register with one field of 32 bits, ``value``."""
+    return Register(name, offset, doc, (Field("value", 0, 32, access, doc, reset),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,30 @@
 """Every register of the device, once."""
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
-from .model import Access, Block, Field, Register
+from .model import Access, Block, Field, Register, word
+from .queues import RXQ, TXQ
+from .stats import STATS
 
-__all__ = ["ARP", "BLOCKS", "DEVICE_ID", "GLOBAL", "STATS", "TXQ", "VERSION", "ArpOp"]
+__all__ = [
+    "ARP",
+    "BLOCKS",
+    "DEVICE_ID",
+    "GLOBAL",
+    "MAC",
+    "RXQ",
+    "STATS",
+    "TXQ",
+    "VERSION",
+    "ArpOp",
+    "MdioOp",
+    "RxFeatures",
+]
 
-RO, RW, W1C, PULSE = Access.RO, Access.RW, Access.W1C, Access.PULSE
+RO, RW, PULSE = Access.RO, Access.RW, Access.PULSE
 
 DEVICE_ID = 0x48574E43  # "HWNC"
-VERSION = (1, 0, 0)  # The driver refuses another major version.
+VERSION = (1, 1, 0)  # The driver refuses another major version.
 
 
 class ArpOp(IntEnum):
@@ -22,8 +37,20 @@ class ArpOp(IntEnum):
     READ_CLEAR = 5  # The same, and clear its activity bit.
 
 
-def _word(name: str, offset: int, access: Access, doc: str, reset: int = 0) -> Register:
-    return Register(name, offset, doc, (Field("value", 0, 32, access, doc, reset),))
+class MdioOp(IntEnum):
+    """Operations on a register of the PHY (IEEE Std 802.3-2022 22.2.4.5.4)."""
+
+    WRITE = 1
+    READ = 2
+
+
+class RxFeatures(IntFlag):
+    """What the receive side of a device can do."""
+
+    CSUM = 1 << 0  # Verified checksums and the complete sum in each completion.
+    VLAN_STRIP = 1 << 1  # MAC.RX_CTRL.vlan_strip works.
+    VLAN_FILTER = 1 << 2  # MAC.RX_CTRL.vlan_filter and MAC.VLAN work.
+    HASH = 1 << 3  # A hash in each completion. Reserved.
 
 
 GLOBAL = Block(
@@ -31,7 +58,7 @@ GLOBAL = Block(
     0x0000,
     "Identity, parameters, interrupt summary and reset.",
     (
-        _word("ID", 0x00, RO, "Identity of the device: always 0x48574E43.", DEVICE_ID),
+        word("ID", 0x00, RO, "Identity of the device: always 0x48574E43.", DEVICE_ID),
         Register(
             "VERSION",
             0x04,
@@ -73,8 +100,11 @@ GLOBAL = Block(
         Register(
             "FEATURES",
             0x14,
-            "What the device can do: a bit is set where the TX flag of that number works.",
-            (Field("tx_flags", 0, 16, RO, "Mask of the TxFlags that are implemented."),),
+            "What the device can do.",
+            (
+                Field("tx_flags", 0, 16, RO, "Mask of the TxFlags that are implemented."),
+                Field("rx_features", 16, 16, RO, "Bits of RxFeatures."),
+            ),
         ),
         Register(
             "CLOCK",
@@ -86,7 +116,15 @@ GLOBAL = Block(
             "CTRL",
             0x20,
             "Control of the whole device.",
-            (Field("soft_reset", 0, 1, PULSE, "Reset all queues, drain the bus, flush the ARP cache."),),
+            (
+                Field(
+                    "soft_reset",
+                    0,
+                    1,
+                    PULSE,
+                    "Reset all queues, drain the bus, clear ARP cache and VLANs.",
+                ),
+            ),
         ),
         Register(
             "STATUS",
@@ -100,11 +138,14 @@ GLOBAL = Block(
         Register(
             "IRQ",
             0x28,
-            "Interrupt summary.",
-            (Field("tx", 0, 16, RO, "One bit a TX queue: its interrupt line."),),
+            "Interrupt summary. Queue n of either way raises interrupt line n.",
+            (
+                Field("tx", 0, 16, RO, "One bit a TX queue: its interrupt condition."),
+                Field("rx", 16, 16, RO, "One bit an RX queue: its interrupt condition."),
+            ),
         ),
-        _word("CYCLES_LO", 0x30, RO, "Core clock cycles since power-up, low half; reading it latches the high half."),
-        _word("CYCLES_HI", 0x34, RO, "High half, as latched."),
+        word("CYCLES_LO", 0x30, RO, "Core clock cycles since power-up, low half; reading it latches the high half."),
+        word("CYCLES_HI", 0x34, RO, "High half, as latched."),
     ),
 )
 
@@ -113,8 +154,8 @@ ARP = Block(
     0x0100,
     "ARP cache: write KEY, MAC_LO, MAC_HI, INDEX as the operation needs them, then OP; then poll STATUS.busy.",
     (
-        _word("KEY", 0x00, RW, "IPv4 address, as a number."),
-        _word("MAC_LO", 0x04, RW, "MAC address, the last four octets as a number."),
+        word("KEY", 0x00, RW, "IPv4 address, as a number."),
+        word("MAC_LO", 0x04, RW, "MAC address, the last four octets as a number."),
         Register("MAC_HI", 0x08, "MAC address.", (Field("value", 0, 16, RW, "The first two octets as a number."),)),
         Register("INDEX", 0x0C, "Entry to read.", (Field("value", 0, 16, RW, "Set * ways + way."),)),
         Register(
@@ -134,130 +175,72 @@ ARP = Block(
                 Field("active", 3, 1, RO, "READ: the entry was looked up since its activity bit was cleared."),
             ),
         ),
-        _word("RESULT_KEY", 0x18, RO, "Key of the entry that was read or evicted."),
-        _word("RESULT_MAC_LO", 0x1C, RO, "Its MAC address, last four octets."),
+        word("RESULT_KEY", 0x18, RO, "Key of the entry that was read or evicted."),
+        word("RESULT_MAC_LO", 0x1C, RO, "Its MAC address, last four octets."),
         Register("RESULT_MAC_HI", 0x20, "Its MAC address.", (Field("value", 0, 16, RO, "First two octets."),)),
     ),
 )
 
-STATS = Block(
-    "stats",
-    0x0200,
-    "64-bit counters; reading a low half latches its high half. Cleared by hardware reset only.",
-    tuple(
-        _word(f"{name}_{half}", 8 * number + 4 * high, RO, f"{doc}, {'high' if high else 'low'} half.")
-        for number, (name, doc) in enumerate(
-            (
-                ("TX_FRAMES", "Frames sent whole"),
-                ("TX_OCTETS", "Octets of those frames, padding and FCS in"),
-                ("TX_UNDERRUNS", "Frames cut short on the wire"),
-                ("TX_RESOLVE_MISSES", "Frames completed as RESOLVE_MISS"),
-                ("TX_BUS_ERRORS", "Frames completed as PAYLOAD_ERROR or DESC_ERROR"),
-                ("TX_ABORTED", "Frames completed as ABORTED"),
-                ("TX_REFUSED", "Frames completed with any other status"),
-                ("TX_CPL_RETRIES", "Completion writes repeated after a bus error"),
-            )
-        )
-        for high, half in enumerate(("LO", "HI"))
-    ),
-)
-
-TXQ = Block(
-    "txq",
-    0x1000,
-    "One TX queue.",
+MAC = Block(
+    "mac",
+    0x0400,
+    "Addresses and VLANs to receive, and the management interface of the PHY.",
     (
+        word("ADDR_LO", 0x00, RW, "Own MAC address, the last four octets as a number."),
         Register(
-            "CTRL",
-            0x00,
-            "Control.",
-            (
-                Field("enable", 0, 1, RW, "Cleared: stop in order, after all that was posted by then is sent."),
-                Field(
-                    "reset",
-                    1,
-                    1,
-                    PULSE,
-                    "Complete what was fetched and not sent as ABORTED, then clear all indices and enable.",
-                ),
-            ),
+            "ADDR_HI", 0x04, "Own MAC address.", (Field("value", 0, 16, RW, "The first two octets as a number."),)
         ),
         Register(
-            "STATUS",
-            0x04,
-            "State.",
+            "RX_CTRL",
+            0x08,
+            "What to receive besides frames to the own address.",
             (
-                Field("running", 0, 1, RO, "Enabled, or still draining."),
-                Field("idle", 1, 1, RO, "Nothing fetched that is not completed, and no completion write under way."),
-                Field("resetting", 2, 1, RO, "A reset is under way."),
+                Field("promiscuous", 0, 1, RW, "Frames to any address, of any VLAN."),
+                Field("all_multicast", 1, 1, RW, "Frames to any group."),
+                Field("broadcast", 2, 1, RW, "Frames to all stations.", 1),
+                Field("vlan_strip", 3, 1, RW, "Take the tag (EtherType 0x8100) off, into the completion."),
+                Field("vlan_filter", 4, 1, RW, "Of tagged frames, only those of VLANs in the table."),
             ),
         ),
-        _word("BASE_LO", 0x08, RW, "Bus address of the descriptor ring; aligned to the ring's size, at least 4 KiB."),
-        _word("BASE_HI", 0x0C, RW, "High half of the same."),
-        _word(
-            "CPL_BASE_LO",
-            0x10,
+        word(
+            "HASH_LO",
+            0x0C,
             RW,
-            "Bus address of the completion ring; aligned likewise. As many entries as descriptors.",
+            "Groups to receive: bit n for those whose address has n in the six highest bits of its ether_crc() (the "
+            "CRC-32 of Ethernet over its six octets, not complemented, the first bit on the wire highest).",
         ),
-        _word("CPL_BASE_HI", 0x14, RW, "High half of the same."),
+        word("HASH_HI", 0x10, RW, "Bits 32 to 63 of the same."),
         Register(
-            "SIZE",
+            "VLAN",
+            0x14,
+            "A write adds one VLAN to the table, or removes it; at most one write each 16 cycles of the core clock.",
+            (
+                Field("vid", 0, 12, RW, "VLAN identifier."),
+                Field("member", 16, 1, RW, "1 to receive it."),
+            ),
+        ),
+        Register(
+            "MDIO",
             0x18,
-            "Size of both rings.",
-            (Field("log2", 0, 4, RW, "log2 of the number of descriptors, 1 to QUEUES.tx_ring_log2_max.", 1),),
+            "A write starts a transaction with the PHY; ignored while MDIO_STATUS.busy.",
+            (
+                Field("data", 0, 16, RW, "What to write."),
+                Field("reg", 16, 5, RW, "Register address, REGAD."),
+                Field("phy", 21, 5, RW, "PHY address, PHYAD."),
+                Field("op", 26, 2, RW, "Operation.", 0, MdioOp),
+            ),
         ),
         Register(
-            "TAIL",
+            "MDIO_STATUS",
             0x1C,
-            "Doorbell.",
-            (Field("index", 0, 16, RW, "The descriptor after the last one posted."),),
-        ),
-        Register(
-            "HEAD", 0x20, "Progress.", (Field("index", 0, 16, RO, "The descriptor after the last one completed."),)
-        ),
-        Register("CPL_HEAD", 0x24, "Progress.", (Field("index", 0, 16, RO, "The completion to be written next."),)),
-        Register(
-            "CPL_TAIL",
-            0x28,
-            "Completions seen.",
+            "Result of the last transaction.",
             (
-                Field("index", 0, 16, RW, "The completion that the driver will look at next."),
-                Field("arm", 31, 1, PULSE, "Clear IRQ.pending, set IRQ.enable and start moderation over."),
-            ),
-        ),
-        Register(
-            "IRQ_COUNT",
-            0x2C,
-            "Interrupt moderation by count.",
-            (Field("completions", 0, 16, RW, "Interrupt when as many completions are unseen; 0 counts as 1.", 1),),
-        ),
-        Register(
-            "IRQ_TIME",
-            0x30,
-            "Interrupt moderation by time.",
-            (
-                Field(
-                    "cycles",
-                    0,
-                    24,
-                    RW,
-                    "Interrupt this long after the first unseen completion, in core clock cycles; 0: at once.",
-                ),
-            ),
-        ),
-        Register(
-            "IRQ",
-            0x34,
-            "Interrupt. The line is pending & enable.",
-            (
-                Field("enable", 0, 1, RW, "The line may rise."),
-                Field("pending", 1, 1, W1C, "The moderation condition was met; stays until cleared here or by arm."),
+                Field("data", 0, 16, RO, "What was read."),
+                Field("no_answer", 16, 1, RO, "READ: no PHY has pulled MDIO low in the turnaround."),
+                Field("busy", 31, 1, RO, "The transaction is under way."),
             ),
         ),
     ),
-    count=16,
-    stride=0x100,
 )
 
-BLOCKS = (GLOBAL, ARP, STATS, TXQ)
+BLOCKS = (GLOBAL, ARP, STATS, MAC, TXQ, RXQ)

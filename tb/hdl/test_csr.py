@@ -9,7 +9,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from hardwire.hdl.csr import CsrBank
-from hardwire.stack.abi import ARP, BLOCKS, GLOBAL, STATS, TXQ, Access
+from hardwire.stack.abi import ARP, BLOCKS, GLOBAL, MAC, RXQ, STATS, TXQ, Access
 
 OKAY, SLVERR = 0, 2
 
@@ -65,7 +65,7 @@ def test_csr_register_map_cannot_drift():
     # Each input shows where the contract has its field, and nowhere else: there is no second map that could differ.
     dut = CsrBank()
     rng = random.Random(5)
-    ports = {GLOBAL: dut.device, ARP: dut.arp, STATS: dut.stats, TXQ: dut.txq[0]}
+    ports = {GLOBAL: dut.device, ARP: dut.arp, STATS: dut.stats, MAC: dut.mac, TXQ: dut.txq[0], RXQ: dut.rxq[0]}
 
     async def testbench(ctx):
         for block in BLOCKS:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hardwire.sim import regs
-from hardwire.stack.abi import BLOCKS, TX_CPL, TX_DESC, TxFlags, TxStatus
+from hardwire.stack.abi import BLOCKS, RX_CPL, RX_DESC, TX_CPL, TX_DESC, RxFlags, RxStatus, TxFlags, TxStatus
 
 HEADER = Path(__file__).resolve().parents[2] / "docs" / "hardwire_regs.h"
 
@@ -18,7 +18,9 @@ def test_committed_header_is_what_the_contract_gives() -> None:
 def _expressions() -> dict[str, int]:
     expected = {f"HARDWIRE_TX_FLAG_{flag.name}": flag.value for flag in TxFlags}
     expected |= {f"HARDWIRE_TX_STATUS_{status.name}": status.value for status in TxStatus}
-    for record in (TX_DESC, TX_CPL):
+    expected |= {f"HARDWIRE_RX_FLAG_{flag.name}": flag.value for flag in RxFlags}
+    expected |= {f"HARDWIRE_RX_STATUS_{status.name}": status.value for status in RxStatus}
+    for record in (TX_DESC, TX_CPL, RX_DESC, RX_CPL):
         kind = f"hardwire_{record.name}_t"
         expected[f"sizeof({kind})"] = record.size_octets
         for member in record.members:

@@ -1,0 +1,1 @@
+"""Receiving: from the MAC's frames to buffers in host memory."""
