@@ -4,15 +4,18 @@ import dataclasses
 import fnmatch
 import json
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from . import bench
+from .coverage import Coverage
+from .coverage_report import Report, print_report, write_report
 
 __all__ = ["main"]
 
@@ -22,6 +25,9 @@ def main(
     only_list: Annotated[bool, typer.Option("--list", help="Only list them.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="How many at a time.")] = 1,
     waves: Annotated[bool, typer.Option("--waves", help="Record an FST file of each.")] = False,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Report which statements and signals were exercised: OUT/coverage.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Seed of the random choices; a fresh one by default.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for logs and waves.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
@@ -39,22 +45,52 @@ def main(
         return
     run_seed = bench.seed() if seed is None else seed
     progress = Console(stderr=True)
+    if coverage and out is None:
+        out = Path(tempfile.mkdtemp(prefix="hardwire-coverage-"))
 
     def attempt(case: bench.Case) -> bench.Result:
         progress.print(f"running {case.name}", markup=False, highlight=False)
         try:
-            return bench.run(case, run_seed=run_seed, waves=waves, out_dir=out)
+            return bench.run(case, run_seed=run_seed, waves=waves, coverage=coverage, out_dir=out)
         except bench.BenchError as error:
             return bench.Result(case.name, 0, (("bench", str(error)),), 0.0, 0.0, run_seed, "")
 
     with ThreadPoolExecutor(jobs) as pool:
         results = list(pool.map(attempt, chosen))
+    report = _coverage(results, out, all_files=pattern == "*") if coverage and out is not None else None
     if as_json:
-        sys.stdout.write(json.dumps([dataclasses.asdict(result) for result in results], indent=2) + "\n")
+        sys.stdout.write(json.dumps(_as_json(results, report), indent=2) + "\n")
     else:
         _print_table(results)
+        if report is not None:
+            print_report(report)
     if any(result.failures or not result.tests for result in results):
         raise typer.Exit(1)
+
+
+def _coverage(results: list[bench.Result], out: Path, *, all_files: bool) -> Report:
+    """Write the coverage of all benches together."""
+    together = Coverage()
+    for result in results:
+        together.add(result.coverage)
+    return write_report(together, out / "coverage", all_files=all_files)
+
+
+def _as_json(results: list[bench.Result], report: Report | None) -> list[dict[str, Any]] | dict[str, Any]:
+    """Return what ``--json`` prints: the results, and with a report both."""
+    runs = [{k: v for k, v in vars(result).items() if k != "coverage"} for result in results]
+    if report is None:
+        return runs
+    return {
+        "benches": runs,
+        "coverage": {
+            "statements": report.statement_share,
+            "toggles": report.toggle_share,
+            "files": [dataclasses.asdict(file) for file in report.files],
+            "reasons": {f"{path}:{line}": reason for (path, line), reason in report.reasons.items()},
+            "folder": report.folder,
+        },
+    }
 
 
 def _print_table(results: list[bench.Result]) -> None:

@@ -23,9 +23,12 @@ from xml.etree import ElementTree
 
 from ..sim.build import cache_dir
 from . import hdl as hdl_benches
+from .coverage import PROBED, Coverage
+from .instrument import Probed
 
 __all__ = ["Bench", "BenchError", "Case", "Result", "cases", "parameters", "run", "seed"]
 
+_COVERAGE_ARGS = ("--coverage-toggle",)
 _BUILD_ARGS = ("-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-assign", "unique", "-O3")
 # Verilator's FST writer wants lz4 and zlib; our headers stand in for them, and empty archives for what is linked.
 _FST_HEADERS = Path(__file__).resolve().parents[1] / "sim" / "native" / "fst"
@@ -97,6 +100,7 @@ class Result:
     seed: int
     log: str
     waves: str | None = None
+    coverage: Coverage = field(default_factory=Coverage)
 
 
 def parameters() -> dict[str, Any]:
@@ -137,14 +141,18 @@ def use_bundled_verilator() -> None:
         os.environ["MAKEFLAGS"] = f"{os.environ.get('MAKEFLAGS', '')} {_MAKE_FLAGS}".strip()
 
 
-def verilog(case: Case) -> str:
-    """Return the Verilog of a case's component."""
+def verilog(case: Case, *, probed: bool = False) -> tuple[str, Probed | None]:
+    """Return the Verilog of a case's component, and what its probes stand for, if it is to have some."""
     built = case.bench.build(**case.bench.variants[case.variant])
     if isinstance(built, str):
-        return built
+        return built, None
+    if probed:
+        from .instrument import probed_verilog
+
+        return probed_verilog(built, case.bench.toplevel)
     from ..hdl.verilog import flat_verilog
 
-    return str(flat_verilog(built, case.bench.toplevel))
+    return str(flat_verilog(built, case.bench.toplevel)), None
 
 
 @contextlib.contextmanager
@@ -177,17 +185,19 @@ def _runner() -> Any:
     return get_runner("verilator")
 
 
-def build(case: Case, *, waves: bool = False) -> Path:
+def build(case: Case, *, waves: bool = False, coverage: bool = False) -> Path:
     """Verilate and compile a case, unless the cache has it, and return its folder."""
     use_bundled_verilator()
     try:
-        text = verilog(case)
+        text, probed = verilog(case, probed=coverage)
     except Exception as error:
         raise BenchError(f"{case.name}: no Verilog, {type(error).__name__}: {error}") from error
     versions = [importlib.metadata.version(package) for package in ("cocotb", "verilator")]
-    key = hashlib.sha256(repr((text, versions, waves, _BUILD_ARGS)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((text, versions, waves, coverage, _BUILD_ARGS)).encode()).hexdigest()[:16]
     folder = cache_dir() / "tb" / f"{case.bench.name}-{key}"
-    runtime = cache_dir() / "tb" / f"runtime-{'-'.join(versions)}{'-waves' if waves else ''}"
+    runtime = (
+        cache_dir() / "tb" / f"runtime-{'-'.join(versions)}{'-waves' if waves else ''}{'-coverage' if coverage else ''}"
+    )
     runtime.mkdir(parents=True, exist_ok=True)
     with _locked(folder.with_suffix(".lock")):
         if not (folder / "done").exists():
@@ -200,7 +210,7 @@ def build(case: Case, *, waves: bool = False) -> Path:
                     sources=[source],
                     hdl_toplevel=case.bench.toplevel,
                     build_dir=folder,
-                    build_args=[*_BUILD_ARGS, *(_WAVES_ARGS if waves else ())],
+                    build_args=[*_BUILD_ARGS, *(_WAVES_ARGS if waves else ()), *(_COVERAGE_ARGS if coverage else ())],
                     timescale=("1ns", "1ps"),
                     waves=waves,
                     log_file=folder / "build.log",
@@ -209,11 +219,15 @@ def build(case: Case, *, waves: bool = False) -> Path:
                 raise BenchError(f"{case.name}: build failed, see {folder / 'build.log'}") from error
             for compiled in folder.glob("verilated*.o"):
                 _share(compiled, runtime)
+            if probed is not None:
+                (folder / PROBED).write_text(json.dumps(probed))
             (folder / "done").touch()
     return folder
 
 
-def run(case: Case, *, run_seed: int, waves: bool = False, out_dir: Path | None = None) -> Result:
+def run(
+    case: Case, *, run_seed: int, waves: bool = False, coverage: bool = False, out_dir: Path | None = None
+) -> Result:
     """Build and run one case.
 
     Parameters
@@ -224,6 +238,8 @@ def run(case: Case, *, run_seed: int, waves: bool = False, out_dir: Path | None 
         Seed of the tests' random choices: same seed, same run.
     waves : bool
         Record an FST file.
+    coverage : bool
+        Record what was executed.
     out_dir : Path or None
         Where log, results and waves go; by default a new temporary folder.
 
@@ -233,7 +249,7 @@ def run(case: Case, *, run_seed: int, waves: bool = False, out_dir: Path | None 
         If it cannot be built, or ends without results.
     """
     started = time.monotonic()
-    folder = build(case, waves=waves)
+    folder = build(case, waves=waves, coverage=coverage)
     place = Path(tempfile.mkdtemp(prefix=f"hardwire-{case.bench.name}-")) if out_dir is None else out_dir / case.name
     place.mkdir(parents=True, exist_ok=True)
     log, fst, xml = place / "run.log", place / f"{case.bench.name}.fst", place / "results.xml"
@@ -268,6 +284,7 @@ def run(case: Case, *, run_seed: int, waves: bool = False, out_dir: Path | None 
         seed=run_seed,
         log=str(log),
         waves=str(fst) if waves else None,
+        coverage=Coverage.read(folder, place) if coverage else Coverage(),
     )
 
 
