@@ -88,6 +88,7 @@ def _as_json(results: list[bench.Result], report: Report | None) -> list[dict[st
             "toggles": report.toggle_share,
             "files": [dataclasses.asdict(file) for file in report.files],
             "reasons": {f"{path}:{line}": reason for (path, line), reason in report.reasons.items()},
+            "bins": dict(report.bins),
             "folder": report.folder,
         },
     }

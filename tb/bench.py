@@ -267,6 +267,7 @@ def run(
             extra_env={
                 "HARDWIRE_SEED": str(run_seed),
                 "HARDWIRE_PARAMETERS": json.dumps(dict(case.bench.variants[case.variant])),
+                **({"HARDWIRE_COVERAGE": "1"} if coverage else {}),
                 "COCOTB_LOG_LEVEL": os.environ.get("COCOTB_LOG_LEVEL", "INFO"),
             },
             log_file=log,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .bins import read_bins
 from .instrument import PROBE_PREFIX, Line, Probed
 
 __all__ = ["COVERED_FOLDERS", "PROBED", "Coverage", "Toggle"]
@@ -39,15 +40,18 @@ class Coverage:
         Statements that were elaborated, and if they were executed.
     toggles : dict[Toggle, bool]
         Changes of signals, and if they have happened.
+    bins : dict[str, int]
+        Bins of functional coverage, ``point: bin``, and how often each was hit.
     """
 
     seen: dict[Line, bool] = field(default_factory=dict)
     toggles: dict[Toggle, bool] = field(default_factory=dict)
+    bins: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, build: Path, run: Path) -> "Coverage":
         """Return the coverage of one run from the folder of its build and its own."""
-        found = cls()
+        found = cls(bins=read_bins(run))
         probed_file, data = build / PROBED, run / "coverage.dat"
         if not probed_file.exists():
             return found  # The bench is of Verilog that is not ours.
@@ -72,6 +76,9 @@ class Coverage:
             self._saw([line], executed)
         for toggle, happened in other.toggles.items():
             self.toggles[toggle] = self.toggles.get(toggle, False) or happened
+
+        for name, hits in other.bins.items():
+            self.bins[name] = self.bins.get(name, 0) + hits
 
     def _saw(self, lines: Iterable[Line], executed: bool) -> None:
         for line in lines:

@@ -43,12 +43,15 @@ class Report:
         By path.
     reasons : dict[Line, str]
         Why a line is not executed: what its comment ``# uncovered: ...`` says.
+    bins : dict[str, int]
+        Bins of functional coverage and their hits.
     folder : str
         Where the pages are.
     """
 
     files: tuple[FileCoverage, ...]
     reasons: Mapping[Line, str]
+    bins: Mapping[str, int]
     folder: str
 
     @property
@@ -81,7 +84,7 @@ def write_report(found: Coverage, folder: Path, *, all_files: bool) -> Report:
     reasons = {line: reason for line, reason in reasons.items() if not executed.get(line, True)}
     _render(executed, reasons, folder, "statements", "Statements of the gateware")
     _render(toggled, {}, folder, "toggles", "Signals of the gateware: all bits have changed both ways")
-    return Report(tuple(_summary(executed, reasons, found)), reasons, str(folder))
+    return Report(tuple(_summary(executed, reasons, found)), reasons, found.bins, str(folder))
 
 
 def print_report(report: Report) -> None:
@@ -100,6 +103,11 @@ def print_report(report: Report) -> None:
     console.print(table)
     for (path, number), reason in sorted(report.reasons.items()):
         console.print(f"{path}:{number} is not executed: {reason}", markup=False, highlight=False, soft_wrap=True)
+    if report.bins:
+        missed = sorted(name for name, hits in report.bins.items() if not hits)
+        for name in missed:
+            console.print(f"never met: {name}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"functional bins {len(report.bins) - len(missed)} of {len(report.bins)}", highlight=False)
     console.print(
         f"statements {report.statement_share:.2%}, toggles {report.toggle_share:.2%}; pages in {report.folder}",
         markup=False,

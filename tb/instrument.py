@@ -63,8 +63,9 @@ def _line(src_loc: tuple[str, int] | None) -> Line | None:
 class Probes:
     """A component with a probe in each block of statements.
 
-    A block's probe is a register that is set when the block is active at an edge of the clock, and stays so: of what a
-    simulator tells of it, that it has changed is enough. Statements under no condition need none.
+    A block's probe is a register that is set when the block was active at an edge of the clock, and stays so: of what a
+    simulator tells of it, that it has changed is enough. It is set a cycle late, since a simulator does not see changes
+    at the very first edge. Statements under no condition need none.
 
     Parameters
     ----------
@@ -85,6 +86,7 @@ class Probes:
         self.fragment: Any = Fragment.get(component, None)
         self.blocks: dict[str, list[Line]] = {}
         self.always: set[Line] = set()
+        self._delayed: list[Statement] = []
         self._instrument(self.fragment, "sync")
 
     def _instrument(self, fragment: Any, domain: str) -> None:
@@ -92,9 +94,10 @@ class Probes:
         domain = next((name for name in fragment.statements if name != "comb"), domain)
         for name, block in list(fragment.statements.items()):
             self.always.update(_lines(block))
-            probes = list(self._below(block))
-            if probes:
-                fragment.add_statements(domain if name == "comb" else name, *probes)
+            first = len(self.blocks)
+            seen = list(self._below(block))
+            clocked = domain if name == "comb" else name
+            fragment.add_statements(clocked, *seen, *self._delayed[first:])
         for inner, _, _ in fragment.subfragments:
             if isinstance(inner, Fragment) and type(inner) is Fragment:
                 self._instrument(inner, domain)
@@ -107,9 +110,12 @@ class Probes:
                 for patterns, inner, src_loc in statement.cases:
                     found: list[Statement] = []
                     if lines := _lines(inner):
-                        probe = Signal(name=f"{PROBE_PREFIX}{len(self.blocks)}", reset_less=True)
+                        number = len(self.blocks)
+                        seen = Signal(name=f"hw_seen_{number}", reset_less=True)
+                        probe = Signal(name=f"{PROBE_PREFIX}{number}", reset_less=True)
                         self.blocks[probe.name] = lines
-                        found.append(probe.eq(1))
+                        self._delayed.append(probe.eq(seen))
+                        found.append(seen.eq(1))
                     cases.append((patterns, [*found, *self._below(inner)], src_loc))
                 if any(inner for _, inner, _ in cases):
                     yield Switch(statement.test, cases, src_loc=statement.src_loc)

@@ -65,8 +65,8 @@ class Harness:
         await RisingEdge(dut.clk)
         await self.configure(log2=log2)
 
-    def stall(self) -> None:
-        """Choose new odds of stalls for every channel."""
+    def stall(self, *odds: float) -> None:
+        """Choose new odds of stalls for every channel, out of these if any are given."""
         csr, writer = self.csr, self.writer
         channels = (
             *self.memory.channels,
@@ -75,8 +75,8 @@ class Harness:
             *(csr.read_if.ar_channel, csr.read_if.r_channel),
         )
         for channel in channels:
-            odds = self.rng.choice((0.0, 0.3, 0.7))
-            channel.set_pause_generator(pauses(random.Random(self.rng.random()), odds))
+            chosen = self.rng.choice(odds or (0.0, 0.3, 0.7))
+            channel.set_pause_generator(pauses(random.Random(self.rng.random()), chosen))
 
     def _read(self, address: int, length: int) -> bytes:
         at = address - _BASE
