@@ -2,12 +2,15 @@
 
 import ast
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
 
 from amaranth.hdl import Elaboratable, Fragment, Signal
 from amaranth.hdl._ast import Statement, Switch
+from amaranth.lib.data import View
+from amaranth.lib.enum import EnumView
 
 __all__ = ["PROBE_PREFIX", "Line", "Probed", "Probes", "probed_verilog", "statements"]
 
@@ -60,6 +63,23 @@ def _line(src_loc: tuple[str, int] | None) -> Line | None:
     return str(path.relative_to(_PACKAGE)), first
 
 
+@contextmanager
+def _views_say_where() -> Iterator[None]:
+    """Let assignments to structures and enums have the place of their caller, not one inside of Amaranth."""
+
+    def eq(view: Any, other: Any) -> Any:
+        return view.as_value().eq(other, src_loc_at=1)
+
+    kept = [(kind, kind.eq) for kind in (View, EnumView)]
+    for kind, _ in kept:
+        kind.eq = eq
+    try:
+        yield
+    finally:
+        for kind, method in kept:
+            kind.eq = method
+
+
 class Probes:
     """A component with a probe in each block of statements.
 
@@ -83,7 +103,8 @@ class Probes:
     """
 
     def __init__(self, component: Elaboratable) -> None:
-        self.fragment: Any = Fragment.get(component, None)
+        with _views_say_where():
+            self.fragment: Any = Fragment.get(component, None)
         self.blocks: dict[str, list[Line]] = {}
         self.always: set[Line] = set()
         self._delayed: list[Statement] = []
