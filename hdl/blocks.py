@@ -8,6 +8,8 @@ from .arp_cache import ArpCache
 from .config import NicConfig
 from .dma.read import DmaRead
 from .mac.tx import MacTx
+from .rx.checksum import RxChecksum
+from .rx.path import RxPath
 from .tx.checksum import TxChecksum
 from .tx.path import TxPath
 from .tx.ring import TxRing
@@ -29,6 +31,15 @@ BLOCKS: dict[str, Callable[[NicConfig], wiring.Component]] = {
     "tx_path": lambda config: TxPath(width_bits=config.stream_width_bits, max_frame_octets=config.max_frame_octets),
     # A part of tx_path.
     "checksum": lambda config: TxChecksum(
+        width_bits=config.stream_width_bits, max_frame_octets=config.max_frame_octets
+    ),
+    "rx_path": lambda config: RxPath(
+        width_bits=config.stream_width_bits,
+        buffer_octets=config.rx_buffer_octets,
+        max_frame_octets=config.max_frame_octets,
+    ),
+    # A part of rx_path.
+    "rx_checksum": lambda config: RxChecksum(
         width_bits=config.stream_width_bits, max_frame_octets=config.max_frame_octets
     ),
     "mac_tx": lambda config: MacTx(width_bits=config.stream_width_bits),
