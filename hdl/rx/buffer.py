@@ -25,9 +25,9 @@ class RxBuffer(wiring.Component):
     Timing
     ------
     Domain ``sync``. One beat a cycle. ``verdict`` 3 cycles and ``done`` 4 to 6 cycles after a last beat, at least 2
-    cycles between two frames, and a good one has at least 4 beats unless 8 cycles go by after it. From ``done`` to ``frame.valid``
-    5 cycles (7 at 32 bits), from ``frame.ready`` to the first beat 3 cycles. Combinational from ``o.ready`` to the
-    memory's enable.
+    cycles between two frames, and a good one has at least 4 beats unless 8 cycles go by after it. From ``done`` to
+    ``frame.valid`` 5 cycles (7 at 32 bits), from ``frame.ready`` to the first beat 3 cycles.
+    Combinational from ``o.ready`` to the memory's enable.
 
     Parameters
     ----------

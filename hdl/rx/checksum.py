@@ -69,7 +69,7 @@ class RxChecksum(wiring.Component):
         m = Module()
         octets = self._width_bits // 8
         units = octets // 4  # Of 32 bits, as IHL counts.
-        unit_bits = ceil_log2(units)
+        octet_bits = ceil_log2(octets)
         l3_beat = _L3_PLACE // octets
 
         # Stage 1: the beat and its number. It stops where nothing has a fixed place any more.
@@ -95,6 +95,7 @@ class RxChecksum(wiring.Component):
         ipv4_type = Signal()
         total_left, header_left = Signal(16), Signal(4)
         udp_left, udp_past = Signal(5), Signal()
+        more_total = total_left[octet_bits:].any()
         l3_starts = valid_1 & (number_1 == l3_beat)
         with m.If(valid_1 & (number_1 == l3_beat - 1)):
             m.d.sync += ipv4_type.eq(word[-1] == _IPV4)
@@ -109,14 +110,14 @@ class RxChecksum(wiring.Component):
             ]
         with m.Elif(valid_2):
             m.d.sync += [
-                total_left.eq(Mux(total_left < octets, 0, total_left - octets)),
+                total_left.eq(Mux(more_total, total_left - octets, 0)),
                 header_left.eq(Mux(header_left < units, 0, header_left - units)),
                 udp_left.eq(udp_left - units),
                 udp_past.eq(udp_past | (udp_left < units)),
             ]
 
         in_l3 = number_2 >= l3_beat
-        in_total = Cat(total_left > n for n in range(octets))
+        in_total = Cat(more_total | (total_left[:octet_bits] > n) for n in range(octets))
         in_header = Cat(header_left > n for n in range(units))
 
         def fixed(number: int, unit: int):
@@ -155,7 +156,7 @@ class RxChecksum(wiring.Component):
             ("l4", l4_data, l4_keep),
         ):
             m.submodules[name] = sums[name] = one = OnesComplementSum(
-                width_bits=self._width_bits, max_octets=max(self._max_frame_octets, 1 << 16), length=False
+                width_bits=self._width_bits, max_octets=self._max_frame_octets, length=False
             )
             m.d.comb += [one.data.eq(data), one.keep.eq(keep), one.valid.eq(valid_2), one.last.eq(beat_2.last)]
 
@@ -166,7 +167,7 @@ class RxChecksum(wiring.Component):
         with m.If(valid_2 & beat_2.last):
             m.d.sync += [
                 header_whole.eq(in_l3 & (header_left <= units) & ~(in_header & ~beat_2.keep[3::4]).any()),
-                whole.eq((total_left <= octets) & ~(in_total & ~beat_2.keep).any()),
+                whole.eq(((total_left == octets) | ~more_total) & ~(in_total & ~beat_2.keep).any()),
             ]
         l4_length = Signal(17)
         m.d.sync += l4_length.eq(total - Cat(Const(0, 2), ihl))
