@@ -1,16 +1,41 @@
-"""Let several AXI4 read managers share a bus."""
+"""Let several AXI4 managers share a bus."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from .axi import Axi4ReadSignature, check_axi_width_bits
+from .axi import Axi4ReadSignature, Axi4WriteSignature, check_axi_width_bits
 from .register_slice import RegisterSlice
 
-__all__ = ["AxiReadMux"]
+__all__ = ["AxiReadMux", "AxiWriteMux"]
 
 _AR = ("arid", "araddr", "arlen", "arsize", "arburst")
+_AW = ("awid", "awaddr", "awlen", "awsize", "awburst")
+_W = ("wdata", "wstrb", "wlast")
+
+
+def _choose(m: Module, asking: Value, served: Signal) -> Signal:
+    """Return the number of one that asks: the first one after ``served``."""
+    numbers = range(len(asking))
+    chosen = Signal(numbers)
+    # The last assignment that applies wins: going down from `served`, the farthest comes first.
+    with m.Switch(served):
+        for last in numbers:
+            with m.Case(last):
+                for distance in reversed(numbers):
+                    number = (last + 1 + distance) % len(asking)
+                    with m.If(asking[number]):
+                        m.d.comb += chosen.eq(number)
+    return chosen
+
+
+def _check(managers: int, axi_width_bits: int, id_width_bits: int) -> None:
+    if managers < 2:
+        raise ValueError(f"managers must be at least 2, not {managers!r}")
+    if id_width_bits < 1:
+        raise ValueError(f"id_width_bits must be at least 1, not {id_width_bits!r}")
+    check_axi_width_bits(axi_width_bits)
 
 
 class AxiReadMux(wiring.Component):
@@ -48,11 +73,7 @@ class AxiReadMux(wiring.Component):
     """
 
     def __init__(self, *, managers: int = 2, axi_width_bits: int = 64, id_width_bits: int = 3) -> None:
-        if managers < 2:
-            raise ValueError(f"managers must be at least 2, not {managers!r}")
-        if id_width_bits < 1:
-            raise ValueError(f"id_width_bits must be at least 1, not {id_width_bits!r}")
-        check_axi_width_bits(axi_width_bits)
+        _check(managers, axi_width_bits, id_width_bits)
         self._id_width_bits = id_width_bits
         manager = Axi4ReadSignature(data_width=axi_width_bits, id_width=id_width_bits)
         bus = Axi4ReadSignature(data_width=axi_width_bits, id_width=id_width_bits + ceil_log2(managers))
@@ -63,17 +84,9 @@ class AxiReadMux(wiring.Component):
         numbers = range(len(self.i))
         asking = Cat(manager.arvalid for manager in self.i)
         served = Signal(numbers)  # Whose address came last.
-        chosen = Signal(numbers)
+        chosen = _choose(m, asking, served)
 
         m.submodules.ar = ar = RegisterSlice(data.StructLayout({name: getattr(self.o, name).shape() for name in _AR}))
-        # The last assignment that applies wins: going down from `served`, the farthest comes first.
-        with m.Switch(served):
-            for last in numbers:
-                with m.Case(last):
-                    for distance in reversed(numbers):
-                        number = (last + 1 + distance) % len(self.i)
-                        with m.If(asking[number]):
-                            m.d.comb += chosen.eq(number)
         m.d.comb += ar.i.valid.eq(asking.any())
         with m.If(ar.i.valid & ar.i.ready):
             m.d.sync += served.eq(chosen)
@@ -101,4 +114,91 @@ class AxiReadMux(wiring.Component):
             ]
             with m.If(mine):
                 m.d.comb += self.o.rready.eq(manager.rready)
+        return m
+
+
+class AxiWriteMux(wiring.Component):
+    """Join write managers: bursts in turn, responses by ID.
+
+    A burst of one manager passes whole, address and data, before the next one's starts. The upper bits of an ID on the
+    bus are the manager's number, the lower ones its own ID, so responses may come in any order.
+
+    Timing
+    ------
+    Domain ``sync``. Addresses 1 cycle, the first data of a burst that has to wait for its address 2, all other data 1,
+    one beat a cycle also from burst to burst. Address and data on the bus come from registers; ``o.wready`` passes some
+    gates to the managers' ``wready`` and ``awready``. Combinational between the bus' B channel and the managers'; from
+    a manager's ``awvalid`` to the others' ``awready``.
+
+    Parameters
+    ----------
+    managers : int
+        Number of managers, at least 2.
+    axi_width_bits : int
+        Width of the bus.
+    id_width_bits : int
+        Bits of a manager's ID.
+
+    Members
+    -------
+    i : In(Axi4WriteSignature(data_width=axi_width_bits, id_width=id_width_bits)).array(managers)
+        Managers. After a burst of one, the others come first. None waits with data until its address was taken, nor
+        with an address until data was.
+    o : Out(Axi4WriteSignature(data_width=axi_width_bits, id_width=id_width_bits + ceil_log2(managers)))
+        The bus.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+    """
+
+    def __init__(self, *, managers: int = 2, axi_width_bits: int = 64, id_width_bits: int = 3) -> None:
+        _check(managers, axi_width_bits, id_width_bits)
+        self._id_width_bits = id_width_bits
+        manager = Axi4WriteSignature(data_width=axi_width_bits, id_width=id_width_bits)
+        bus = Axi4WriteSignature(data_width=axi_width_bits, id_width=id_width_bits + ceil_log2(managers))
+        super().__init__({"i": In(manager).array(managers), "o": Out(bus)})
+
+    def elaborate(self, platform):
+        m = Module()
+        o = self.o
+        asking = Cat(manager.awvalid for manager in self.i)
+        serving = Signal(range(len(self.i)))  # Whose data passes, or passed last.
+        chosen = _choose(m, asking, serving)
+        busy, ending, accept, free = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [free.eq(~o.wvalid | o.wready), accept.eq(asking.any() & ~o.awvalid & (~busy | ending))]
+        with m.If(o.awready):
+            m.d.sync += o.awvalid.eq(0)
+        with m.If(accept):
+            m.d.sync += [o.awvalid.eq(1), serving.eq(chosen)]
+        with m.If(accept | ending):
+            m.d.sync += busy.eq(accept)
+        with m.If(free):
+            m.d.sync += o.wvalid.eq(0)
+        for number, manager in enumerate(self.i):
+            with m.If(accept & (chosen == number)):
+                m.d.comb += manager.awready.eq(1)
+                m.d.sync += [
+                    *(getattr(o, name).eq(getattr(manager, name)) for name in _AW[1:]),
+                    o.awid.eq(Cat(manager.awid, chosen)),
+                ]
+            with m.If(serving == number):
+                m.d.comb += [
+                    manager.wready.eq(busy & free),
+                    ending.eq(busy & free & manager.wvalid & manager.wlast),
+                ]
+                with m.If(free):
+                    m.d.sync += [
+                        o.wvalid.eq(busy & manager.wvalid),
+                        *(getattr(o, name).eq(getattr(manager, name)) for name in _W),
+                    ]
+            mine = o.bid[self._id_width_bits :] == number
+            m.d.comb += [
+                manager.bid.eq(o.bid),
+                manager.bresp.eq(o.bresp),
+                manager.bvalid.eq(o.bvalid & mine),
+            ]
+            with m.If(mine):
+                m.d.comb += o.bready.eq(manager.bready)
         return m

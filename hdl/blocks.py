@@ -7,9 +7,11 @@ from amaranth.lib import wiring
 from .arp_cache import ArpCache
 from .config import NicConfig
 from .dma.read import DmaRead
+from .dma.write import DmaWrite
 from .mac.tx import MacTx
 from .rx.checksum import RxChecksum
 from .rx.path import RxPath
+from .rx.ring import RxRing
 from .tx.checksum import TxChecksum
 from .tx.path import TxPath
 from .tx.ring import TxRing
@@ -43,4 +45,14 @@ BLOCKS: dict[str, Callable[[NicConfig], wiring.Component]] = {
         width_bits=config.stream_width_bits, max_frame_octets=config.max_frame_octets
     ),
     "mac_tx": lambda config: MacTx(width_bits=config.stream_width_bits),
+    "rx_ring": lambda config: RxRing(
+        stream_width_bits=config.stream_width_bits,
+        axi_width_bits=config.axi_width_bits,
+        id_width_bits=config.manager_id_width_bits,
+        ring_log2_max=config.rx_ring_log2_max,
+    ),
+    # A part of rx_ring.
+    "dma_write": lambda config: DmaWrite(
+        stream_width_bits=config.stream_width_bits, axi_width_bits=config.axi_width_bits
+    ),
 }

@@ -1,11 +1,13 @@
 """Completions: what became of each frame, in order, into the completion ring in host memory."""
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ...stack.abi.desc import TX_CPL
+from ...stack.abi.model import Record
 from ..axi import Axi4WriteSignature
+from ..block_ram import BlockRam
 from .completion_send import CompletionSend
 from .result_join import Completion
 
@@ -24,7 +26,7 @@ class CompletionWrite(wiring.Component):
     Timing
     ------
     Domain ``sync``. All outputs come from registers, but ``busy`` (comparisons). ``i`` to ``awvalid``
-    3 cycles; B to ``index`` 2 cycles, and to ``written`` 3. One completion each beats + 2 cycles.
+    4 cycles; B to ``index`` 2 cycles, to ``written`` 3 and to ``head`` 4. One completion each beats + 4 cycles.
 
     Parameters
     ----------
@@ -36,6 +38,10 @@ class CompletionWrite(wiring.Component):
         Bits of a transaction ID.
     outstanding : int
         Completions that can be under way, a power of two.
+    record : Record
+        An entry of the ring.
+    completion : data.Struct
+        What the user says of it; has ``index`` and ``status``.
 
     Members
     -------
@@ -47,7 +53,7 @@ class CompletionWrite(wiring.Component):
         Do not repeat a write that failed 16 times in a row: its completion is lost.
     clear : In(1)
         Start again at index 0 of the first lap. Only while not ``busy``.
-    i : In(stream.Signature(Completion))
+    i : In(stream.Signature(completion))
         Completions.
     axi : Out(Axi4WriteSignature)
         Host memory.
@@ -65,16 +71,31 @@ class CompletionWrite(wiring.Component):
         Something is inside or under way.
     """
 
-    def __init__(self, *, axi_width_bits: int, ring_log2_max: int, id_width_bits: int, outstanding: int = 16) -> None:
+    def __init__(
+        self,
+        *,
+        axi_width_bits: int,
+        ring_log2_max: int,
+        id_width_bits: int,
+        outstanding: int = 16,
+        record: Record = TX_CPL,
+        completion=Completion,
+    ) -> None:
         self._outstanding = outstanding
-        self._bus = {"axi_width_bits": axi_width_bits, "id_width_bits": id_width_bits}
+        self._completion = completion
+        self._send = {
+            "axi_width_bits": axi_width_bits,
+            "id_width_bits": id_width_bits,
+            "record": record,
+            "completion": completion,
+        }
         super().__init__(
             {
                 "base": In(64),
                 "mask": In(ring_log2_max),
                 "give_up": In(1),
                 "clear": In(1),
-                "i": In(stream.Signature(Completion)),
+                "i": In(stream.Signature(completion)),
                 "axi": Out(Axi4WriteSignature(data_width=axi_width_bits, id_width=id_width_bits)),
                 "index": Out(ring_log2_max),
                 "head": Out(ring_log2_max),
@@ -87,7 +108,7 @@ class CompletionWrite(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.send = send = CompletionSend(**self._bus)
+        m.submodules.send = send = CompletionSend(**self._send)
         m.d.comb += send.base.eq(self.base)
         for name, member in self.axi.signature.members.items():
             if name not in ("bvalid", "bresp", "bid", "bready"):
@@ -121,9 +142,11 @@ class CompletionWrite(wiring.Component):
             sent.eq(send.i.valid & send.i.ready),
             rewound.eq(rewind & ~send.i.valid & (under_way == 0)),
         ]
+        waits, read = Signal(), Signal()  # The slots' memory needs two cycles.
+        m.d.comb += waits.eq((unsent != new) & ~rewind & in_ring)
         m.d.sync += [
-            # The slot's memory needs a cycle.
-            send.i.valid.eq(Mux(send.i.valid, ~send.i.ready, (unsent != new) & ~rewind & in_ring)),
+            read.eq(waits & ~send.i.valid),
+            send.i.valid.eq(Mux(send.i.valid, ~send.i.ready, waits & read)),
             under_way.eq(under_way + sent - answered),
             self.retried.eq(sent & (again != 0)),
         ]
@@ -147,16 +170,15 @@ class CompletionWrite(wiring.Component):
         m.d.sync += [
             was_finished.eq(finished),
             self.written.eq(was_finished),
-            self.place.index.eq(place.index),
-            self.place.status.eq(place.status),
         ]
+        m.d.comb += self.place.eq(place)
         with m.If(finished):
             m.d.sync += [self.index.eq((self.index + 1) & self.mask), done_lap.eq(done_lap ^ (self.index == self.mask))]
-        with m.If(was_finished):
+        with m.If(self.written):
             m.d.sync += self.head.eq((place.index + 1) & self.mask)
         with m.If(self.clear):
             m.d.sync += [self.index.eq(0), index.eq(0), lap.eq(0), done_lap.eq(0), self.head.eq(0)]
-        m.d.comb += self.busy.eq((new != done) | rewind | (under_way != 0) | send.i.valid | was_finished)
+        m.d.comb += self.busy.eq((new != done) | rewind | (under_way != 0) | send.i.valid | was_finished | self.written)
         return m
 
     def _answers(self, m: Module, done: Signal, answered: Value, failed: Signal, rewind: Signal) -> Signal:
@@ -176,22 +198,21 @@ class CompletionWrite(wiring.Component):
         return finished
 
     def _slots(self, m: Module, new: Signal, unsent: Signal, done: Signal) -> tuple[Value, Value]:
-        """Keep the completions; return those of ``unsent`` and ``done``, one cycle late."""
-        # A slot is read some cycles after it was written, so no logic is needed for both meeting in one.
-        m.submodules.slots = slots = Memory(
-            shape=Completion, depth=self._outstanding, init=[], attrs={"no_rw_check": Const(1)}
-        )
-        put, get_unsent, get_done = slots.write_port(), slots.read_port(), slots.read_port()
+        """Keep the completions; return the one of ``unsent`` and the place of ``done``, two cycles late."""
+        m.submodules.slots = slots = BlockRam(shape=self._completion, depth=self._outstanding)
+        m.submodules.places = places = BlockRam(shape=_PLACE, depth=self._outstanding)
+        put = Signal()
         # A cycle late, which the last slot is for.
         m.d.sync += self.i.ready.eq((new - done)[: len(new)] < self._outstanding - 1)
         m.d.comb += [
-            put.en.eq(self.i.valid & self.i.ready),
-            put.addr.eq(new[:-1]),
-            put.data.eq(self.i.payload),
-            get_unsent.en.eq(1),
-            get_unsent.addr.eq(unsent[:-1]),
-            get_done.en.eq(1),
-            get_done.addr.eq(done[:-1]),
+            put.eq(self.i.valid & self.i.ready),
+            slots.write_data.eq(self.i.payload),
+            places.write_data.index.eq(self.i.payload.index),
+            places.write_data.status.eq(self.i.payload.status),
+            slots.read_addr.eq(unsent[:-1]),
+            places.read_addr.eq(done[:-1]),
         ]
-        m.d.sync += new.eq(new + put.en)
-        return get_unsent.data, get_done.data
+        for ram in (slots, places):
+            m.d.comb += [ram.write_en.eq(put), ram.write_addr.eq(new[:-1]), ram.read_en.eq(1)]
+        m.d.sync += new.eq(new + put)
+        return slots.read_data, places.read_data

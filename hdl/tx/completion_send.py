@@ -5,30 +5,27 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from ...stack.abi.desc import TX_CPL
+from ...stack.abi.model import Record
 from ..axi import Axi4WriteSignature, Burst
-from .result_join import Completion
 
-__all__ = ["CompletionSend", "PlacedCompletion"]
+__all__ = ["CompletionSend", "placed_layout"]
 
 
-class PlacedCompletion(data.Struct):
-    """A completion, and where in the ring it goes."""
-
-    completion: Completion
-    at: 16
-    phase: 1
+def placed_layout(completion) -> data.StructLayout:
+    """Return what a completion is with where in the ring it goes."""
+    return data.StructLayout({"completion": completion, "at": 16, "phase": 1})
 
 
 class CompletionSend(wiring.Component):
     """Write completions to the host bus, one burst each.
 
-    A bus wider than a completion carries it in the lanes of its address.
+    The members of a completion are those of the record with the same names; the record's others are 0. A bus wider than
+    a completion carries it in the lanes of its address.
 
     Timing
     ------
-    Domain ``sync``. All outputs come from registers, but ``i.ready`` (a gate). ``i`` to ``awvalid`` and ``wvalid``
-    1 cycle; one completion each beats + 1 cycles.
+    Domain ``sync``. All outputs come from registers. ``i`` to ``awvalid`` and ``wvalid`` 1 cycle; ``i`` is taken when
+    its last beat was; one completion each beats + 2 cycles.
 
     Parameters
     ----------
@@ -36,61 +33,65 @@ class CompletionSend(wiring.Component):
         Width of the host bus.
     id_width_bits : int
         Bits of a transaction ID.
+    record : Record
+        An entry of the ring.
+    completion : data.Struct
+        What of it is not the same in all.
 
     Members
     -------
     base : In(64)
         Bus address of the ring, aligned to its size and to 4 KiB.
-    i : In(stream.Signature(PlacedCompletion))
+    i : In(stream.Signature(placed_layout(completion)))
         Completions.
     axi : Out(Axi4WriteSignature)
         Host memory; the responses are somebody else's.
     """
 
-    def __init__(self, *, axi_width_bits: int, id_width_bits: int) -> None:
-        self._beats = max(1, 8 * TX_CPL.size_octets // axi_width_bits)
-        self._lanes = max(1, axi_width_bits // (8 * TX_CPL.size_octets))
+    def __init__(self, *, axi_width_bits: int, id_width_bits: int, record: Record, completion) -> None:
+        self._record = record
+        self._members = list(data.Layout.cast(completion).members)
+        self._beats = max(1, 8 * record.size_octets // axi_width_bits)
+        self._lanes = max(1, axi_width_bits // (8 * record.size_octets))
         super().__init__(
             {
                 "base": In(64),
-                "i": In(stream.Signature(PlacedCompletion)),
+                "i": In(stream.Signature(placed_layout(completion))),
                 "axi": Out(Axi4WriteSignature(data_width=axi_width_bits, id_width=id_width_bits)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        axi, placed, octets = self.axi, self.i.payload, TX_CPL.size_octets
+        axi, placed, octets = self.axi, self.i.payload, self._record.size_octets
         width = len(axi.wdata)
-        entry = Signal(data.StructLayout({member.name: member.width for member in TX_CPL.members}))
+        entry = Signal(data.StructLayout({member.name: member.width for member in self._record.members}))
         m.d.comb += [
-            entry.cookie.eq(placed.completion.cookie),
-            entry.index.eq(placed.completion.index),
-            entry.status.eq(placed.completion.status),
+            *(entry[name].eq(placed.completion[name]) for name in self._members),
             entry.phase.eq(placed.phase),
         ]
-        number = Signal(range(self._beats))
-        rest = Signal(max(8 * octets, width))  # What is not sent, the next beat lowest.
+        start, moved, number = Signal(), Signal(), Signal(range(self._beats))  # Of the beat that comes next.
         m.d.comb += [
             axi.awlen.eq(self._beats - 1),
             axi.awsize.eq(exact_log2(min(width // 8, octets))),
             axi.awburst.eq(Burst.INCR),
-            axi.wdata.eq(rest[:width]),
-            axi.wlast.eq(number == self._beats - 1),
-            self.i.ready.eq(~axi.awvalid & ~axi.wvalid),
+            start.eq(self.i.valid & ~self.i.ready & ~axi.awvalid & ~axi.wvalid),
+            moved.eq(axi.wvalid & axi.wready),
         ]
+        m.d.sync += self.i.ready.eq(moved & axi.wlast)
         with m.If(axi.awready):
             m.d.sync += axi.awvalid.eq(0)
-        with m.If(axi.wready & axi.wvalid):
-            m.d.sync += [axi.wvalid.eq(~axi.wlast), number.eq(number + 1), rest.eq(rest >> width)]
-        with m.If(self.i.valid & self.i.ready):
+        with m.If(moved & axi.wlast):
+            m.d.sync += [axi.wvalid.eq(0), number.eq(0)]
+        with m.Elif(start | moved):
+            beat = entry.as_value().replicate(self._lanes).word_select(number, width)
+            m.d.sync += [axi.wdata.eq(beat), axi.wlast.eq(number == self._beats - 1), number.eq(number + 1)]
+        with m.If(start):
             lane = placed.at[: exact_log2(self._lanes)]
             m.d.sync += [
                 axi.awaddr.eq(self.base | (placed.at << exact_log2(octets))),
                 axi.awvalid.eq(1),
                 axi.wvalid.eq(1),
                 axi.wstrb.eq(C((1 << min(octets, width // 8)) - 1) << (lane << exact_log2(octets))),
-                rest.eq(entry.as_value().replicate(self._lanes)),
-                number.eq(0),
             ]
         return m

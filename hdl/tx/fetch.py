@@ -6,20 +6,22 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from ...stack.abi.desc import TX_DESC
+from ...stack.abi.model import Record
 from ..axi import Axi4ReadSignature, Burst
 from ..short_fifo import ShortFifo
 
-__all__ = ["DescriptorFetch", "FetchedDescriptor"]
+__all__ = ["DescriptorFetch", "FetchedDescriptor", "fetched_layout"]
 
 _BLOCK_LOG2 = 2  # A burst ends where a block of 4 descriptors ends, so it crosses neither 4 KiB nor the ring's end.
 
 
-class FetchedDescriptor(data.Struct):
-    """A descriptor as it came from memory; with ``error`` its fields mean nothing."""
+def fetched_layout(record: Record) -> data.StructLayout:
+    """Return what a descriptor is as it came from memory; with ``error`` its fields mean nothing."""
+    fields = data.StructLayout({member.name: member.width for member in record.members})
+    return data.StructLayout({"fields": fields, "index": 16, "error": 1})
 
-    fields: data.StructLayout({member.name: member.width for member in TX_DESC.members})
-    index: 16
-    error: 1
+
+FetchedDescriptor = fetched_layout(TX_DESC)
 
 
 class DescriptorFetch(wiring.Component):
@@ -44,6 +46,8 @@ class DescriptorFetch(wiring.Component):
         Bits of a transaction ID.
     prefetch : int
         Descriptors that have room inside, a power of two from 8 up.
+    record : Record
+        A descriptor.
 
     Members
     -------
@@ -59,7 +63,7 @@ class DescriptorFetch(wiring.Component):
         Start again at index 0. Only while ``empty``.
     axi : Out(Axi4ReadSignature)
         Host memory.
-    o : Out(stream.Signature(FetchedDescriptor))
+    o : Out(stream.Signature(fetched_layout(record)))
         Descriptors.
     caught_up : Out(1)
         All up to what ``limit`` was a cycle ago was asked for.
@@ -67,10 +71,19 @@ class DescriptorFetch(wiring.Component):
         All that was asked for was handed out.
     """
 
-    def __init__(self, *, axi_width_bits: int, ring_log2_max: int, id_width_bits: int, prefetch: int) -> None:
+    def __init__(
+        self,
+        *,
+        axi_width_bits: int,
+        ring_log2_max: int,
+        id_width_bits: int,
+        prefetch: int,
+        record: Record = TX_DESC,
+    ) -> None:
+        self._record = record
         # A bus wider than a descriptor carries one a beat, in the lane of its address (A3.4.3, narrow transfers).
-        self._width = min(axi_width_bits, 8 * TX_DESC.size_octets)
-        self._beats = 8 * TX_DESC.size_octets // self._width
+        self._width = min(axi_width_bits, 8 * record.size_octets)
+        self._beats = 8 * record.size_octets // self._width
         self._prefetch = prefetch
         super().__init__(
             {
@@ -80,7 +93,7 @@ class DescriptorFetch(wiring.Component):
                 "halt": In(1),
                 "clear": In(1),
                 "axi": Out(Axi4ReadSignature(data_width=axi_width_bits, id_width=id_width_bits)),
-                "o": Out(stream.Signature(FetchedDescriptor)),
+                "o": Out(stream.Signature(fetched_layout(record))),
                 "caught_up": Out(1),
                 "empty": Out(1),
             }
@@ -131,7 +144,7 @@ class DescriptorFetch(wiring.Component):
         with m.If(axi.arready):
             m.d.sync += axi.arvalid.eq(0)
         with m.If(start):
-            address = self.base | (index << exact_log2(TX_DESC.size_octets))
+            address = self.base | (index << exact_log2(self._record.size_octets))
             m.d.sync += [
                 axi.arvalid.eq(1),
                 axi.araddr.eq(address),

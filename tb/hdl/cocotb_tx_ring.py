@@ -356,7 +356,7 @@ async def latencies_are_as_documented(dut):
     dut._log.info("cycles: %s", took)
     assert took["doorbell-arvalid"] == 3
     assert took["rlast-part"] == 3
-    assert took["result-awvalid"] == 4
+    assert took["result-awvalid"] == 5
     assert took["b-irq"] == 6
 
 
