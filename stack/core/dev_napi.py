@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .dev_receive import __netif_receive_skb, gro_normal_list
 from .drop_reasons import SkbDropReason
 from .netdevice import NET_RX_DROP, NET_RX_SUCCESS, NetDevice
 from .skbuff import SkBuff, kfree_skb_reason
@@ -43,9 +44,13 @@ class Napi:
         It is in the poll list, or being polled, or disabled.
     missed : bool
         It was scheduled again while it was being polled.
+    rx_list : list[SkBuff]
+        Received packets that wait to go on together.
     """
 
-    __slots__ = ("dev", "enabled", "kernel", "missed", "poll", "scheduled", "weight")
+    __slots__ = ("dev", "enabled", "kernel", "missed", "poll", "rx_list", "scheduled", "weight")
+
+    rx_list: list[SkBuff]
 
     def __init__(
         self, kernel: "Kernel", dev: NetDevice | None, poll: "Callable[[Napi, int], int]", weight: int
@@ -57,6 +62,7 @@ class Napi:
         self.scheduled = True
         self.missed = False
         self.enabled = False
+        self.rx_list = []
 
 
 def netif_napi_add(dev: NetDevice, poll: Callable[[Napi, int], int], weight: int = NAPI_POLL_WEIGHT) -> Napi:
@@ -104,6 +110,8 @@ def napi_schedule(napi: Napi) -> None:
 
 def napi_complete_done(napi: Napi, work_done: int) -> bool:
     """End the polling; return False if it has to go on, since it was scheduled meanwhile."""
+    if napi.rx_list:
+        gro_normal_list(napi)
     if napi.missed:
         napi.missed = False
         __napi_schedule(napi)
@@ -117,6 +125,8 @@ def __napi_poll(napi: Napi) -> tuple[int, bool]:
     work = napi.poll(napi, napi.weight)
     if work > napi.weight:
         raise ValueError(f"{napi.dev!r}: poll did {work} of {napi.weight}")
+    if napi.rx_list:
+        gro_normal_list(napi)
     return work, work == napi.weight
 
 
@@ -164,7 +174,7 @@ def enqueue_to_backlog(skb: SkBuff) -> int:
     softnet = kernel.softnet
     if len(softnet.input_pkt_queue) >= NETDEV_MAX_BACKLOG:
         if skb.dev is not None:
-            skb.dev.stats.rx_dropped += 1
+            skb.dev.core_stats.rx_dropped += 1
         kfree_skb_reason(skb, SkbDropReason.CPU_BACKLOG)
         return NET_RX_DROP
     softnet.input_pkt_queue.append(skb)
@@ -185,14 +195,3 @@ def process_backlog(napi: Napi, budget: int) -> int:
     if work < budget:
         napi.scheduled = False
     return work
-
-
-def __netif_receive_skb(skb: SkBuff) -> int:
-    """Hand a received packet to ``Kernel.receive``, or drop it while no protocol receives."""
-    receive = skb.kernel.receive
-    if receive is not None:
-        return receive(skb)
-    if skb.dev is not None:
-        skb.dev.stats.rx_dropped += 1
-    kfree_skb_reason(skb, SkbDropReason.UNHANDLED_PROTO)
-    return NET_RX_DROP

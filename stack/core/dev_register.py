@@ -1,12 +1,14 @@
 """Devices coming and going, up and down, and changing (Linux: net/core/dev.c)."""
 
-from enum import IntEnum
+from dataclasses import replace
 from errno import EEXIST, EINVAL, ENODEV, ENOTSUP
 from typing import TYPE_CHECKING
 
 from ..sched.sch_generic import dev_activate, dev_deactivate, dev_init_scheduler
+from .dev_addr_lists import dev_set_rx_mode
+from .link_watch import linkwatch_init_dev
+from .netdev_event import NetdevEvent, call_netdevice_notifiers
 from .netdevice import (
-    IFF_RUNNING,
     IFF_UP,
     LINK_STATE_START,
     NetDevice,
@@ -36,20 +38,6 @@ __all__ = [
 ]
 
 
-class NetdevEvent(IntEnum):
-    """What happened to a device (Linux: ``enum netdev_cmd``)."""
-
-    UP = 1
-    DOWN = 2
-    CHANGE = 4
-    REGISTER = 5
-    UNREGISTER = 6
-    CHANGEMTU = 7
-    CHANGEADDR = 8
-    GOING_DOWN = 9
-    FEAT_CHANGE = 11
-
-
 def register_netdevice_notifier(net: "Net", notifier: "Callable[[NetdevEvent, NetDevice], None]") -> None:
     """Have ``notifier(event, dev)`` called for the devices of a namespace; those that exist are announced at once."""
     net.netdev_chain.append(notifier)
@@ -57,12 +45,6 @@ def register_netdevice_notifier(net: "Net", notifier: "Callable[[NetdevEvent, Ne
         notifier(NetdevEvent.REGISTER, dev)
         if netif_running(dev):
             notifier(NetdevEvent.UP, dev)
-
-
-def call_netdevice_notifiers(event: NetdevEvent, dev: NetDevice) -> None:
-    """Tell everyone who registered, in the order of registration."""
-    for notifier in tuple(dev.net.netdev_chain):
-        notifier(event, dev)
 
 
 def dev_get_by_name(net: "Net", name: str) -> NetDevice | None:
@@ -101,6 +83,7 @@ def register_netdevice(dev: NetDevice) -> None:
         net.ifindex += 1
         dev.ifindex = net.ifindex
         dev_init_scheduler(dev)
+        linkwatch_init_dev(dev)
         net.devices[dev.ifindex] = dev
         net.dev_by_name[dev.name] = dev
         call_netdevice_notifiers(NetdevEvent.REGISTER, dev)
@@ -146,7 +129,8 @@ def __dev_open(dev: NetDevice) -> None:
         except OSError:
             dev.state &= ~LINK_STATE_START
             raise
-    dev.flags |= IFF_UP | IFF_RUNNING
+    dev.flags |= IFF_UP
+    dev_set_rx_mode(dev)
     dev_activate(dev)
     call_netdevice_notifiers(NetdevEvent.UP, dev)
 
@@ -165,7 +149,7 @@ def __dev_close(dev: NetDevice) -> None:
     dev_deactivate(dev)
     if dev.netdev_ops.ndo_stop is not None:
         dev.netdev_ops.ndo_stop(dev)
-    dev.flags &= ~(IFF_UP | IFF_RUNNING)
+    dev.flags &= ~IFF_UP
     call_netdevice_notifiers(NetdevEvent.DOWN, dev)
 
 
@@ -232,7 +216,12 @@ def dev_change_features(dev: NetDevice, wanted: int, mask: int = -1) -> None:
 
 
 def dev_get_stats(dev: NetDevice) -> Stats64:
-    """Return the device's counters."""
-    if dev.netdev_ops.ndo_get_stats64 is not None:
-        return dev.netdev_ops.ndo_get_stats64(dev)
-    return dev.stats
+    """Return the device's counters: its driver's, and what the stack dropped."""
+    get = dev.netdev_ops.ndo_get_stats64
+    stats = replace(dev.stats if get is None else get(dev))
+    core = dev.core_stats
+    stats.rx_dropped += core.rx_dropped
+    stats.tx_dropped += core.tx_dropped
+    stats.rx_nohandler += core.rx_nohandler
+    stats.rx_otherhost_dropped += core.rx_otherhost_dropped
+    return stats

@@ -1,47 +1,26 @@
 """Handing packets to taps and to the driver (Linux: net/core/dev.c)."""
 
-from collections.abc import Callable
-
 from .netdevice import NET_XMIT_MASK, NETDEV_TX_BUSY, NETDEV_TX_OK, QUEUE_STATE_DRV_XOFF, NetDevice, NetdevQueue
 from .skbuff import PACKET_OUTGOING, SkBuff
 from .skbuff_data import skb_clone
 
-__all__ = ["dev_add_tap", "dev_hard_start_xmit", "dev_queue_xmit_nit", "dev_remove_tap", "xmit_one"]
-
-Tap = Callable[[SkBuff, NetDevice], None]
-
-
-def dev_add_tap(dev: NetDevice, tap: Tap) -> None:
-    """Have ``tap(skb, dev)`` see each packet of a device; it owns the skb that it gets, a clone.
-
-    Put it into ``dev.net.ptype_all`` to see the packets of all devices.
-    """
-    dev.ptype_all.append(tap)
-
-
-def dev_remove_tap(dev: NetDevice, tap: Tap) -> None:
-    """Stop it.
-
-    Raises
-    ------
-    ValueError
-        If it was not there.
-    """
-    dev.ptype_all.remove(tap)
+__all__ = ["dev_hard_start_xmit", "dev_queue_xmit_nit", "xmit_one"]
 
 
 def dev_queue_xmit_nit(skb: SkBuff, dev: NetDevice) -> None:
-    """Show a packet that is about to be sent to the taps."""
+    """Show a packet that is about to be sent to the taps, but not to the one of the socket that sends it."""
     if skb.tapped:
         return
-    for tap in (*dev.net.ptype_all, *dev.ptype_all):
+    for ptype in (*dev.net.ptype_all, *dev.ptype_all):
+        if ptype.ignore_outgoing or (skb.sk is not None and ptype.af_packet_priv is skb.sk):
+            continue
         clone = skb_clone(skb)
         clone.mac_header = clone.data
         clone.pkt_type = PACKET_OUTGOING
         clone.tstamp_ns = skb.kernel.now_ns()
         if clone.network_header < clone.data:
             clone.network_header = clone.data
-        tap(clone, dev)
+        ptype.func(clone, dev, ptype, dev)
 
 
 def xmit_one(skb: SkBuff, dev: NetDevice, more: bool) -> int:

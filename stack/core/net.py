@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from .dev import net_dev_init
 from .drop_reasons import SkbDropReason
+from .link_watch import LinkWatch
+from .packet_type import PTYPE_HASH_SIZE, PacketType
 from .rtnetlink import RtnlMutex
 from .softirq import TIMER_SOFTIRQ, Softirq, open_softirq
 from .softnet import SoftnetData
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from ..socket import Socket
     from .netdevice import NetDevice
     from .platform import Platform
-    from .skbuff import SkBuff
 
 __all__ = ["Kernel", "Net"]
 
@@ -41,8 +42,10 @@ class Net:
         What IPv4 keeps: routes, addresses, neighbours, ports.
     nf : NetnsNf
         Netfilter's hooks.
-    ptype_all : list
-        Packet taps for all devices: functions of skb and device.
+    ptype_all : tuple[PacketType, ...]
+        Packet taps for all devices; ``dev_add_pack`` adds them.
+    ptype_base : list[tuple[PacketType, ...]]
+        Handlers of protocols, in buckets by the low bits of the EtherType.
     netdev_chain : list
         Notifiers of device events: functions of the event and the device.
     """
@@ -57,7 +60,8 @@ class Net:
         self.ifindex = 0  # The last one given.
         self.loopback_dev: NetDevice
         self.mib: defaultdict[str, int] = defaultdict(int)
-        self.ptype_all: list[Callable[[SkBuff, NetDevice], None]] = []
+        self.ptype_all: tuple[PacketType, ...] = ()
+        self.ptype_base: list[tuple[PacketType, ...]] = [()] * PTYPE_HASH_SIZE
         self.netdev_chain: list[Callable[[Any, NetDevice], None]] = []
         # Protocols and drivers are built on this module.
         from ..drivers.loopback import loopback_net_init
@@ -96,8 +100,8 @@ class Kernel:
         Open sockets by descriptor.
     security_socket_sendmsg : list
         Hooks that may forbid a send: functions of socket, message and size that return 0 or a negative errno.
-    receive : function or None
-        Where received packets go; set by the receive side.
+    link_watch : LinkWatch
+        Devices whose link came or went.
     rtnl : RtnlMutex
         Held by whoever configures a device.
     init_net : Net
@@ -115,7 +119,7 @@ class Kernel:
         self.expired_timers: deque[TimerList] = deque()
         open_softirq(self, TIMER_SOFTIRQ, run_timer_softirq)
         self.netevent_chain: list[Callable[[Any, Any], None]] = []
-        self.receive: Callable[[SkBuff], int] | None = None
+        self.link_watch = LinkWatch()
         self.files: dict[int, Socket] = {}
         self.security_socket_sendmsg: list[Callable[[Socket, Any, int], int]] = []
         self.rtnl = RtnlMutex(platform)

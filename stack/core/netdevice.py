@@ -1,6 +1,6 @@
 """Network devices and their queues (Linux: include/linux/netdevice.h)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from errno import ENOBUFS
 from typing import TYPE_CHECKING, Any
@@ -9,22 +9,31 @@ from .dql import Dql
 
 if TYPE_CHECKING:
     from ..sched.sch_generic import Qdisc
+    from ..vlan.vlan_core import VlanInfo
     from .dev_napi import Napi
+    from .dev_receive import RxHandler
     from .net import Net
+    from .packet_type import PacketType
     from .skbuff import SkBuff
     from .timer import TimerList
 
 __all__ = [
     "ARPHRD_ETHER",
     "ARPHRD_LOOPBACK",
+    "IFF_ALLMULTI",
     "IFF_BROADCAST",
     "IFF_LOOPBACK",
+    "IFF_LOWER_UP",
     "IFF_MULTICAST",
     "IFF_NOARP",
     "IFF_POINTOPOINT",
+    "IFF_PROMISC",
     "IFF_RUNNING",
+    "IFF_UNICAST_FLT",
     "IFF_UP",
     "IFF_XMIT_DST_RELEASE",
+    "LINK_STATE_LINKWATCH_PENDING",
+    "LINK_STATE_NOCARRIER",
     "LINK_STATE_PRESENT",
     "LINK_STATE_START",
     "NETDEV_TX_BUSY",
@@ -34,9 +43,16 @@ __all__ = [
     "NETIF_F_HIGHDMA",
     "NETIF_F_HW_CSUM",
     "NETIF_F_HW_NEIGH",
+    "NETIF_F_HW_VLAN_CTAG_FILTER",
+    "NETIF_F_HW_VLAN_CTAG_RX",
+    "NETIF_F_HW_VLAN_CTAG_TX",
     "NETIF_F_IP_CSUM",
     "NETIF_F_LLTX",
     "NETIF_F_LOOPBACK",
+    "NETIF_F_RXALL",
+    "NETIF_F_RXCSUM",
+    "NETIF_F_RXFCS",
+    "NETIF_F_RXHASH",
     "NETIF_F_SG",
     "NETIF_F_TSO",
     "NET_RX_DROP",
@@ -51,12 +67,14 @@ __all__ = [
     "Capabilities",
     "HeaderOps",
     "HhCache",
+    "HwAddrList",
     "NetDevice",
     "NetDeviceOps",
     "NetdevQueue",
     "Stats64",
     "dev_xmit_complete",
     "net_xmit_errno",
+    "netif_carrier_ok",
     "netif_keep_dst",
     "netif_running",
 ]
@@ -68,18 +86,29 @@ IFF_LOOPBACK = 1 << 3
 IFF_POINTOPOINT = 1 << 4
 IFF_RUNNING = 1 << 6
 IFF_NOARP = 1 << 7
+IFF_PROMISC = 1 << 8
+IFF_ALLMULTI = 1 << 9
 IFF_MULTICAST = 1 << 12
+IFF_LOWER_UP = 1 << 16  # As IFF_RUNNING in dev_get_flags() only.
 
 IFF_XMIT_DST_RELEASE = 1 << 10  # In priv_flags: dev_queue_xmit lets go of an skb's dst.
+IFF_UNICAST_FLT = 1 << 17  # In priv_flags: the device filters by several unicast addresses.
 
 NETIF_F_SG = 1 << 0
 NETIF_F_IP_CSUM = 1 << 1
 NETIF_F_HW_CSUM = 1 << 3
 NETIF_F_HIGHDMA = 1 << 5
 NETIF_F_FRAGLIST = 1 << 6
+NETIF_F_HW_VLAN_CTAG_TX = 1 << 7
+NETIF_F_HW_VLAN_CTAG_RX = 1 << 8
+NETIF_F_HW_VLAN_CTAG_FILTER = 1 << 9
 NETIF_F_LLTX = 1 << 12
 NETIF_F_TSO = 1 << 16
+NETIF_F_RXHASH = 1 << 34
+NETIF_F_RXCSUM = 1 << 35
 NETIF_F_LOOPBACK = 1 << 37
+NETIF_F_RXFCS = 1 << 38
+NETIF_F_RXALL = 1 << 39
 NETIF_F_HW_NEIGH = 1 << 60  # Ours: the device writes the destination address of known next hops.
 NETIF_F_CSUM_MASK = NETIF_F_IP_CSUM | NETIF_F_HW_CSUM
 
@@ -102,6 +131,8 @@ QUEUE_STATE_FROZEN = 1 << 2
 
 LINK_STATE_START = 1 << 0
 LINK_STATE_PRESENT = 1 << 1
+LINK_STATE_NOCARRIER = 1 << 2
+LINK_STATE_LINKWATCH_PENDING = 1 << 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +171,18 @@ class Stats64:
     tx_aborted_errors: int = 0
     tx_carrier_errors: int = 0
     tx_fifo_errors: int = 0
+    rx_nohandler: int = 0
+    rx_otherhost_dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class NetDeviceOps:
-    """A driver's functions (Linux: ``struct net_device_ops``); those that are None it does not have."""
+    """A driver's functions (Linux: ``struct net_device_ops``); those that are None it does not have.
+
+    ``ndo_set_rx_mode(dev)`` takes over ``dev.flags`` (``IFF_PROMISC``, ``IFF_ALLMULTI``), ``dev.uc`` and ``dev.mc``; it
+    may not sleep. ``ndo_change_rx_flags(dev, changed)`` is for devices on top of others.
+    ``ndo_vlan_rx_add_vid(dev, proto, vid)`` raises ``OSError`` if the filter has no room.
+    """
 
     ndo_start_xmit: Callable[["SkBuff", "NetDevice"], int]
     ndo_init: Callable[["NetDevice"], None] | None = None
@@ -155,6 +193,10 @@ class NetDeviceOps:
     ndo_set_mac_address: Callable[["NetDevice", bytes], None] | None = None
     ndo_set_features: Callable[["NetDevice", int], None] | None = None
     ndo_get_stats64: Callable[["NetDevice"], Stats64] | None = None
+    ndo_set_rx_mode: Callable[["NetDevice"], None] | None = None
+    ndo_change_rx_flags: Callable[["NetDevice", int], None] | None = None
+    ndo_vlan_rx_add_vid: Callable[["NetDevice", int, int], None] | None = None
+    ndo_vlan_rx_kill_vid: Callable[["NetDevice", int, int], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +221,24 @@ class HhCache:
     def __init__(self) -> None:
         self.hh_len = 0
         self.hh_data = b""
+
+
+class HwAddrList:
+    """Link addresses that a device shall receive, each with the number of its users (Linux: ``netdev_hw_addr_list``).
+
+    ``len`` is their number, and iterating yields them in the order in which they came.
+    """
+
+    __slots__ = ("list",)
+
+    def __init__(self) -> None:
+        self.list: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.list)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.list)
 
 
 class NetdevQueue:
@@ -226,6 +286,19 @@ class NetDevice:
         What it can do.
     priv : object
         The driver's own (Linux: ``netdev_priv``).
+
+    Members
+    -------
+    stats : Stats64
+        The driver's counters.
+    core_stats : Stats64
+        What the stack itself dropped; ``dev_get_stats`` adds them.
+    uc, mc : HwAddrList
+        Further unicast addresses, and the groups, that the device shall receive.
+    promiscuity, allmulti : int
+        How many want all frames, and all groups'.
+    operstate : int
+        ``IF_OPER_*``.
     """
 
     def __init__(
@@ -256,7 +329,17 @@ class NetDevice:
         self.tx = [NetdevQueue(self, index) for index in range(capabilities.tx_queues)]
         self.qdisc: Qdisc  # The root, as "tc qdisc show" names it.
         self.stats = Stats64()
-        self.ptype_all: list[Callable[[SkBuff, NetDevice], None]] = []
+        self.core_stats = Stats64()
+        self.uc = HwAddrList()
+        self.mc = HwAddrList()
+        self.promiscuity = self.allmulti = 0
+        self.uc_promisc = False
+        self.operstate = 0
+        self.vlan_info: VlanInfo | None = None
+        self.ptype_all: tuple[PacketType, ...] = ()
+        self.ptype_specific: tuple[PacketType, ...] = ()
+        self.rx_handler: RxHandler | None = None
+        self.rx_handler_data: Any = None
         self.napi_list: list[Napi] = []
         self.watchdog_timeo_ns = 5_000_000_000
         self.watchdog_timer: TimerList | None = None
@@ -270,6 +353,11 @@ class NetDevice:
 def netif_running(dev: NetDevice) -> bool:
     """Return whether the device is up."""
     return dev.state & LINK_STATE_START != 0
+
+
+def netif_carrier_ok(dev: NetDevice) -> bool:
+    """Return whether the device has a link, as its driver said last."""
+    return not dev.state & LINK_STATE_NOCARRIER
 
 
 def netif_keep_dst(dev: NetDevice) -> None:

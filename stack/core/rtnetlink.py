@@ -21,6 +21,11 @@ class RtnlMutex:
         self._waiting = WaitQueue()
         self._held = False
 
+    @property
+    def is_locked(self) -> bool:
+        """Whether a task holds it, perhaps asleep."""
+        return self._held
+
     def __enter__(self) -> None:
         while self._held:
             self._platform.wait(self._waiting)

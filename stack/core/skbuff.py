@@ -76,8 +76,8 @@ PAGE_SIZE = 4096
 SKB_MAX_ORDER_OCTETS = 32768  # Largest run of a fragment from alloc_skb_with_frags.
 NO_HEADER = -1  # mac_header and the others before they are set.
 
-_STRUCT_OCTETS = 256  # What an skb and its shared info cost in the kernel; only truesize knows of it.
-_SHINFO_OCTETS = 320
+STRUCT_OCTETS = 256  # What an skb and its shared info cost in the kernel; only truesize knows of it.
+SHINFO_OCTETS = 320
 
 
 class Page:
@@ -110,13 +110,31 @@ class SkBuff:
     ``data``, ``tail``, ``end``, ``mac_header``, ``network_header``, ``transport_header`` and ``csum_start`` count
     octets from the start of ``head``. Of ``len`` octets the last ``data_len`` lie in ``frags`` and ``frag_list``.
     Made by ``alloc_skb`` and its family only.
+
+    Members
+    -------
+    ip_summed, csum : int
+        ``CHECKSUM_*``; of a received ``CHECKSUM_COMPLETE`` the sum of all octets from ``data`` on.
+    csum_level : int
+        How many checksums behind the first a ``CHECKSUM_UNNECESSARY`` vouches for.
+    csum_valid : bool
+        The transport checksum was found right.
+    csum_complete_sw : bool
+        It was this host, not the device, that summed.
+    vlan_proto, vlan_tci : int
+        The 802.1Q tag that travels beside the frame; ``vlan_proto`` is 0 if there is none.
+    skb_iif : int
+        ``ifindex`` of the device that received it.
     """
 
     __slots__ = (
         "cb",
         "csum",
+        "csum_complete_sw",
+        "csum_level",
         "csum_offset",
         "csum_start",
+        "csum_valid",
         "data",
         "data_len",
         "dataref",
@@ -141,6 +159,7 @@ class SkBuff:
         "protocol",
         "queue_mapping",
         "sk",
+        "skb_iif",
         "tail",
         "tapped",
         "transport_header",
@@ -148,6 +167,8 @@ class SkBuff:
         "tstamp_ns",
         "users",
         "view",
+        "vlan_proto",
+        "vlan_tci",
     )
 
     def __init__(self, kernel: "Kernel", head: "Buffer", size: int) -> None:
@@ -165,7 +186,9 @@ class SkBuff:
         self.mac_header = self.network_header = self.transport_header = NO_HEADER
         self.ip_summed = CHECKSUM_NONE
         self.csum = self.csum_start = self.csum_offset = 0
-        self.protocol = 0
+        self.csum_valid = self.csum_complete_sw = False
+        self.csum_level = 0
+        self.protocol = self.vlan_proto = self.vlan_tci = self.skb_iif = 0
         self.pkt_type = PACKET_HOST
         self.priority = self.mark = self.hash = self.queue_mapping = 0
         self.tstamp_ns = 0
@@ -190,7 +213,7 @@ def __alloc_skb(kernel: "Kernel", size: int) -> SkBuff:
         ``ENOMEM``.
     """
     skb = SkBuff(kernel, kernel.kmalloc(size), size)
-    skb.truesize = (1 << (size + _SHINFO_OCTETS - 1).bit_length()) + _STRUCT_OCTETS
+    skb.truesize = (1 << (size + SHINFO_OCTETS - 1).bit_length()) + STRUCT_OCTETS
     return skb
 
 

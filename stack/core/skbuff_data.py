@@ -20,6 +20,7 @@ __all__ = [
     "pskb_copy",
     "pskb_expand_head",
     "pskb_may_pull",
+    "pskb_trim",
     "skb_checksum",
     "skb_clone",
     "skb_cloned",
@@ -139,6 +140,12 @@ def _copy_skb_header(new: SkBuff, old: SkBuff) -> None:
     new.csum = old.csum
     new.csum_offset = old.csum_offset
     new.csum_start = old.csum_start
+    new.csum_valid = old.csum_valid
+    new.csum_complete_sw = old.csum_complete_sw
+    new.csum_level = old.csum_level
+    new.vlan_proto = old.vlan_proto
+    new.vlan_tci = old.vlan_tci
+    new.skb_iif = old.skb_iif
     new.mac_header = old.mac_header
     new.network_header = old.network_header
     new.transport_header = old.transport_header
@@ -335,6 +342,59 @@ def __pskb_pull_tail(skb: SkBuff, delta: int) -> None:
         skb.frag_list = frag.next
         frag.next = None
         consume_skb(frag)
+
+
+def pskb_trim(skb: SkBuff, length: int) -> None:
+    """Cut an skb, fragments and list included, down to ``length`` octets.
+
+    Raises
+    ------
+    OSError
+        ``ENOMEM``; the skb is as it was.
+    """
+    if length >= skb.len:
+        return
+    if not skb.data_len:
+        skb.len = length
+        skb.tail = skb.data + length
+        return
+    if skb_cloned(skb):
+        pskb_expand_head(skb, 0, 0)  # The fragments may not be cut for the others.
+    _trim_list(skb, length)
+    while skb.len > length and skb.frags:
+        page, offset, size = skb.frags.pop()
+        cut = min(size, skb.len - length)
+        skb.len -= cut
+        skb.data_len -= cut
+        if cut < size:
+            skb.frags.append((page, offset, size - cut))
+        else:
+            put_page(skb.kernel, page)
+    if skb.len > length:
+        skb.tail -= skb.len - length
+        skb.len = length
+
+
+def _trim_list(skb: SkBuff, length: int) -> None:
+    """Cut the fragment list of an skb so that no more than ``length`` octets are left, if it reaches so far."""
+    start = skb.len - sum(frag.len for frag in skb_walk_frags(skb))
+    last: SkBuff | None = None
+    frag = skb.frag_list
+    while frag is not None and start < length:
+        start += frag.len
+        last = frag
+        frag = frag.next
+    if last is None:
+        skb.frag_list = None
+    else:
+        last.next = None
+        if start > length:
+            pskb_trim(last, last.len - (start - length))
+            start = length
+    if frag is not None or start < skb.len:
+        skb.data_len -= skb.len - start
+        skb.len = start
+    kfree_skb_list_reason(frag, SkbDropReason.CONSUMED)
 
 
 def _eat(frag: SkBuff, delta: int) -> None:

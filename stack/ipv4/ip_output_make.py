@@ -18,9 +18,8 @@ from ..core.skbuff import (
     alloc_page,
     kfree_skb,
     put_page,
-    skb_trim,
 )
-from ..core.skbuff_data import skb_copy_bits
+from ..core.skbuff_data import pskb_trim, skb_copy_bits
 from ..core.sock import sock_alloc_send_pskb, sock_wfree
 from ..uapi import IP_PMTUDISC_PROBE, MSG_DONTWAIT, MSG_MORE, MSG_PROBE
 from ..wire.checksum import csum_add, csum_block_add, csum_partial
@@ -184,25 +183,7 @@ def _move_gap(previous: SkBuff, skb: SkBuff, maxfraglen: int, to: int, fraggap: 
     skb.csum = csum_partial(octets)
     # All offsets here are even, and what is still to be appended to was never left to the device to sum.
     previous.csum = csum_add(previous.csum, 0xFFFF - skb.csum)
-    if previous.data_len:
-        _trim_frags(previous, maxfraglen)
-    else:
-        skb_trim(previous, maxfraglen)
-
-
-def _trim_frags(skb: SkBuff, length: int) -> None:
-    """Cut an skb with fragments down to ``length`` octets."""
-    while skb.len > length and skb.frags:
-        page, offset, size = skb.frags.pop()
-        cut = min(size, skb.len - length)
-        skb.len -= cut
-        skb.data_len -= cut
-        if cut < size:
-            skb.frags.append((page, offset, size - cut))
-        else:
-            put_page(skb.kernel, page)
-    if skb.len > length:
-        skb_trim(skb, length)
+    pskb_trim(previous, maxfraglen)
 
 
 def _append_to_skb(

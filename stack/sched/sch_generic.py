@@ -12,7 +12,15 @@ from ..core.dev_validate import validate_xmit_skb_list
 from ..core.dev_xmit import dev_hard_start_xmit
 from ..core.dql import dql_avail
 from ..core.drop_reasons import SkbDropReason
-from ..core.netdevice import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_MASK, NET_XMIT_SUCCESS, NetDevice, NetdevQueue
+from ..core.netdevice import (
+    NET_XMIT_CN,
+    NET_XMIT_DROP,
+    NET_XMIT_MASK,
+    NET_XMIT_SUCCESS,
+    NetDevice,
+    NetdevQueue,
+    netif_carrier_ok,
+)
 from ..core.skbuff import SkBuff, kfree_skb_reason
 from ..core.timer import NSEC_PER_JIFFY, TimerList, del_timer, jiffies, mod_timer
 
@@ -339,11 +347,14 @@ def dev_init_scheduler(dev: NetDevice) -> None:
 
 
 def dev_activate(dev: NetDevice) -> None:
-    """Let packets through: the qdiscs that were chosen, or else the default, start to work."""
+    """Let packets through: the qdiscs that were chosen, or else the default, start to work, once there is a link."""
     for txq in dev.tx:
         if txq.qdisc_sleeping.ops is noop_qdisc_ops:
             ops = pfifo_fast_ops if dev.tx_queue_len else noqueue_qdisc_ops
             txq.qdisc_sleeping = qdisc_create(txq, ops)
+    if not netif_carrier_ok(dev):
+        return  # linkwatch_do_dev() comes back when there is one.
+    for txq in dev.tx:
         txq.qdisc_sleeping.deactivated = False
         txq.qdisc = txq.qdisc_sleeping
         txq.trans_start_ns = dev.kernel.now_ns()

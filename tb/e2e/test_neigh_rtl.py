@@ -11,8 +11,8 @@ from hardwire.sim.machine import Machine, Setup
 from hardwire.sim.world import World
 from hardwire.stack.abi import ArpOp
 from hardwire.stack.core.dev_register import dev_get_stats
-from hardwire.stack.core.dev_xmit import dev_add_tap
 from hardwire.stack.core.netdevice import NetDevice
+from hardwire.stack.core.packet_type import ETH_P_ALL, PacketType, dev_add_pack
 from hardwire.stack.core.skbuff import SkBuff, consume_skb
 from hardwire.stack.core.skbuff_data import skb_copy_bits
 from hardwire.stack.iproute import neigh_add, neigh_del
@@ -51,11 +51,12 @@ def test_an_arp_miss_does_not_block_other_destinations() -> None:
     host = Host()
     tapped: list[bytes] = []
 
-    def tap(skb: SkBuff, dev: NetDevice) -> None:
+    def tap(skb: SkBuff, dev: NetDevice, pt: PacketType, orig_dev: NetDevice) -> int:
         tapped.append(skb_copy_bits(skb, 42, skb.len - 42))
         consume_skb(skb)
+        return 0
 
-    dev_add_tap(host.machine.dev, tap)
+    dev_add_pack(host.machine.dev.net, PacketType(ETH_P_ALL, tap, host.machine.dev))
     host.forget("10.0.0.2")
     host.send("10.0.0.2", b"miss")
     sent = [(peer, mac, peer.encode()) for peer, mac in PEERS.items() if peer != "10.0.0.2"] * 5

@@ -27,6 +27,7 @@ from hardwire.stack.core.dev_register import (
     NetdevEvent,
     dev_change_features,
     dev_close,
+    dev_get_stats,
     dev_open,
     dev_set_mac_address,
     dev_set_mtu,
@@ -34,7 +35,6 @@ from hardwire.stack.core.dev_register import (
     register_netdevice_notifier,
     unregister_netdevice,
 )
-from hardwire.stack.core.dev_xmit import dev_add_tap, dev_remove_tap
 from hardwire.stack.core.dql import Dql, dql_avail, dql_completed, dql_queued
 from hardwire.stack.core.netdevice import (
     NET_XMIT_CN,
@@ -43,6 +43,7 @@ from hardwire.stack.core.netdevice import (
     NETIF_F_IP_CSUM,
     NETIF_F_SG,
 )
+from hardwire.stack.core.packet_type import ETH_P_ALL, PacketType, dev_add_pack, dev_remove_pack
 from hardwire.stack.core.skbuff import (
     CHECKSUM_PARTIAL,
     PACKET_OUTGOING,
@@ -246,19 +247,21 @@ def test_noqueue_goes_straight_to_the_driver(host):
 def test_taps_see_a_frame_once_before_the_driver(host):
     seen = []
 
-    def tap(skb: SkBuff, dev: FakeNetDevice) -> None:
+    def tap(skb: SkBuff, dev: FakeNetDevice, pt: PacketType, orig_dev: FakeNetDevice) -> int:
         seen.append((skb_copy_bits(skb, 14, skb.len - 14), skb.pkt_type, len(dev.frames)))
         consume_skb(skb)
+        return 0
 
-    dev_add_tap(host.dev, tap)
-    host.net.ptype_all.append(tap)
+    taps = [PacketType(ETH_P_ALL, tap, dev) for dev in (host.dev, None)]
+    for pt in taps:
+        dev_add_pack(host.net, pt)
     host.send(b"one")
     assert seen == [(b"one", PACKET_OUTGOING, 0)] * 2
     again = host.skb(b"two")
     again.tapped = True  # As after a miss in the ARP cache.
     dev_queue_xmit(again)
-    dev_remove_tap(host.dev, tap)
-    host.net.ptype_all.clear()
+    for pt in taps:
+        dev_remove_pack(host.net, pt)
     host.send(b"three")
     assert len(seen) == 2
     assert not host.platform.buffers
@@ -297,7 +300,7 @@ def test_a_computed_checksum_of_zero_goes_out_as_ffff():
 def test_a_cloned_packet_is_not_written_by_the_checksum():
     host = Host(features=0)
     seen = []
-    dev_add_tap(host.dev, lambda skb, dev: seen.append(skb))
+    dev_add_pack(host.net, PacketType(ETH_P_ALL, lambda skb, *_: seen.append(skb) or 0, host.dev))
     skb = _partial(host)
     keep = skb_clone(skb)
     dev_queue_xmit(skb)
@@ -407,9 +410,10 @@ def test_napi_polls_until_the_work_is_done(host):
 
 def test_loopback_hands_the_packet_back_without_its_link_header(host):
     received = []
-    host.kernel.receive = lambda skb: received.append(skb) or 0
+    dev_add_pack(host.net, PacketType(0x88B5, lambda skb, *_: received.append(skb) or 0))
     lo = host.net.loopback_dev
     skb = host.skb(b"to myself")
+    skb.view[skb.data + 12 : skb.data + 14] = b"\x88\xb5"
     skb.dev = lo
     assert dev_queue_xmit(skb) == 0
     assert skb_copy_bits(received[0], 0, received[0].len) == b"to myself"
@@ -419,8 +423,10 @@ def test_loopback_hands_the_packet_back_without_its_link_header(host):
 
 def test_packets_nobody_receives_are_counted(host):
     skb = host.skb()
+    skb.protocol = 0x88B5
     netif_rx(skb)
     assert host.kernel.drop_counts() == {"UNHANDLED_PROTO": 1}
+    assert dev_get_stats(host.dev).rx_dropped == 1
     assert not host.platform.buffers
 
 

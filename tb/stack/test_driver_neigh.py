@@ -5,11 +5,11 @@ import pytest
 from hardwire.stack.abi import ARP, ArpOp, TxFlags, TxStatus
 from hardwire.stack.core.dev import dev_queue_xmit
 from hardwire.stack.core.dev_register import dev_change_features, dev_close, dev_get_stats
-from hardwire.stack.core.dev_xmit import dev_add_tap
 from hardwire.stack.core.neighbour import NUD_DELAY, NUD_FAILED, NUD_REACHABLE, NUD_STALE
 from hardwire.stack.core.neighbour_table import neigh_lookup
 from hardwire.stack.core.neighbour_update import NEIGH_UPDATE_F_ADMIN, NEIGH_UPDATE_F_OVERRIDE, neigh_update
 from hardwire.stack.core.netdevice import NETIF_F_HW_NEIGH, NetDevice
+from hardwire.stack.core.packet_type import ETH_P_ALL, PacketType, dev_add_pack
 from hardwire.stack.core.skbuff import (
     SkBuff,
     consume_skb,
@@ -74,11 +74,12 @@ def test_a_miss_is_resolved_and_sent_again_and_tapped_and_counted_once():
     neigh_add(host.dev, "10.0.0.2", "02:00:00:00:00:02")
     tapped = []
 
-    def tap(skb: SkBuff, dev: NetDevice) -> None:
+    def tap(skb: SkBuff, dev: NetDevice, pt: PacketType, orig_dev: NetDevice) -> int:
         tapped.append(skb_copy_bits(skb, 0, skb.len))
         consume_skb(skb)
+        return 0
 
-    dev_add_tap(host.dev, tap)
+    dev_add_pack(host.dev.net, PacketType(ETH_P_ALL, tap, host.dev))
     host.device.statuses = [TxStatus.RESOLVE_MISS]
     socket.send(b"one")
     socket.send(b"two")

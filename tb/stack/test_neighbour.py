@@ -34,6 +34,7 @@ from hardwire.stack.core.neighbour_table import neigh_lookup
 from hardwire.stack.core.neighbour_update import NEIGH_UPDATE_F_OVERRIDE, NEIGH_UPDATE_F_WEAK_OVERRIDE, neigh_update
 from hardwire.stack.core.netdevice import IFF_XMIT_DST_RELEASE, netif_keep_dst
 from hardwire.stack.core.netevent import NetEvent, register_netevent_notifier, unregister_netevent_notifier
+from hardwire.stack.core.packet_type import ETH_P_ALL, PacketType, dev_add_pack
 from hardwire.stack.core.timer import HZ
 from hardwire.stack.iproute import neigh_add, neigh_del, neigh_show
 from hardwire.stack.wire.arp import ArpOperation
@@ -316,7 +317,7 @@ def test_a_hardware_miss_of_a_known_neighbour_is_sent_again_with_its_address(hos
     netif_keep_dst(host.dev)
     assert not host.dev.priv_flags & IFF_XMIT_DST_RELEASE
     seen = []
-    host.net.ptype_all.append(lambda skb, dev: seen.append(skb.len))
+    dev_add_pack(host.net, PacketType(ETH_P_ALL, lambda skb, *_: seen.append(skb.len) or 0))
     sock = host.socket()
     host.dev.hold = True
     sock.sendto(b"x", ("10.0.0.2", 9))

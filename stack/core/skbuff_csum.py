@@ -1,0 +1,75 @@
+"""Socket buffers: the checksum of received packets (Linux: include/linux/skbuff.h, net/core/datagram.c)."""
+
+from ..wire.checksum import csum_add, csum_block_add, csum_partial
+from .skbuff import CHECKSUM_COMPLETE, CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, SkBuff
+from .skbuff_data import pskb_trim, skb_checksum
+
+__all__ = [
+    "__skb_checksum_complete",
+    "pskb_trim_rcsum",
+    "skb_checksum_complete",
+    "skb_csum_unnecessary",
+    "skb_postpull_rcsum",
+    "skb_pull_rcsum",
+]
+
+
+def skb_csum_unnecessary(skb: SkBuff) -> bool:
+    """Return whether nobody has to check the transport checksum any more."""
+    return skb.ip_summed == CHECKSUM_UNNECESSARY or skb.csum_valid or skb.ip_summed == CHECKSUM_PARTIAL
+
+
+def skb_postpull_rcsum(skb: SkBuff, start: int, length: int) -> None:
+    """Take octets that are being pulled out of a complete sum: ``length`` of them, from ``start`` in the head."""
+    if skb.ip_summed == CHECKSUM_COMPLETE:
+        skb.csum = csum_add(skb.csum, ~csum_partial(skb.view[start : start + length]) & 0xFFFF)
+        if length & 1:
+            skb.csum = csum_block_add(0, skb.csum, 1)
+
+
+def skb_pull_rcsum(skb: SkBuff, length: int) -> int:
+    """Take octets off the start of the head and out of a complete sum; return where the data starts now."""
+    if length > skb.len - skb.data_len:
+        raise ValueError(f"skb_pull_rcsum of {length} octets beyond the head: {skb!r}")
+    at = skb.data
+    skb.data = at + length
+    skb.len -= length
+    if skb.ip_summed == CHECKSUM_COMPLETE:
+        skb_postpull_rcsum(skb, at, length)
+    return skb.data
+
+
+def pskb_trim_rcsum(skb: SkBuff, length: int) -> None:
+    """Cut a packet down to ``length`` octets, and what goes out of a complete sum.
+
+    Raises
+    ------
+    OSError
+        ``ENOMEM``.
+    """
+    delta = skb.len - length
+    if delta <= 0:
+        return
+    if skb.ip_summed == CHECKSUM_COMPLETE:
+        # A padding octet at an odd place counts in the low half of its word.
+        cut = csum_block_add(0, skb_checksum(skb, length, delta), length)
+        skb.csum = csum_add(skb.csum, ~cut & 0xFFFF)
+    pskb_trim(skb, length)
+
+
+def __skb_checksum_complete(skb: SkBuff) -> int:
+    """Sum all of a packet onto what ``csum`` holds, the pseudo header; return the folded sum, 0 if it is right."""
+    csum = skb_checksum(skb, 0, skb.len)
+    folded = ~csum_add(skb.csum, csum) & 0xFFFF
+    if skb.users == 1:
+        # The sum is of use to those who pull further headers.
+        skb.csum = csum
+        skb.ip_summed = CHECKSUM_COMPLETE
+        skb.csum_complete_sw = True
+        skb.csum_valid = not folded
+    return folded
+
+
+def skb_checksum_complete(skb: SkBuff) -> int:
+    """Return 0 if the checksum is right, or need not be checked."""
+    return 0 if skb_csum_unnecessary(skb) else __skb_checksum_complete(skb)

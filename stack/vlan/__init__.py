@@ -1,0 +1,1 @@
+"""Virtual LANs (Linux: net/8021q)."""
