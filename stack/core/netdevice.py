@@ -171,6 +171,11 @@ class Stats64:
     tx_aborted_errors: int = 0
     tx_carrier_errors: int = 0
     tx_fifo_errors: int = 0
+    rx_length_errors: int = 0
+    rx_over_errors: int = 0
+    rx_crc_errors: int = 0
+    rx_frame_errors: int = 0
+    rx_missed_errors: int = 0
     rx_nohandler: int = 0
     rx_otherhost_dropped: int = 0
 

@@ -1,6 +1,7 @@
 """Ethernet headers (Linux: net/ethernet/eth.c)."""
 
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from ..core.netdevice import ARPHRD_ETHER, HeaderOps, HhCache, NetDevice
 from ..core.skbuff import (
@@ -27,6 +28,7 @@ __all__ = [
     "eth_header_cache_update",
     "eth_header_ops",
     "eth_type_trans",
+    "ether_crc",
     "ether_setup",
 ]
 
@@ -99,6 +101,19 @@ def eth_type_trans(skb: SkBuff, dev: NetDevice) -> int:
     if protocol >= ETH_P_802_3_MIN:
         return protocol
     return 0x0004  # ETH_P_802_2: a length field, with an LLC header behind it.
+
+
+def ether_crc(octets: bytes) -> int:
+    """Return the CRC-32 of Ethernet, not complemented, whose highest bit belongs to the first one on the wire.
+
+    The filters of many devices select a bit by the highest of it (Linux: include/linux/crc32.h).
+
+    Examples
+    --------
+    >>> hex(ether_crc(bytes.fromhex("01005e000001")))
+    '0x7fbef61e'
+    """
+    return int(f"{crc32(octets) ^ 0xFFFFFFFF:032b}"[::-1], 2)
 
 
 eth_header_ops = HeaderOps(eth_header, eth_header_cache, eth_header_cache_update)

@@ -2,24 +2,45 @@
 
 from collections.abc import Callable
 
-from hardwire.stack.abi import ARP, DEVICE_ID, GLOBAL, STATS, TX_CPL, TX_DESC, TXQ, VERSION, ArpOp, TxFlags, TxStatus
+from hardwire.stack.abi import (
+    ARP,
+    DEVICE_ID,
+    GLOBAL,
+    MAC,
+    RXQ,
+    STATS,
+    TX_CPL,
+    TX_DESC,
+    TXQ,
+    VERSION,
+    ArpOp,
+    Block,
+    TxFlags,
+    TxStatus,
+)
 from hardwire.stack.drivers.bus import Direction
 from hardwire.tb.stack.fake import FakeBuffer, FakePlatform
+from hardwire.tb.stack.phy_double import MdioDouble
+from hardwire.tb.stack.rx_double import RxDouble
 
 __all__ = ["DmaDouble", "NicDouble"]
 
 BUS_OFFSET = 0x2_0000_0000
+_RXQ = {RXQ.address(register): register.name for register in RXQ.registers}
+_STATS = {STATS.address(register): (register.name[:-3], register.name.endswith("_HI")) for register in STATS.registers}
 
 
 class DmaDouble:
-    """The DMA API over the memory of a fake platform; what is mapped is in ``mapped``.
+    """The DMA API over the memory of a fake platform.
 
-    ``fail_map`` counts down to a mapping that fails.
+    What is mapped for the device to read is in ``mapped``, for it to write in ``receiving``. ``fail_map`` counts down
+    to a mapping that fails.
     """
 
     def __init__(self, platform: FakePlatform) -> None:
         self.platform = platform
         self.mapped: dict[int, int] = {}
+        self.receiving: dict[int, int] = {}
         self.coherent: dict[int, FakeBuffer] = {}
         self.fail_map = -1
 
@@ -41,37 +62,59 @@ class DmaDouble:
 
     def map(self, addr: int, length_octets: int, direction: Direction) -> int:
         """Map memory."""
-        assert direction == Direction.TO_DEVICE
         if not self.fail_map:
             raise OSError(12, "fail_map")
         self.fail_map -= 1
-        assert addr + BUS_OFFSET not in self.mapped
-        self.mapped[addr + BUS_OFFSET] = length_octets
-        return addr + BUS_OFFSET
+        bus_addr = addr + BUS_OFFSET
+        assert bus_addr not in self.mapped
+        assert bus_addr not in self.receiving
+        self._find(bus_addr, length_octets)
+        self._of(direction)[bus_addr] = length_octets
+        return bus_addr
 
     def unmap(self, bus_addr: int, length_octets: int, direction: Direction) -> None:
         """Unmap it."""
-        assert self.mapped.pop(bus_addr) == length_octets
+        assert self._of(direction).pop(bus_addr) == length_octets
+
+    def _of(self, direction: Direction) -> dict[int, int]:
+        assert direction != Direction.BIDIRECTIONAL
+        return self.mapped if direction == Direction.TO_DEVICE else self.receiving
+
+    def _find(self, bus_addr: int, length_octets: int) -> memoryview:
+        addr = bus_addr - BUS_OFFSET
+        for buffer in self.platform.buffers.values():
+            at = addr - buffer.addr
+            if 0 <= at <= at + length_octets <= len(buffer.view):
+                return buffer.view[at : at + length_octets]
+        raise AssertionError(f"no memory at {addr:#x}")
 
     def read(self, bus_addr: int, length_octets: int) -> bytes:
         """Read as the device does, from mapped memory only."""
         assert any(at <= bus_addr and bus_addr + length_octets <= at + n for at, n in self.mapped.items())
-        addr = bus_addr - BUS_OFFSET
-        for buffer in self.platform.buffers.values():
-            if buffer.addr <= addr < buffer.addr + len(buffer.view):
-                return bytes(buffer.view[addr - buffer.addr : addr - buffer.addr + length_octets])
-        raise AssertionError(f"no memory at {addr:#x}")
+        return bytes(self._find(bus_addr, length_octets))
+
+    def write(self, bus_addr: int, octets: bytes) -> None:
+        """Write as the device does."""
+        end = bus_addr + len(octets)
+        assert any(at <= bus_addr and end <= at + n for at, n in self.receiving.items())
+        self._find(bus_addr, len(octets))[:] = octets
 
 
 class NicDouble:
     """Registers, one TX queue, and what came out of it in ``frames``: the octets and the first descriptor.
 
-    It works only while ``run`` is called. ``statuses`` are the status of the next frames; after them come OK. While
+    ``rx`` is the receive side, ``mdio`` the way to a PHY, ``counters`` what STATS shows. It sends only while ``run`` is
+    called. ``statuses`` are the status of the next frames; after them come OK. While
     ``stuck`` it sends nothing until it is reset; while ``dead`` a reset has no end either.
     """
 
-    def __init__(self, platform: FakePlatform) -> None:
+    def __init__(self, platform: FakePlatform, *, rx_queues: int = 1) -> None:
+        self.platform = platform
         self.dma = DmaDouble(platform)
+        self.rx = RxDouble(self)
+        self.mdio = MdioDouble(platform)
+        self.counters: dict[str, int] = {}
+        self.latched = 0
         self.frames: list[tuple[bytes, dict[str, int]]] = []
         self.statuses: list[TxStatus] = []
         self.handler: Callable[[], None] | None = None
@@ -87,10 +130,13 @@ class NicDouble:
         for register, values in (
             (GLOBAL["ID"], {"value": DEVICE_ID}),
             (GLOBAL["VERSION"], {"major": VERSION[0]}),
-            (GLOBAL["QUEUES"], {"tx_queues": 1, "tx_ring_log2_max": 15}),
+            (
+                GLOBAL["QUEUES"],
+                {"tx_queues": 1, "tx_ring_log2_max": 15, "rx_queues": rx_queues, "rx_ring_log2_max": 12},
+            ),
             (GLOBAL["WIDTHS"], {"stream_octets": 8, "axi_octets": 8, "arp_sets_log2": 6, "arp_ways": 4}),
             (GLOBAL["LIMITS"], {"max_frame_octets": 9018}),
-            (GLOBAL["FEATURES"], {"tx_flags": 0x3F}),
+            (GLOBAL["FEATURES"], {"tx_flags": 0x7F, "rx_features": 0x7}),
             (GLOBAL["CLOCK"], {"khz": 125000}),
         ):
             self.regs[GLOBAL.address(register)] = register.pack(**values)
@@ -106,8 +152,15 @@ class NicDouble:
             if not ctrl & 1 and not self.stuck:
                 self.run()
             return int(self.stuck)
-        if STATS.base <= offset < STATS.base + 0x40:
-            return offset
+        if offset in _STATS:
+            name, half = _STATS[offset]
+            if not half:
+                self.latched = self.counters.get(name, 0)
+            return self.latched >> 32 * half & 0xFFFFFFFF
+        if offset in _RXQ:
+            return self.rx.read32(_RXQ[offset])
+        if offset == MAC.address(MAC["MDIO_STATUS"]):
+            return self.mdio.status()
         return self.regs.get(offset, 0)
 
     def write32(self, offset: int, value: int) -> None:
@@ -116,7 +169,14 @@ class NicDouble:
         self.regs[offset] = value
         if offset == TXQ.address(TXQ["TAIL"]):
             self.doorbells.append(value)
-        elif offset == TXQ.address(TXQ["CTRL"]) and value & TXQ["CTRL"]["reset"].mask:
+        elif offset in _RXQ:
+            self.rx.write32(_RXQ[offset], value)
+        elif offset == MAC.address(MAC["MDIO"]):
+            self.mdio.start(value)
+        elif offset == MAC.address(MAC["VLAN"]):
+            fields = MAC["VLAN"].unpack(value)
+            (self.rx.vlans.add if fields["member"] else self.rx.vlans.discard)(fields["vid"])
+        elif offset == TXQ.address(TXQ["CTRL"]) and value & TXQ["CTRL"]["reset"].mask and not self.dead:
             self.stuck = False
             self.statuses = [TxStatus.ABORTED] * 9999
             self.run(limit=2)  # The others were not fetched.
@@ -167,8 +227,21 @@ class NicDouble:
 
     # What the device does.
 
-    def _memory(self, low: str, high: str) -> FakeBuffer:
-        addr = self.regs[TXQ.address(TXQ[high])] << 32 | self.regs[TXQ.address(TXQ[low])]
+    def count(self, name: str) -> None:
+        """Count an event."""
+        self.counters[name] = self.counters.get(name, 0) + 1
+
+    def interrupt(self) -> None:
+        """Call the handler while the RX queue keeps the line high."""
+        for _ in range(100):
+            if not self.rx.line or self.handler is None:
+                return
+            self.handler()
+        raise AssertionError("the interrupt line stays high")
+
+    def memory(self, block: Block, low: str, high: str) -> FakeBuffer:
+        """Return the memory that a queue's registers point at."""
+        addr = self.regs[block.address(block[high])] << 32 | self.regs[block.address(block[low])]
         return self.dma.coherent[addr]
 
     def run(self, limit: int = 1 << 30) -> int:
@@ -180,7 +253,7 @@ class NicDouble:
             octets = b""
             first: dict[str, int] | None = None
             while True:
-                ring = self._memory("BASE_LO", "BASE_HI")
+                ring = self.memory(TXQ, "BASE_LO", "BASE_HI")
                 desc = TX_DESC.unpack(ring.view[32 * self.head : 32 * self.head + 32])
                 assert bool(desc["flags"] & TxFlags.FIRST) == (first is None)
                 first = first or desc
@@ -196,7 +269,7 @@ class NicDouble:
                     self.active.add(first["next_hop"])
             lap, at = divmod(self.cpl, count)
             entry = TX_CPL.pack(cookie=first["cookie"], index=index, status=status, phase=1 - lap % 2)
-            self._memory("CPL_BASE_LO", "CPL_BASE_HI").view[16 * at : 16 * at + 16] = entry
+            self.memory(TXQ, "CPL_BASE_LO", "CPL_BASE_HI").view[16 * at : 16 * at + 16] = entry
             self.cpl += 1
             sent += 1
         if sent and self.armed and self.handler is not None:

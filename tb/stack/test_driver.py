@@ -307,7 +307,7 @@ def test_moderation_is_set_in_time_and_frames():
 def test_ethtool_tells_driver_and_counters():
     host = Host()
     info = host.ethtool.get_drvinfo()
-    assert (info.driver, info.version, info.n_stats) == ("hardwire", "1.0.0", len(host.ethtool.get_strings()))
+    assert (info.driver, info.version, info.n_stats) == ("hardwire", "1.1.0", len(host.ethtool.get_strings()))
     host.send()
     host.device.run()
     stats = dict(zip(host.ethtool.get_strings(), host.ethtool.get_ethtool_stats(), strict=True))

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from ...abi.desc import TX_CPL, TX_DESC, TxFlags, TxStatus
-from ...core.dev_napi import Napi, __napi_schedule, napi_complete_done, napi_schedule_prep
 from ...core.dev_queue import (
     __netdev_tx_sent_queue,
     netdev_tx_completed_queue,
@@ -11,11 +10,13 @@ from ...core.dev_queue import (
     netif_tx_wake_queue,
 )
 from ...core.drop_reasons import SkbDropReason
+from ...core.if_vlan import ETH_P_8021Q
 from ...core.netdevice import (
     LINK_STATE_START,
     NETDEV_TX_BUSY,
     NETDEV_TX_OK,
     NETIF_F_HW_CSUM,
+    NETIF_F_HW_VLAN_CTAG_TX,
     QUEUE_STATE_DRV_XOFF,
     NetDevice,
 )
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "hardwire_clean_all",
     "hardwire_clean_tx",
-    "hardwire_intr",
     "hardwire_maybe_stop_tx",
-    "hardwire_poll",
     "hardwire_start_xmit",
 ]
 
@@ -48,6 +47,7 @@ _ONLY = _FIRST | _LAST
 _CSUM_PARTIAL = int(TxFlags.CSUM_PARTIAL)
 _CSUM_IPV4 = int(TxFlags.CSUM_IPV4)
 _RESOLVE = int(TxFlags.RESOLVE)
+_VLAN = int(TxFlags.VLAN)
 _OK = int(TxStatus.OK)
 _RESOLVE_MISS = int(TxStatus.RESOLVE_MISS)
 _TO_DEVICE = Direction.TO_DEVICE
@@ -98,9 +98,12 @@ def hardwire_start_xmit(skb: SkBuff, dev: NetDevice) -> int:
         return NETDEV_TX_BUSY
 
     data = skb.data
-    flags = csum_start = csum_offset = l3_start = next_hop = 0
+    flags = csum_start = csum_offset = l3_start = next_hop = vlan_tci = 0
+    if skb.vlan_proto == ETH_P_8021Q and dev.features & NETIF_F_HW_VLAN_CTAG_TX:
+        flags = _VLAN
+        vlan_tci = skb.vlan_tci
     if skb.ip_summed == CHECKSUM_PARTIAL:
-        flags = _CSUM_PARTIAL
+        flags |= _CSUM_PARTIAL
         csum_start = skb.csum_start - data
         csum_offset = skb.csum_offset
     dst = skb.dst
@@ -139,7 +142,7 @@ def hardwire_start_xmit(skb: SkBuff, dev: NetDevice) -> int:
         csum_offset,
         0,
         0,
-        0,
+        vlan_tci,
         l3_start,
         0,
         next_hop,
@@ -155,9 +158,8 @@ def hardwire_start_xmit(skb: SkBuff, dev: NetDevice) -> int:
     # Stop now rather than refuse the next frame, whatever its number of parts.
     hardwire_maybe_stop_tx(ring, ring.max_parts)
     if __netdev_tx_sent_queue(txq, skb.len, dev.kernel.softnet.xmit_more):
-        ring.posted = ring.next_to_use
         ring.stat["doorbells"] += 1
-        ring.mmio.write32(ring.tail_reg, ring.posted)
+        ring.post()
     return NETDEV_TX_OK
 
 
@@ -187,9 +189,8 @@ def _map_frags(skb: SkBuff, ring: TxRing, index: int) -> int | None:
 def _ring_doorbell(ring: TxRing) -> None:
     """Post the frames whose doorbell was put off."""
     if ring.posted != ring.next_to_use:
-        ring.posted = ring.next_to_use
         ring.stat["doorbells"] += 1
-        ring.mmio.write32(ring.tail_reg, ring.posted)
+        ring.post()
 
 
 def _drop(skb: SkBuff, ring: TxRing, reason: SkbDropReason) -> int:
@@ -200,22 +201,6 @@ def _drop(skb: SkBuff, ring: TxRing, reason: SkbDropReason) -> int:
     if not dev.kernel.softnet.xmit_more:
         _ring_doorbell(ring)
     return NETDEV_TX_OK
-
-
-def hardwire_intr(ring: TxRing) -> None:
-    """Take the interrupt: keep further ones away until the queue was polled."""
-    ring.mask_irq()
-    if napi_schedule_prep(ring.napi):
-        __napi_schedule(ring.napi)
-
-
-def hardwire_poll(ring: TxRing, napi: Napi, budget: int) -> int:
-    """Clean the queue; the work counts as none unless there is a great deal of it."""
-    if not hardwire_clean_tx(ring):
-        return budget
-    if napi_complete_done(napi, 0):
-        ring.arm()
-    return 0
 
 
 def hardwire_clean_tx(ring: TxRing) -> bool:
