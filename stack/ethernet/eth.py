@@ -111,7 +111,7 @@ def ether_crc(octets: bytes) -> int:
     Examples
     --------
     >>> hex(ether_crc(bytes.fromhex("01005e000001")))
-    '0x7fbef61e'
+    '0x7fa32d9b'
     """
     return int(f"{crc32(octets) ^ 0xFFFFFFFF:032b}"[::-1], 2)
 
