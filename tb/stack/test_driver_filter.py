@@ -23,6 +23,7 @@ from hardwire.stack.core.netdevice import (
     NETIF_F_HW_VLAN_CTAG_TX,
     NETIF_F_RXCSUM,
 )
+from hardwire.stack.drivers.hardwire import hardwire_probe
 from hardwire.stack.ethernet.eth import ether_crc
 from hardwire.stack.vlan.vlan_core import vlan_vid_add, vlan_vid_del
 from hardwire.tb.stack.driver_host import MAC as OWN
@@ -213,8 +214,6 @@ def test_a_tag_and_a_checksum_go_together(checksummed):
 def test_features_are_those_that_the_device_has():
     vlan = NETIF_F_HW_VLAN_CTAG_RX | NETIF_F_HW_VLAN_CTAG_FILTER | NETIF_F_HW_VLAN_CTAG_TX
     assert Host().dev.features & (vlan | NETIF_F_RXCSUM) == vlan | NETIF_F_RXCSUM
-    from hardwire.stack.drivers.hardwire import hardwire_probe
-
     kernel, platform = make_kernel()
     device = NicDouble(platform)
     device.regs[GLOBAL.address(GLOBAL["FEATURES"])] = GLOBAL["FEATURES"].pack(tx_flags=3, rx_features=1)
@@ -223,8 +222,6 @@ def test_features_are_those_that_the_device_has():
 
 
 def test_a_device_that_receives_nothing_is_not_asked_to():
-    from hardwire.stack.drivers.hardwire import hardwire_probe
-
     kernel, platform = make_kernel()
     device = NicDouble(platform, rx_queues=0)
     dev = hardwire_probe(kernel.init_net, device, device.dma, [device], mac=OWN)

@@ -5,7 +5,7 @@ from errno import EINVAL, EIO
 import pytest
 
 from hardwire.stack.core.dev_register import dev_close, dev_open
-from hardwire.stack.core.link_watch import dev_get_flags
+from hardwire.stack.core.link_watch import IF_OPER_DOWN, dev_get_flags
 from hardwire.stack.core.netdevice import IFF_RUNNING, netif_carrier_ok
 from hardwire.stack.drivers.hardwire import hardwire_probe, hardwire_remove
 from hardwire.tb.stack.driver_host import MAC, Host
@@ -188,6 +188,33 @@ def test_going_down_in_the_middle_of_a_look_and_up_again_disturbs_nothing():
     assert host.phy.regs[4] == 1
     host.platform.advance(3 * S)
     assert netif_carrier_ok(host.dev)
+
+
+def test_negotiating_again_in_the_middle_of_a_look_mixes_nothing_up():
+    host = Host(phy=True)
+    host.phy.plug()
+    host.platform.advance(3 * S)
+    for delay in range(0, 100_000, 7_000):
+        before = host.device.mdio.transactions
+        while host.device.mdio.transactions == before:
+            host.platform.advance(1_000)
+        host.platform.advance(delay)
+        restarts = host.phy.restarts
+        host.ethtool.nway_reset()
+        assert host.phy.restarts == restarts + 1
+        assert host.phy.regs[0] == 0x1000
+        host.platform.advance(2 * S)
+        assert not netif_carrier_ok(host.dev) or host.phy.link
+        host.platform.advance(3 * S)
+        assert netif_carrier_ok(host.dev)
+        assert len(host.ethtool.get_link_ksettings().lp_advertising) == 6
+
+
+def test_there_is_no_link_before_a_device_with_a_phy_is_up():
+    host = Host(phy=True, open=False)
+    assert not netif_carrier_ok(host.dev)
+    assert host.dev.operstate == IF_OPER_DOWN
+    assert netif_carrier_ok(Host(open=False).dev)
 
 
 def test_a_look_never_waits_in_a_timer():

@@ -18,9 +18,12 @@ from hardwire.stack.core.skbuff import (
     consume_skb,
 )
 from hardwire.stack.core.softirq import local_bh_disable, local_bh_enable
+from hardwire.stack.drivers.hardwire import hardwire_probe
 from hardwire.stack.drivers.hardwire.rx import COPYBREAK_OCTETS
 from hardwire.tb.stack.driver_host import MAC, PEER, Host
-from hardwire.tb.stack.rx_double import words_sum
+from hardwire.tb.stack.fake import make_kernel
+from hardwire.tb.stack.nic_double import NicDouble
+from hardwire.tb.stack.rx_double import checksum_flags, words_sum
 
 HEADER = MAC + PEER + b"\x88\xb5"  # An EtherType for experiments.
 HEAD_OCTETS = 2048 - 64 - 2  # What a frame's first buffer takes.
@@ -112,8 +115,6 @@ def test_the_device_s_verdict_on_checksums_goes_with_the_frame(octets, summed):
 
 
 def test_the_flags_of_the_stand_in_are_those_of_the_contract():
-    from hardwire.tb.stack.rx_double import checksum_flags
-
     assert checksum_flags(ipv4()) == RxFlags.CSUM_IPV4_GOOD | RxFlags.CSUM_L4_GOOD
     assert checksum_flags(ipv4(bad_l4=True)) == RxFlags.CSUM_IPV4_GOOD | RxFlags.CSUM_L4_BAD
     assert checksum_flags(ipv4(bad_header=True, protocol=99)) == RxFlags.CSUM_IPV4_BAD
@@ -405,6 +406,27 @@ def test_groups_are_counted():
     host.dev.netdev_ops.ndo_set_rx_mode(host.dev)
     host.receive(b"\x01\x00\x5e\x00\x00\x01" + frame(60)[6:])
     assert dev_get_stats(host.dev).multicast == 1
+
+
+@pytest.mark.parametrize("log2", [3, 4, 5, 6, 7])
+def test_the_longest_frame_always_finds_enough_buffers_in_a_ring_of_eight_or_more(log2):
+    host = Host(rx_ring=1 << log2)
+    lengths = [60, 9018, 60, 60, 1000, 9018, 60, 60, 60, 9018] * 4
+    assert [host.receive(frame(length))[0] for length in lengths] == [RxStatus.OK] * len(lengths)
+    assert [len(r.octets) for r in host.received] == lengths
+
+
+def test_a_device_with_more_rx_queues_than_tx_queues_needs_as_many_lines():
+    kernel, platform = make_kernel()
+    device = NicDouble(platform, rx_queues=2)
+    with pytest.raises(OSError, match="the NIC has 2 RX queues, and 1 interrupt lines"):
+        hardwire_probe(kernel.init_net, device, device.dma, [device], mac=MAC)
+    dev = hardwire_probe(kernel.init_net, device, device.dma, [device, NicDouble(platform)], mac=MAC)
+    assert [(pair.tx is None, pair.rx is None) for pair in dev.priv.pairs] == [(False, False), (True, False)]
+    dev_open(dev)
+    assert len(device.dma.receiving) == 2 * 256
+    dev_close(dev)
+    assert not platform.buffers
 
 
 LENGTHS = st.one_of(st.integers(60, 300), st.integers(60, 1514), st.integers(1900, 9018))

@@ -92,6 +92,8 @@ class Phy:
         """
         status = self._wait_for(self._read(_BMSR))
         self.present = status not in (0, 0xFFFF)
+        if self.present:
+            netif_carrier_off(self.dev)
 
     def start(self) -> None:
         """Have the link negotiated, and follow it; sleeps.
@@ -202,20 +204,30 @@ class Phy:
     # Who sees to it that the steps are taken.
 
     def _wait_for(self, steps: Steps) -> int:
+        """Sleep until steps are taken; those of a look that is under way go before."""
         platform = self.dev.kernel.platform
         queue = WaitQueue()
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                value: int = stop.value
-                return value
+        while self._steps is not None:
             platform.wait(queue, platform.now_ns() + _TRANSACTION_NS)
+        self._steps = steps
+        try:
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as stop:
+                    value: int = stop.value
+                    return value
+                platform.wait(queue, platform.now_ns() + _TRANSACTION_NS)
+        finally:
+            self._steps = None
 
     def _poll_later(self) -> None:
         mod_timer(self._timer, jiffies(self.dev.kernel) + HZ)
 
     def _poll(self) -> None:
+        if self._steps is not None:  # A task has the management interface.
+            self._poll_later()
+            return
         self._steps = self._update_link()
         self._step()
 

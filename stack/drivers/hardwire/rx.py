@@ -36,8 +36,9 @@ _COUNTERS = {
 def hardwire_clean_rx(ring: RxRing, napi: Napi, budget: int) -> int:
     """Hand up to ``budget`` received frames to the stack; return how many completions that took.
 
-    The device's verdict on the transport checksum is ``CHECKSUM_UNNECESSARY``; for other protocols, and what it does
-    not look into, the stack gets the sum.
+    A short frame is copied out of its buffer, which stays mapped: the memory is coherent, so that nothing has to be
+    synchronised. The device's verdict on the transport checksum is ``CHECKSUM_UNNECESSARY``; for other protocols, and
+    what it does not look into, the stack gets the sum.
     """
     dev = ring.dev
     mask = ring.mask

@@ -50,7 +50,7 @@ class RxRing(Queue):
         The most octets of a frame that fit into its first buffer.
     """
 
-    __slots__ = ("_buffer_octets", "_retry", "blocks", "bus", "head_octets", "missing", "napi", "room_octets")
+    __slots__ = ("_batch", "_buffer_octets", "_retry", "blocks", "bus", "head_octets", "missing", "napi", "room_octets")
 
     registers = RXQ
     desc_record = RX_DESC
@@ -102,6 +102,7 @@ class RxRing(Queue):
         self.blocks: list[Buffer | None] = [None] * self.count
         self.bus = [0] * self.count
         self.missing = self.count
+        self._batch = max(1, min(_BATCH, self.count >> 3))
 
     def start(self) -> None:
         """Let the device work on an empty ring, and give it buffers."""
@@ -117,7 +118,7 @@ class RxRing(Queue):
             self.next_to_use = (self.next_to_clean - 1) & mask
         unposted = (self.next_to_use - self.posted) & mask
         left = (self.posted - self.next_to_clean) & mask
-        if unposted >= _BATCH or unposted > left:
+        if unposted >= self._batch or unposted > left:
             self.stat["doorbells"] += 1
             self.post()
 
