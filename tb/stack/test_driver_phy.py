@@ -108,10 +108,12 @@ def test_a_short_loss_is_noticed():
     assert events[-1] is True
 
 
+@pytest.mark.parametrize("forced", [False, True])
 @pytest.mark.parametrize("partner", [(0x41E1, 0), (0x4001, 0x0400), (0x4000, 0)])
-def test_a_partner_that_cannot_do_the_same_is_no_link(partner):
+def test_a_partner_that_cannot_do_the_same_is_no_link(partner, forced):
     host = Host(phy=True)
     host.phy.partner = partner
+    host.phy.forced = forced
     host.phy.plug()
     host.platform.advance(5 * S)
     assert not netif_carrier_ok(host.dev)
@@ -188,6 +190,33 @@ def test_going_down_in_the_middle_of_a_look_and_up_again_disturbs_nothing():
     assert host.phy.regs[4] == 1
     host.platform.advance(3 * S)
     assert netif_carrier_ok(host.dev)
+
+
+def test_what_is_left_of_a_look_is_not_taken_for_another_answer():
+    host = Host(phy=True)
+    host.phy.plug()
+    host.platform.advance(3 * S)
+    for delay in range(0, 100_000, 5_000):
+        before = host.device.mdio.transactions
+        while host.device.mdio.transactions == before:
+            host.platform.advance(1_000)
+        host.platform.advance(delay)
+        host.nic.phy.stop()
+        host.nic.phy.start()
+        assert host.phy.restarts == 1  # It is set up already, and found so.
+        assert netif_carrier_ok(host.dev)
+
+
+def test_going_down_in_the_middle_of_a_look_leaves_no_timer():
+    host = Host(phy=True)
+    host.phy.plug()
+    host.platform.advance(3 * S)
+    before = host.device.mdio.transactions
+    while host.device.mdio.transactions == before:
+        host.platform.advance(1_000)
+    host.nic.phy.stop()
+    host.platform.advance(0)  # The stack follows.
+    assert [timer for _, _, timer in host.platform.timers if timer.callback is not None] == []
 
 
 def test_negotiating_again_in_the_middle_of_a_look_mixes_nothing_up():

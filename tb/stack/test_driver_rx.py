@@ -163,22 +163,24 @@ def test_a_completion_for_what_was_not_posted_is_an_error():
         host.platform.advance(100_000)
 
 
-def test_a_poll_takes_no_more_than_its_budget_and_goes_on():
+@pytest.mark.parametrize(("frames", "budgets"), [(200, [64, 64, 64, 8]), (64, [64, 0])])
+def test_a_poll_takes_no_more_than_its_budget_and_goes_on(frames, budgets):
     host = Host()
-    host.ethtool.set_coalesce(rx_coalesce_usecs=1000, rx_max_coalesced_frames=200)
-    for number in range(200):
+    host.ethtool.set_coalesce(rx_coalesce_usecs=1000, rx_max_coalesced_frames=frames)
+    for number in range(frames):
         host.device.rx.receive(frame(60, number))
     works = []
     poll = host.rx_ring.napi.poll
 
     def counted(napi, budget):
         works.append(poll(napi, budget))
+        assert napi.scheduled == (works[-1] == 64)
         return works[-1]
 
     host.rx_ring.napi.poll = counted
     host.platform.advance(1)
-    assert works == [64, 64, 64, 8]
-    assert [r.octets for r in host.received] == [frame(60, number) for number in range(200)]
+    assert works == budgets
+    assert [r.octets for r in host.received] == [frame(60, number) for number in range(frames)]
 
 
 def test_moderation_waits_for_frames_or_time():
@@ -220,6 +222,52 @@ def test_an_echo_of_one_frame_takes_four_register_writes():
     assert len(writes) - refills == 4 * rounds
     assert writes.count(TXQ.address(TXQ["IRQ"])) == 0
     assert host.all_is_given_back()
+
+
+def test_received_frames_alone_take_two_register_writes():
+    host = Host()
+    before = len(host.device.writes)
+    for _ in range(160):
+        host.receive(frame(60))
+    writes = [offset for offset, _ in host.device.writes[before:]]
+    queue = {name: RXQ.address(RXQ[name]) for name in ("IRQ", "CPL_TAIL", "TAIL")}
+    assert {name: writes.count(address) for name, address in queue.items()} == {"IRQ": 160, "CPL_TAIL": 160, "TAIL": 10}
+    assert len(writes) == 330
+
+
+def test_an_interrupt_for_nothing_does_no_harm():
+    host = Host()
+    host.device.handler()
+    assert host.receive(frame(60)) == [RxStatus.OK]
+    assert len(host.received) == 1
+    host.device.handler()
+    host.send(b"one")
+    host.device.run()
+    assert host.all_is_given_back()
+
+
+def test_the_few_buffers_that_an_empty_ring_gets_are_posted_at_once():
+    host = Host()
+    host.keep = True
+    host.platform.fail_kmalloc = 0
+    for _ in range(16):
+        host.receive(*[frame(1000)] * 16)
+    assert len(host.received) == 255
+    host.platform.fail_kmalloc = 3
+    host.platform.advance(30_000_000)
+    # Three, and the one that the unused descriptor had.
+    assert host.receive(*[frame(1000)] * 5) == [RxStatus.OK] * 4 + [None]
+    for skb in host.skbs:
+        consume_skb(skb)
+
+
+def test_going_down_while_memory_is_short_leaves_no_timer():
+    host = Host(rx_ring=8)
+    host.platform.fail_kmalloc = 0
+    host.receive(*[frame(1000)] * 7)
+    dev_close(host.dev)
+    host.platform.advance(10_000)
+    assert [timer for _, _, timer in host.platform.timers if timer.callback is not None] == []
 
 
 def test_out_of_memory_leaves_the_ring_low_until_a_timer_refills_it():

@@ -44,8 +44,8 @@ def hardwire_set_up_filter(nic: "Hardwire") -> None:
 def hardwire_set_rx_mode(dev: NetDevice) -> None:
     """Take over flags and lists of addresses (``ndo_set_rx_mode``).
 
-    Groups are filtered by a hash of 64 values, so that some frames to others come along. A second unicast address takes
-    promiscuous mode.
+    Groups are filtered by a hash of 64 values, so that some frames to others come along. For a second unicast address
+    the stack asks for promiscuous mode, since this device filters by one only.
     """
     nic: Hardwire = dev.priv
     if not nic.rx_rings:
@@ -61,7 +61,7 @@ def hardwire_set_rx_mode(dev: NetDevice) -> None:
 def _write_rx_ctrl(nic: "Hardwire", features: int) -> None:
     dev = nic.dev
     value = MAC["RX_CTRL"].pack(
-        promiscuous=int(dev.flags & IFF_PROMISC != 0 or len(dev.uc) > 0),
+        promiscuous=int(dev.flags & IFF_PROMISC != 0),
         all_multicast=int(dev.flags & IFF_ALLMULTI != 0),
         broadcast=1,
         vlan_strip=int(features & NETIF_F_HW_VLAN_CTAG_RX != 0),
