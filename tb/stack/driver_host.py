@@ -1,5 +1,6 @@
 """A host whose only device is the NIC's stand-in, under the real driver."""
 
+import random
 from typing import NamedTuple
 
 from hardwire.stack.abi import RxStatus
@@ -23,11 +24,18 @@ from hardwire.tb.stack.fake import make_kernel
 from hardwire.tb.stack.nic_double import NicDouble
 from hardwire.tb.stack.phy_double import PhyDouble
 
-__all__ = ["HOP", "MAC", "PEER", "Host", "Received", "Route"]
+__all__ = ["HOP", "MAC", "PEER", "Host", "Received", "Route", "frame"]
 
 MAC = bytes.fromhex("020000000001")
 PEER = bytes.fromhex("020000000002")
 HOP = 0x0A000002
+_EXPERIMENTAL = b"\x88\xb5"
+
+
+def frame(octets: int, seed: int = 0) -> bytes:
+    """Return a frame to the host of that length."""
+    header = MAC + PEER + _EXPERIMENTAL
+    return header + random.Random(seed).randbytes(octets - len(header))
 
 
 class Route:
