@@ -8,6 +8,7 @@ from .arp_cache import ArpCache
 from .config import NicConfig
 from .dma.read import DmaRead
 from .dma.write import DmaWrite
+from .mac.rx import MacRx
 from .mac.tx import MacTx
 from .rx.checksum import RxChecksum
 from .rx.path import RxPath
@@ -44,6 +45,7 @@ BLOCKS: dict[str, Callable[[NicConfig], wiring.Component]] = {
     "rx_checksum": lambda config: RxChecksum(
         width_bits=config.stream_width_bits, max_frame_octets=config.max_frame_octets
     ),
+    "mac_rx": lambda config: MacRx(width_bits=config.stream_width_bits, max_frame_octets=config.max_frame_octets),
     "mac_tx": lambda config: MacTx(width_bits=config.stream_width_bits),
     "rx_ring": lambda config: RxRing(
         stream_width_bits=config.stream_width_bits,

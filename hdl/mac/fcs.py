@@ -10,11 +10,12 @@ from amaranth import Mux, Value
 from amaranth.lib.crc import Algorithm
 from amaranth.lib.crc.catalog import CRC32_ETHERNET
 
-__all__ = ["FCS", "FCS_INIT", "FCS_OCTETS", "fcs_octets", "fcs_step"]
+__all__ = ["FCS", "FCS_INIT", "FCS_OCTETS", "FCS_RESIDUE", "fcs_octets", "fcs_step"]
 
 FCS = CRC32_ETHERNET
 FCS_OCTETS = FCS.crc_width // 8
 FCS_INIT = FCS.initial_crc
+FCS_RESIDUE = FCS(data_width=8).residue()  # Remainder after a frame and its right FCS.
 
 
 def fcs_octets(frame: Iterable[int]) -> bytes:

@@ -1,0 +1,270 @@
+"""The MAC's receive side under Verilator: carrier events of all kinds against a reading of the octets in Python."""
+
+import random
+import zlib
+from dataclasses import dataclass, field
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import RisingEdge
+from cocotbext.eth import GmiiFrame, GmiiSource
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Dot1Q, Ether
+from scapy.packet import Raw
+
+from hardwire.hdl.rx.frame import RxFrameStatus
+from hardwire.tb.bench import parameters, seed
+from hardwire.tb.cocotb_test import SOAK, bench_test
+
+PREAMBLE_AND_SFD = bytes([0x55] * 7 + [0xD5])
+PAD_OCTETS = 2
+MAX_OCTETS = 1518  # Without FCS.
+END_CYCLES = 3
+
+
+@dataclass
+class Carrier:
+    """What is on GMII from one rise of ``gmii_rx_dv`` to its fall."""
+
+    octets: bytes
+    errors: frozenset[int] = frozenset()  # Where rx_er is high.
+    odd_nibble: bool = False
+
+
+@dataclass
+class End:
+    """What the MAC says at the end of a carrier event, and what it made of it."""
+
+    status: RxFrameStatus
+    octets: int
+    broadcast: bool = False
+    multicast: bool = False
+    tci: int | None = None
+    frame: bytes | None = None  # None: not good.
+
+
+def read(carrier: Carrier, *, vlan_strip: bool) -> End:
+    """Return what the standard says of a carrier event."""
+    preamble, delimiter, frame = carrier.octets.partition(b"\xd5")
+    if not delimiter:
+        return End(RxFrameStatus.NO_SFD, 0)
+    right = len(frame) > 3 and zlib.crc32(frame[:-4]).to_bytes(4, "little") == frame[-4:]
+    end = End(RxFrameStatus.OK, len(frame))
+    if carrier.errors:
+        end.status = RxFrameStatus.SYMBOL_ERROR
+    elif len(frame) > MAX_OCTETS + 4:
+        end.status = RxFrameStatus.OVERSIZE if right else RxFrameStatus.JABBER
+    elif len(frame) < 64:
+        end.status = RxFrameStatus.UNDERSIZE if right else RxFrameStatus.FRAGMENT
+    elif not right:
+        end.status = RxFrameStatus.ALIGNMENT_ERROR if carrier.odd_nibble else RxFrameStatus.FCS_ERROR
+    else:
+        end.broadcast = frame[:6] == b"\xff" * 6
+        end.multicast = bool(frame[0] & 1) and not end.broadcast
+        end.frame = frame[:-4]
+        if vlan_strip and frame[12:14] == b"\x81\x00":
+            end.tci = int.from_bytes(frame[14:16], "big")
+            end.frame = frame[:12] + frame[16:-4]
+    return end
+
+
+@dataclass
+class Harness:
+    """Clock, PHY and a record of what comes out."""
+
+    dut: object
+    rng: random.Random = field(default_factory=lambda: random.Random(seed()))
+    ends: list[End] = field(default_factory=list)
+    cycle: int = 0
+    fallen: list[int] = field(default_factory=list)  # Cycles of the last octet of each carrier event.
+    end_cycles: list[int] = field(default_factory=list)
+    beats_behind_an_end: int = 0
+
+    async def start(self) -> None:
+        """Reset."""
+        dut = self.dut
+        for name in ("gmii_rxd", "gmii_rx_dv", "gmii_rx_er", "odd_nibble", "vlan_strip"):
+            getattr(dut, name).value = 0
+        dut.enable.value = 1
+        dut.rst.value = 1
+        cocotb.start_soon(Clock(dut.clk, 8, unit="ns").start())
+        for _ in range(3):
+            await RisingEdge(dut.clk)
+        dut.rst.value = 0
+        cocotb.start_soon(self._watch())
+
+    async def _watch(self) -> None:
+        """Put beats together; what is sampled is of the cycle before the edge."""
+        dut, octets, bad, cut = self.dut, bytearray(), None, False
+        width_octets = len(dut.o_keep)
+        dv = 0
+        while True:
+            await RisingEdge(dut.clk)
+            self.cycle += 1
+            if dut.enable.value:
+                if dv and not dut.gmii_rx_dv.value:
+                    self.fallen.append(self.cycle)
+                dv = int(dut.gmii_rx_dv.value)
+            if dut.o_valid.value:
+                assert not cut, "a beat behind the end of a frame that was cut"
+                keep, last = int(dut.o_keep.value), bool(dut.o_last.value)
+                assert keep & (keep + 1) == 0
+                assert keep
+                assert last or keep == (1 << width_octets) - 1
+                octets += int(dut.o_data.value).to_bytes(width_octets, "little")[: keep.bit_length()]
+                if last:
+                    bad = bool(dut.o_error.value)
+                    cut = not dut.end_valid.value
+                    assert bad or not cut
+                    assert len(octets) <= PAD_OCTETS + MAX_OCTETS + width_octets
+            if dut.end_valid.value:
+                status = RxFrameStatus(int(dut.end_status.value))
+                end = End(status, int(dut.end_octets.value))
+                assert (status is RxFrameStatus.OK) == (bad is False)
+                if status is RxFrameStatus.OK:
+                    end.frame = bytes(octets[PAD_OCTETS:])
+                    end.broadcast, end.multicast = bool(dut.end_broadcast.value), bool(dut.end_multicast.value)
+                    end.tci = int(dut.end_tci.value) if dut.end_tagged.value else None
+                else:
+                    assert bad or not octets
+                self.ends.append(end)
+                self.end_cycles.append(self.cycle)
+                octets, bad, cut = bytearray(), None, False
+
+    async def send(self, carrier: Carrier, *, gap: int = 12, every: int = 1) -> None:
+        """Put a carrier event on GMII, an octet each ``every`` cycles, and silence behind it."""
+        dut = self.dut
+        for number in range(len(carrier.octets) + max(1, gap)):
+            here = number < len(carrier.octets)
+            dut.gmii_rx_dv.value = here
+            dut.gmii_rxd.value = carrier.octets[number] if here else self.rng.getrandbits(8)
+            dut.gmii_rx_er.value = number in carrier.errors if here else self.rng.getrandbits(1)
+            dut.odd_nibble.value = carrier.odd_nibble and number == len(carrier.octets)
+            dut.enable.value = 1
+            await RisingEdge(dut.clk)
+            for _ in range(every - 1):
+                dut.enable.value = 0
+                await RisingEdge(dut.clk)
+
+    async def settle(self) -> None:
+        """Wait for the end of everything."""
+        self.dut.gmii_rx_dv.value = 0
+        self.dut.gmii_rx_er.value = 0
+        self.dut.enable.value = 1
+        for _ in range(8):
+            await RisingEdge(self.dut.clk)
+        assert not self.dut.busy.value
+
+
+async def started(dut) -> Harness:
+    harness = Harness(dut)
+    await harness.start()
+    return harness
+
+
+def with_fcs(frame: bytes) -> bytes:
+    return frame + zlib.crc32(frame).to_bytes(4, "little")
+
+
+def check(harness: Harness, sent: list[Carrier], *, vlan_strip: bool = False) -> None:
+    expected = [read(carrier, vlan_strip=vlan_strip) for carrier in sent]
+    assert len(harness.ends) == len(expected)
+    for number, (found, wanted) in enumerate(zip(harness.ends, expected, strict=True)):
+        if wanted.status is RxFrameStatus.NO_SFD:
+            found.octets = 0
+        assert found == wanted, f"carrier event {number}: {sent[number].octets[:20].hex()}"
+
+
+def random_carrier(rng: random.Random) -> Carrier:
+    """Return a carrier event: mostly a frame, with all that can be wrong with one."""
+    size = rng.choice((0, 1, 3, 4, 5, 13, 59, 60, 61, rng.randrange(200), 1517, 1518, 1519, 1520, rng.randrange(1700)))
+    frame = bytearray(rng.randbytes(size))
+    if size >= 14:
+        frame[:6] = rng.choice((b"\xff" * 6, b"\xff" * 5 + b"\xfe", b"\x01\0\x5e\0\0\1", rng.randbytes(6)))
+        if rng.random() < 0.4 and size >= 18:
+            frame[12:14] = rng.choice((b"\x81\x00", b"\x81\x01", b"\x00\x81", b"\x88\xa8"))
+    octets = bytearray(with_fcs(bytes(frame)))
+    if rng.random() < 0.3:
+        octets[rng.randrange(len(octets))] ^= 1 << rng.randrange(8)
+    if rng.random() < 0.1:
+        octets = octets[: rng.randrange(len(octets) + 1)]
+    preamble = bytes([0x55]) * rng.choice((7, 7, 7, 6, 1, 0, 20)) + b"\xd5"
+    if rng.random() < 0.1:
+        preamble = rng.randbytes(rng.randrange(10)) + rng.choice((b"\xd5", b"", b"\x55"))
+    whole = preamble + octets or b"\x55"
+    errors = frozenset(rng.sample(range(len(whole)), 1)) if rng.random() < 0.1 else frozenset()
+    return Carrier(bytes(whole), errors, rng.random() < 0.2)
+
+
+@bench_test
+async def carrier_events_of_all_kinds_are_told_apart(dut):
+    harness = await started(dut)
+    rng = harness.rng
+    for vlan_strip in (False, True):
+        dut.vlan_strip.value = vlan_strip
+        harness.ends.clear()
+        sent = []
+        for _ in range(1500 if SOAK else 120):
+            sent.append(random_carrier(rng))
+            await harness.send(sent[-1], gap=rng.choice((1, 2, 5, 12, 30)))
+        await harness.settle()
+        check(harness, sent, vlan_strip=vlan_strip)
+
+
+@bench_test
+async def every_length_is_received_back_to_back(dut):
+    harness = await started(dut)
+    sent = [Carrier(PREAMBLE_AND_SFD + with_fcs(harness.rng.randbytes(size))) for size in range(60, 160)]
+    for carrier in sent:
+        await harness.send(carrier)
+    await harness.settle()
+    check(harness, sent)
+    assert {end.status for end in harness.ends} == {RxFrameStatus.OK}
+    assert [end - fall for fall, end in zip(harness.fallen, harness.end_cycles, strict=True)] == [END_CYCLES - 1] * 100
+
+
+@bench_test
+async def slow_octets_make_the_same_frames(dut):
+    harness = await started(dut)
+    rng = harness.rng
+    dut.vlan_strip.value = 1
+    sent = []
+    for _ in range(40):
+        sent.append(random_carrier(rng))
+        await harness.send(sent[-1], gap=rng.choice((1, 12)), every=rng.choice((1, 2, 10)))
+    await harness.settle()
+    check(harness, sent, vlan_strip=True)
+
+
+@bench_test
+async def frames_of_a_phy_model_come_through(dut):
+    """cocotbext-eth's PHY as the source, scapy as the writer of frames."""
+    harness = await started(dut)
+    source = GmiiSource(dut.gmii_rxd, dut.gmii_rx_er, dut.gmii_rx_dv, dut.clk, dut.rst)
+    source.log.setLevel("WARNING")
+    dut.vlan_strip.value = 1
+    rng, sent = harness.rng, []
+    for number in range(30):
+        link = Ether(dst="02:00:00:00:00:02", src="02:00:00:00:00:01")
+        if number % 3 == 0:
+            link /= Dot1Q(vlan=number, prio=5)
+        packet = bytes(link / IP(dst="10.0.0.2") / UDP() / Raw(rng.randbytes(rng.randrange(1400)))).ljust(60, b"\0")
+        frame = GmiiFrame.from_payload(packet)
+        sent.append(Carrier(bytes(frame.data)))
+        await source.send(frame)
+    await source.wait()
+    await harness.settle()
+    check(harness, sent, vlan_strip=True)
+
+
+@bench_test
+async def nothing_changes_while_nothing_comes(dut):
+    harness = await started(dut)
+    assert parameters()["max_frame_octets"] == MAX_OCTETS
+    for _ in range(50):
+        dut.gmii_rxd.value = harness.rng.getrandbits(8)
+        dut.gmii_rx_er.value = harness.rng.getrandbits(1)
+        await RisingEdge(dut.clk)
+        assert not dut.busy.value
+        assert not dut.o_valid.value
+    assert not harness.ends
