@@ -11,10 +11,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..stack.abi.model import Access, Block, Field, Register
-from ..stack.abi.regs import BLOCKS
+from ..stack.abi.regs import BLOCKS, STATS
 from .axi import AxiLiteSignature, Resp
 
-__all__ = ["CsrBank", "block_signature"]
+__all__ = ["CsrBank", "block_signature", "window_signature"]
 
 
 def _member_name(name: str) -> str:
@@ -37,6 +37,10 @@ def _log2_octets(block: Block) -> int:
 def _is_constant(register: Register) -> bool:
     """Tell if the map itself gives the register's value: read-only with a reset value."""
     return register.reset != 0 and all(f.access is Access.RO for f in register.fields)
+
+
+def _is_writable(register: Register) -> bool:
+    return any(f.access is not Access.RO for f in register.fields)
 
 
 def _field_members(field: Field) -> dict[str, wiring.Member]:
@@ -84,10 +88,21 @@ def block_signature(block: Block) -> wiring.Signature:
             fields: dict[str, wiring.Member] = {}
             for field in register.fields:
                 fields |= _field_members(field)
-            if any(f.access is not Access.RO for f in register.fields):
+            if _is_writable(register):
                 fields["stb"] = Out(1)
             members[_member_name(register.name)] = Out(wiring.Signature(fields))
     return wiring.Signature(members)
+
+
+def window_signature(block: Block) -> wiring.Signature:
+    """Return the members of a block whose registers another component has, all of them read-only.
+
+    * ``addr``: number of the register, by its offset in words. Stable from ``read`` to ``valid``.
+    * ``read``: high for one cycle to read it; again only after ``valid``.
+    * ``data``, ``valid``: its value, in a later cycle, with ``valid`` high for one cycle.
+    """
+    addr_width = _log2_octets(block) - 2
+    return wiring.Signature({"addr": Out(addr_width), "read": Out(1), "data": In(32), "valid": In(1)})
 
 
 @dataclass(frozen=True)
@@ -124,7 +139,7 @@ def _row(
 
 def _register(m: Module, register: Register, ports: wiring.PureInterface, hit: _Transfer, data: Value) -> Value:
     """Make a register; return its value as software reads it."""
-    if any(f.access is not Access.RO for f in register.fields):
+    if _is_writable(register):
         m.d.sync += ports.stb.eq(0)
         with m.If(hit.stb), m.If(hit.select):
             m.d.sync += ports.stb.eq(1)
@@ -196,13 +211,17 @@ class CsrBank(wiring.Component):
     A read-only pair of 64 bits is a counter: reading its low half latches the high half, each pair on its own.
     Other pairs are not latched.
 
+    The registers of a window are elsewhere: the bank forwards the reads of them, and a write does nothing. See
+    `window_signature`.
+
     Timing
     ------
     Domain ``sync``. All outputs to the bus and to the hardware come from registers (the ready outputs through an
     inverter); no combinational path through the component. A write takes effect two cycles after the later of its
     address and data was accepted, with the response in the same cycle; one write every three cycles. Read data comes
-    three cycles after the address; one read at a time. A read that is issued when it sees a write's response samples
-    its inputs in the cycle after the write's ``stb`` or later. Reads and writes do not wait for each other.
+    three cycles after the address, that of a window two cycles after its ``valid``; one read at a time. A read that is
+    issued when it sees a write's response samples its inputs in the cycle after the write's ``stb`` or later. Reads and
+    writes do not wait for each other.
 
     Parameters
     ----------
@@ -210,6 +229,8 @@ class CsrBank(wiring.Component):
         Copies of each block that may repeat.
     blocks : tuple[Block, ...]
         The map.
+    windows : tuple[Block, ...]
+        Those of the blocks that are windows.
     addr_width : int
         Bits of an address.
 
@@ -219,25 +240,37 @@ class CsrBank(wiring.Component):
         Where software reads and writes.
     busy : Out(1)
         A transaction was accepted, at least in part, and its response not yet taken.
-    device, arp, stats : Out(block_signature(...))
+    device, arp, mac : Out(block_signature(...))
         One member for each block; the block ``global`` is ``device`` here, as ``global`` is a keyword.
-    txq : Out(block_signature(TXQ)).array(queues)
+    stats : Out(window_signature(STATS))
+        One for each window.
+    txq, rxq : Out(block_signature(...)).array(queues)
         A block that may repeat.
 
     Raises
     ------
     ValueError
-        If a block has not as many copies as ``queues``, is not aligned to its size, or lies beyond ``addr_width``.
+        If a block has not as many copies as ``queues``, is not aligned to its size, or lies beyond ``addr_width``; or
+        if a window has several copies, or a register that can be written.
     """
 
-    def __init__(self, *, queues: int = 1, blocks: tuple[Block, ...] = BLOCKS, addr_width: int = 16) -> None:
+    def __init__(
+        self,
+        *,
+        queues: int = 1,
+        blocks: tuple[Block, ...] = BLOCKS,
+        windows: tuple[Block, ...] = (STATS,),
+        addr_width: int = 16,
+    ) -> None:
         members: dict[str, wiring.Member] = {
             "bus": In(AxiLiteSignature(addr_width=addr_width, data_width=32)),
             "busy": Out(1),
         }
         for block in blocks:
-            member = Out(block_signature(block))
+            member = Out(window_signature(block) if block in windows else block_signature(block))
             copies = 1
+            if block in windows and (block.count > 1 or any(_is_writable(r) for r in block.registers)):
+                raise ValueError(f"{block.name} cannot be a window: it repeats or can be written")
             if block.count > 1:
                 if not 1 <= queues <= block.count:
                     raise ValueError(f"queues must be in 1..{block.count}, not {queues!r}")
@@ -251,6 +284,7 @@ class CsrBank(wiring.Component):
                 raise ValueError(f"{block.name} at {block.base:#x} is not aligned to its size of {size:#x} octets")
         super().__init__(members)
         self._blocks = blocks
+        self._windows = windows
         # What is read of each copy of a block, or 0; joined one cycle later.
         self._rows = [Signal(32, name=f"{block.name}_row") for block, _, _ in self._copies()]
 
@@ -268,6 +302,14 @@ class CsrBank(wiring.Component):
         m.d.comb += self.busy.eq(write_busy | read_busy)
         first = 0
         for (block, _, ports), row in zip(self._copies(), self._rows, strict=True):
+            if block in self._windows:
+                m.d.comb += ports.read.eq(read.stb & read.select[first])
+                with m.If(read.stb):
+                    m.d.sync += row.eq(0)
+                with m.If(ports.valid):
+                    m.d.sync += row.eq(ports.data)
+                first += 1
+                continue
             count = len(block.registers)
             in_read = read.of(first, count)
             values = _row(m, block, ports, write.of(first, count), data, in_read)
@@ -278,7 +320,7 @@ class CsrBank(wiring.Component):
         return m
 
     def _select(self, m: Module, address: Value) -> tuple[Value, Value]:
-        """Return one bit a register that tells if the address is its, and if any is set."""
+        """Return one bit a register, or a window, that tells if the address is its, and if any is set."""
         select, mapped = [], []
         for block, base, _ in self._copies():
             log2_octets = _log2_octets(block)
@@ -288,7 +330,10 @@ class CsrBank(wiring.Component):
             with m.Switch(word):
                 with m.Case(*(r.offset >> 2 for r in block.registers)):
                     m.d.comb += exists.eq(1)
-            select += [in_row & (word == r.offset >> 2) for r in block.registers]
+            if block in self._windows:
+                select.append(in_row & exists)
+            else:
+                select += [in_row & (word == r.offset >> 2) for r in block.registers]
             mapped.append(in_row & exists)
         return Cat(select), Cat(mapped).any()
 
@@ -328,8 +373,12 @@ class CsrBank(wiring.Component):
         selected = Signal(len(select))
         held, mapped, stb, rows_valid = Signal(), Signal(), Signal(), Signal()
         m.d.comb += bus.arready.eq(~held)
-        m.d.sync += [stb.eq(~held & bus.arvalid), rows_valid.eq(stb)]
+        m.d.sync += stb.eq(~held & bus.arvalid)
+        windows = [ports for block, _, ports in self._copies() if block in self._windows]
+        elsewhere = Cat(ports.read for ports in windows).any()
+        m.d.sync += rows_valid.eq(stb & ~elsewhere | Cat(ports.valid for ports in windows).any())
         with m.If(bus.arvalid & ~held):
+            m.d.sync += [ports.addr.eq(bus.araddr[2:]) for ports in windows]
             m.d.sync += [selected.eq(select), mapped.eq(is_mapped), held.eq(1)]
         with m.If(rows_valid):
             m.d.sync += [

@@ -11,9 +11,11 @@ from .axi import Axi4Signature, AxiLiteSignature
 from .axi_mux import AxiReadMux
 from .blocks import BLOCKS
 from .config import NicConfig
+from .counter import Counter
 from .csr import CsrBank
 from .mac.tx import MacTx
-from .stats import Counter, CounterBank
+from .rmon import Rmon
+from .stats import CounterBank
 from .tx.decode import IMPLEMENTED_FLAGS
 from .tx.ring import TxRing
 
@@ -176,10 +178,10 @@ class Nic(wiring.Component):
         with m.If(starting != 0):  # After reset the cache removes all entries.
             m.d.sync += starting.eq(starting - 1)
         self._device(m, bank.device, resetting=resetting, idle=drained & ~resetting, irq=ring.irq)
-        self._count(m, bank, ring, mac)
+        counting = self._count(m, bank, ring, mac)
 
         m.d.comb += [
-            self.idle.eq(drained & ~resetting & ~mac.busy & ~bank.busy & ~arp_port.busy & (starting == 0)),
+            self.idle.eq(drained & ~resetting & ~mac.busy & ~bank.busy & ~arp_port.busy & ~counting & (starting == 0)),
             self.wake_in.eq(ring.wake_in),
             ring.advance_stb.eq(self.advance_stb),
             ring.advance_cycles.eq(self.advance_cycles),
@@ -238,16 +240,17 @@ class Nic(wiring.Component):
             device.cycles.value.eq(cycles.value),
         ]
 
-    def _count(self, m: Module, bank: CsrBank, ring: TxRing, mac: MacTx) -> None:
-        """Count what becomes of frames."""
+    def _count(self, m: Module, bank: CsrBank, ring: TxRing, mac: MacTx) -> Signal:
+        """Count what becomes of frames; tell if the counters are at it."""
         m.submodules.stats = stats = CounterBank()
-        wiring.connect(m, bank.stats, stats.values)
-        add = stats.add
-        sent = mac.done.valid & ~mac.done.payload.underrun
+        m.submodules.tx_rmon = tx_rmon = Rmon(way="tx")
+        wiring.connect(m, bank.stats, stats.window)
+        add, done = stats.add, mac.done.payload
         m.d.comb += [
-            add.tx_frames.eq(sent),
-            add.tx_octets.eq(Mux(sent, mac.done.payload.octets, 0)),
-            add.tx_underruns.eq(mac.done.valid & mac.done.payload.underrun),
+            tx_rmon.frame.valid.eq(mac.done.valid & ~done.underrun),
+            tx_rmon.frame.payload.octets.eq(done.octets),
+            *(add[name].eq(tx_rmon.add[name]) for name in tx_rmon.add.shape().members),
+            add.tx_underruns.eq(mac.done.valid & done.underrun),
             add.tx_cpl_retries.eq(ring.cpl_retried),
         ]
         with m.If(ring.cpl_stb):
@@ -262,6 +265,7 @@ class Nic(wiring.Component):
                     m.d.comb += add.tx_aborted.eq(1)
                 with m.Default():
                     m.d.comb += add.tx_refused.eq(1)
+        return stats.busy
 
 
 def _connect_axi(m: Module, manager, bus) -> None:

@@ -17,7 +17,7 @@ __all__ = ["Parts", "split"]
 # Modules below the NIC's core, and all inside them that is not in another part. The rest has an edge in each cycle.
 _PARTS = (
     ("bank",),
-    ("stats",),
+    ("stats", "tx_rmon"),
     ("cache", "arp_port"),
     ("dma.split", "dma.reorder"),
     ("dma.gather",),
@@ -35,7 +35,7 @@ _PARTS = (
 _NEVER_AT_REST = ("mac", "cycles", "ring.moderation")
 # Registers that change all the time, and the modules that look at them only in a cycle for which something else has
 # woken their part: a read of the counter, the end of a frame.
-_READ_WHEN_AWAKE = (("cycles.", "bank"), ("mac.octets", "stats"), ("mac.octets", "path"))
+_READ_WHEN_AWAKE = (("cycles.", "bank"), ("mac.octets", "tx_rmon"), ("mac.octets", "path"))
 
 _CORE = "core"
 _EDGE = re.compile(
