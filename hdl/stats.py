@@ -103,6 +103,10 @@ class CounterBank(wiring.Component):
         with m.If(turn[3][-1]):
             m.d.sync += clearing.eq(0)
 
+        # The same the other way round, as the flip-flops' own reset has it: it is the turn of another.
+        others = Signal(len(adds), init=-1)
+        m.d.sync += others.eq(Cat(~start, others))
+
         # When to start.
         events = Signal(range(ROUND_AT))
         some = Cat(adds).any()
@@ -119,7 +123,7 @@ class CounterBank(wiring.Component):
         tallies, octets = [], []
         for number, add in enumerate(adds):
             if len(add) == 1:
-                tallies.append(_tally(m, add, turn[0][number], clearing))
+                tallies.append(_tally(m, add, others[number], clearing))
             else:
                 octets.append(_octets(m, add, turn[3][number], clearing))
         state, count, difference = Signal(TALLY_BITS), Signal(TALLY_BITS), Signal(TALLY_BITS + 1)
@@ -171,25 +175,27 @@ class CounterBank(wiring.Component):
         return m
 
 
-def _tally(m: Module, add: Value, turn: Value, clearing: Value) -> Value:
+def _tally(m: Module, add: Value, others: Value, clearing: Value) -> Value:
     """Make the tally of one counter; return its state if it was its turn, otherwise 0."""
-    state, shown = Signal(TALLY_BITS), Signal(TALLY_BITS)
+    state, shown = Signal(TALLY_BITS), Signal(TALLY_BITS, reset_less=True)
     with m.If(add):
         m.d.sync += state.eq(_next_state(state))
     with m.If(clearing):
         m.d.sync += state.eq(0)
-    m.d.sync += shown.eq(0)
-    with m.If(turn):
-        m.d.sync += shown.eq(state)
+    m.d.sync += shown.eq(state)
+    with m.If(others):
+        m.d.sync += shown.eq(0)
     return shown
 
 
 def _octets(m: Module, add: Value, turn: Value, clearing: Value) -> Value:
-    """Make the sum of octets since the last turn; return it if it was its turn, otherwise 0."""
-    total, shown = Signal(AMOUNT_BITS), Signal(AMOUNT_BITS)
-    m.d.sync += [total.eq(Mux(turn, 0, total) + add), shown.eq(0)]
-    with m.If(clearing):
+    """Make the sum of octets since the last turn; return it, this cycle's in, if it was its turn, otherwise 0."""
+    total, shown = Signal(AMOUNT_BITS), Signal(AMOUNT_BITS, reset_less=True)
+    new = Signal(AMOUNT_BITS)
+    m.d.comb += new.eq(total + add)
+    m.d.sync += [total.eq(new), shown.eq(new)]
+    with m.If(turn | clearing):
         m.d.sync += total.eq(0)
-    with m.If(turn):
-        m.d.sync += shown.eq(total)
+    with m.If(~turn | clearing):
+        m.d.sync += shown.eq(0)
     return shown
