@@ -8,7 +8,7 @@ from amaranth.utils import exact_log2
 from ...stack.abi.desc import TX_DESC
 from ...stack.abi.model import Record
 from ..axi import Axi4ReadSignature, Burst
-from ..short_fifo import ShortFifo
+from ..ram_fifo import RamFifo
 
 __all__ = ["DescriptorFetch", "FetchedDescriptor", "fetched_layout"]
 
@@ -34,7 +34,7 @@ class DescriptorFetch(wiring.Component):
     ------
     Domain ``sync``. All outputs come from registers, but ``caught_up`` (a comparison), ``o.valid``, ``o.payload.error``
     and ``empty`` (a few gates). A change of ``limit`` to ``arvalid`` 2 cycles; last beat of a descriptor to ``o.valid``
-    2 cycles; one burst each 2 cycles, one beat a cycle.
+    3 cycles; one burst each 2 cycles, one beat a cycle.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class DescriptorFetch(wiring.Component):
         """Collect the beats of a descriptor."""
         axi, o, width = self.axi, self.o, self._width
         beat = data.StructLayout({"data": width, "error": 1})
-        m.submodules.fifo = fifo = ShortFifo(shape=beat, depth=self._prefetch * self._beats, always_room=True)
+        m.submodules.fifo = fifo = RamFifo(shape=beat, depth=self._prefetch * self._beats, always_room=True)
         lane = Signal(range(len(axi.rdata) // width))
         with m.If(axi.rvalid):
             m.d.sync += lane.eq(lane + 1)

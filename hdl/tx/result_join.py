@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ...stack.abi.desc import TxStatus
-from ..short_fifo import ShortFifo
+from ..ram_fifo import RamFifo
 from .decode import FrameRecord
 
 __all__ = ["Completion", "ResultJoin"]
@@ -24,7 +24,7 @@ class ResultJoin(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. All outputs come from registers, but ``busy`` (an or). Latency 3 cycles from ``record``, 1 from
+    Domain ``sync``. All outputs come from registers, but ``busy`` (an or). Latency 4 cycles from ``record``, 1 from
     ``result``; one completion each 2 cycles.
 
     Parameters
@@ -58,7 +58,7 @@ class ResultJoin(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         o = self.o
-        m.submodules.fifo = fifo = ShortFifo(shape=FrameRecord, depth=self._depth)
+        m.submodules.fifo = fifo = RamFifo(shape=FrameRecord, depth=self._depth)
         connect(m, flipped(self.record), fifo.i)
 
         held = fifo.o.payload

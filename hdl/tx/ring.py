@@ -40,7 +40,7 @@ class TxRing(wiring.Component):
     Timing
     ------
     Domain ``sync``. All outputs come from registers, but ``idle`` and ``wake_in`` (a few gates). TAIL's strobe to
-    ``arvalid`` 3 cycles, last beat of a descriptor to ``part.valid`` 3 cycles, ``result`` to ``awvalid`` 5 cycles, last
+    ``arvalid`` 3 cycles, last beat of a descriptor to ``part.valid`` 4 cycles, ``result`` to ``awvalid`` 5 cycles, last
     B to ``irq`` 6 cycles.
 
     Parameters
