@@ -304,10 +304,11 @@ class CsrBank(wiring.Component):
         for (block, _, ports), row in zip(self._copies(), self._rows, strict=True):
             if block in self._windows:
                 m.d.comb += ports.read.eq(read.stb & read.select[first])
-                with m.If(read.stb):
-                    m.d.sync += row.eq(0)
+                # Never both; in this order the clearing is the flip-flops' own.
                 with m.If(ports.valid):
                     m.d.sync += row.eq(ports.data)
+                with m.If(read.stb):
+                    m.d.sync += row.eq(0)
                 first += 1
                 continue
             count = len(block.registers)

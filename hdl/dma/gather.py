@@ -1,6 +1,6 @@
 """Join chunks of any alignment into a packet stream without holes."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -109,9 +109,11 @@ class Gather(wiring.Component):
 
         # Turn: each octet to its lane.
         turned = Signal.like(placed)
-        turns = Array(placed.data.rotate_left(8 * octets) for octets in range(chunk_octets))
+        octets = placed.data
+        for level in range(chunk_bits):
+            octets = Mux(placed.turn[level], octets.rotate_left(8 << level), octets)
         with m.If(step):
-            m.d.sync += [turned.eq(placed), turned.data.eq(turns[placed.turn])]
+            m.d.sync += [turned.eq(placed), turned.data.eq(octets)]
 
         # Fill: the lanes from `filled` up take the chunk, those below keep what came before. A chunk that ends its
         # frame and does not fit gives a second beat, the rest.
