@@ -79,8 +79,8 @@ class NicConfig:
 
     @property
     def axi_id_width_bits(self) -> int:
-        """Bits of a transaction ID on the host bus: those of a manager inside and one that names it."""
-        return 1 + self.manager_id_width_bits
+        """Bits of a transaction ID on the host bus: those of a manager inside and two that name it."""
+        return 2 + self.manager_id_width_bits
 
     @property
     def manager_id_width_bits(self) -> int:

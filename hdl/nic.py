@@ -5,16 +5,20 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from ..stack.abi.desc import TxStatus
+from ..stack.abi.desc import RxFlags, TxStatus
+from ..stack.abi.regs import RxFeatures
 from .arp_port import ArpPort
 from .axi import Axi4Signature, AxiLiteSignature
-from .axi_mux import AxiReadMux
+from .axi_mux import AxiReadMux, AxiWriteMux
 from .blocks import BLOCKS
 from .config import NicConfig
 from .counter import Counter
 from .csr import CsrBank
+from .mac.rx import MacRx
 from .mac.tx import MacTx
-from .rmon import Rmon
+from .rmon import Rmon, RxRmon
+from .rx.path import RxPath
+from .rx.ring import RxRing
 from .stats import CounterBank
 from .tx.decode import IMPLEMENTED_FLAGS
 from .tx.ring import TxRing
@@ -23,10 +27,12 @@ __all__ = ["ADDR_WIDTH_BITS", "CSR_ADDR_WIDTH_BITS", "Nic"]
 
 ADDR_WIDTH_BITS = 64
 CSR_ADDR_WIDTH_BITS = 16
+_RX_FEATURES = RxFeatures.CSUM | RxFeatures.VLAN_STRIP | RxFeatures.VLAN_FILTER
+_BAD_CHECKSUM = RxFlags.CSUM_IPV4_BAD | RxFlags.CSUM_L4_BAD
 
 
 class Nic(wiring.Component):
-    """The whole network card: registers, TX queue, payload DMA, ARP cache, checksum, MAC.
+    """The whole network card: registers, a queue each way, DMA, ARP cache, checksums both ways, filters, MAC.
 
     As Verilog (:func:`.verilog.nic_verilog`) it is the module ``hardwire_nic``, whose ports are ``clk``, ``rst`` and
     the members below, joined by ``_``: ``s_axil_awaddr``, ``m_axi_arid``, ``gmii_txd`` and so on.
@@ -47,7 +53,7 @@ class Nic(wiring.Component):
         The registers of :mod:`hardwire.stack.abi.regs`: ``awaddr[16] awvalid awready wdata[32] wstrb[4] wvalid wready
         bresp[2] bvalid bready araddr[16] arvalid arready rdata[32] rresp[2] rvalid rready``.
     m_axi : Out(Axi4Signature(addr_width=64, data_width=axi_width_bits, id_width=axi_id_width_bits))
-        Host memory; W = axi_width_bits (64), I = config.axi_id_width_bits (4): ``arid[I] araddr[64] arlen[8] arsize[3]
+        Host memory; W = axi_width_bits (64), I = config.axi_id_width_bits (5): ``arid[I] araddr[64] arlen[8] arsize[3]
         arburst[2] arvalid arready rid[I] rdata[W] rresp[2] rlast rvalid rready awid[I] awaddr[64] awlen[8] awsize[3]
         awburst[2] awvalid awready wdata[W] wstrb[W/8] wlast wvalid wready bid[I] bresp[2] bvalid bready``.
     gmii_txd, gmii_tx_en, gmii_tx_er : Out(8), Out(1), Out(1)
@@ -131,13 +137,13 @@ class Nic(wiring.Component):
         m.submodules.bank = bank = CsrBank(queues=1, addr_width=CSR_ADDR_WIDTH_BITS)
         m.submodules.ring = ring = BLOCKS["tx_ring"](config)
         m.submodules.dma = dma = BLOCKS["dma_read"](config)
-        m.submodules.read_mux = read_mux = AxiReadMux(
-            axi_width_bits=config.axi_width_bits, id_width_bits=config.manager_id_width_bits, managers=2
-        )
         m.submodules.cache = cache = BLOCKS["arp_cache"](config)
         m.submodules.arp_port = arp_port = ArpPort()
         m.submodules.path = path = BLOCKS["tx_path"](config)
         m.submodules.mac = mac = BLOCKS["mac_tx"](config)
+        m.submodules.rx_mac = rx_mac = BLOCKS["mac_rx"](config)
+        m.submodules.rx_path = rx_path = BLOCKS["rx_path"](config)
+        m.submodules.rx_ring = rx_ring = BLOCKS["rx_ring"](config)
 
         # From the ring to the wire, and back as a result.
         wiring.connect(m, ring.frame, path.frame)
@@ -157,34 +163,42 @@ class Nic(wiring.Component):
             self.gmii_txd.eq(mac.gmii_txd),
             self.gmii_tx_en.eq(mac.gmii_tx_en),
             self.gmii_tx_er.eq(mac.gmii_tx_er),
-            self.irq.eq(ring.irq),
         ]
         wiring.connect(m, path.result, ring.result)
 
-        # Host memory. IDs of a narrower manager are filled up with zeros.
-        _connect_axi(m, ring.axi_read, read_mux.i[0])
-        _connect_axi(m, dma.axi, read_mux.i[1])
-        _connect_axi(m, read_mux.o, wiring.flipped(self.m_axi))
-        _connect_axi(m, ring.axi_write, wiring.flipped(self.m_axi))
+        # From the wire to the ring.
+        m.d.comb += [getattr(rx_mac, name).eq(getattr(self, name)) for name in ("gmii_rxd", "gmii_rx_dv", "gmii_rx_er")]
+        m.d.comb += [rx_path.i.payload.eq(rx_mac.o.payload), rx_path.i.valid.eq(rx_mac.o.valid)]
+        m.d.comb += [rx_path.end.payload.eq(rx_mac.end.payload), rx_path.end.valid.eq(rx_mac.end.valid)]
+        wiring.connect(m, rx_path.frame, rx_ring.frame)
+        wiring.connect(m, rx_path.o, rx_ring.i)
+        m.d.comb += rx_path.drop.eq(rx_ring.drop)
+
+        self._memory(m, reads=(ring.axi_read, dma.axi, rx_ring.axi_read), writes=(ring.axi_write, rx_ring.axi_write))
 
         # Registers.
         wiring.connect(m, wiring.flipped(self.s_axil), bank.bus)
         wiring.connect(m, arp_port.op, cache.op)
         wiring.connect(m, cache.op_result, arp_port.op_result)
         wiring.connect(m, bank.arp, arp_port.csr)
-        resetting = self._reset(m, bank, ring, arp_port)
-        drained = ring.idle & path.idle & dma.idle
+        resetting = self._reset(m, bank, {bank.txq[0]: ring, bank.rxq[0]: rx_ring}, arp_port)
+        self._select(m, bank, rx_mac, rx_path)
+        drained = ring.idle & path.idle & dma.idle & rx_ring.idle
         starting = Signal(range(config.arp_sets * config.arp_ways + 17), init=config.arp_sets * config.arp_ways + 16)
         with m.If(starting != 0):  # After reset the cache removes all entries.
             m.d.sync += starting.eq(starting - 1)
-        self._device(m, bank.device, resetting=resetting, idle=drained & ~resetting, irq=ring.irq)
+        quiet = Signal()
+        m.d.comb += quiet.eq(drained & ~resetting & ~rx_path.busy)
+        self._device(m, bank.device, resetting=resetting, idle=quiet, rings=(ring, rx_ring))
         counting = self._count(m, bank, ring, mac)
+        self._count_received(m, m.submodules.stats, rx_mac, rx_path, rx_ring)
 
         m.d.comb += [
-            self.idle.eq(drained & ~resetting & ~mac.busy & ~bank.busy & ~arp_port.busy & ~counting & (starting == 0)),
-            self.wake_in.eq(ring.wake_in),
-            ring.advance_stb.eq(self.advance_stb),
-            ring.advance_cycles.eq(self.advance_cycles),
+            self.irq.eq(ring.irq | rx_ring.irq),
+            self.idle.eq(quiet & ~Cat(mac.busy, rx_mac.busy, bank.busy, arp_port.busy, counting, starting != 0).any()),
+            self.wake_in.eq(Mux(ring.wake_in < rx_ring.wake_in, ring.wake_in, rx_ring.wake_in)),
+            *(queue.advance_stb.eq(self.advance_stb) for queue in (ring, rx_ring)),
+            *(queue.advance_cycles.eq(self.advance_cycles) for queue in (ring, rx_ring)),
             self.probe_desc_stb.eq(ring.desc_stb),
             self.probe_desc_index.eq(ring.desc_index),
             self.probe_arp_stb.eq(path.found.valid & path.found.ready),
@@ -193,50 +207,90 @@ class Nic(wiring.Component):
             self.probe_cpl_stb.eq(ring.cpl_stb),
             self.probe_cpl_status.eq(ring.cpl_status),
             self.probe_cpl_index.eq(ring.cpl_index),
+            self.probe_rx_stb.eq(rx_path.stored),
+            self.probe_rx_cpl_stb.eq(rx_ring.cpl_stb),
+            self.probe_rx_cpl_status.eq(rx_ring.cpl_status),
+            self.probe_rx_cpl_index.eq(rx_ring.cpl_index),
         ]
         return m
 
-    def _reset(self, m: Module, bank: CsrBank, ring: TxRing, arp_port: ArpPort) -> Signal:
-        """Join the queue to its registers; make the soft reset a reset of the queue and a flush of the cache."""
+    def _memory(self, m: Module, *, reads, writes) -> None:
+        """Join the managers to host memory. IDs of a narrower manager are filled up with zeros."""
+        config = self._config
+        parameters = {"axi_width_bits": config.axi_width_bits, "id_width_bits": config.manager_id_width_bits}
+        m.submodules.read_mux = read_mux = AxiReadMux(managers=len(reads), **parameters)
+        m.submodules.write_mux = write_mux = AxiWriteMux(managers=len(writes), **parameters)
+        for mux, managers in ((read_mux, reads), (write_mux, writes)):
+            for manager, port in zip(managers, mux.i, strict=True):
+                _connect_axi(m, manager, port)
+            _connect_axi(m, mux.o, wiring.flipped(self.m_axi))
+
+    def _reset(self, m: Module, bank: CsrBank, queues, arp_port: ArpPort) -> Signal:
+        """Join the queues to their registers; make the soft reset a reset of them and a flush of the cache."""
         resetting, settling = Signal(), Signal(3)
         soft_reset = bank.device.ctrl.soft_reset
-        for path, member, value in bank.txq[0].signature.flatten(bank.txq[0]):
-            other = ring.csr
-            for name in path:
-                other = getattr(other, name)
-            if path == ("ctrl", "reset"):
-                m.d.comb += other.eq(value | soft_reset)
-            elif member.flow == Out:
-                m.d.comb += other.eq(value)
-            else:
-                m.d.comb += value.eq(other)
+        for registers, queue in queues.items():
+            for path, member, value in registers.signature.flatten(registers):
+                other = queue.csr
+                for name in path:
+                    other = getattr(other, name)
+                if path == ("ctrl", "reset"):
+                    m.d.comb += other.eq(value | soft_reset)
+                elif member.flow == Out:
+                    m.d.comb += other.eq(value)
+                else:
+                    m.d.comb += value.eq(other)
         m.d.comb += arp_port.flush.eq(soft_reset)
-        # The ring and the cache's port show a few cycles later that they are at it.
+        # The rings and the cache's port show a few cycles later that they are at it.
         m.d.sync += settling.eq(Cat(soft_reset, settling))
+        at_it = Cat(registers.status.resetting for registers in queues).any() | arp_port.busy
         with m.If(soft_reset):
             m.d.sync += resetting.eq(1)
-        with m.Elif(~settling.any() & ~bank.txq[0].status.resetting & ~arp_port.busy):
+        with m.Elif(~settling.any() & ~at_it):
             m.d.sync += resetting.eq(0)
         return resetting
 
-    def _device(self, m: Module, device, *, resetting, idle, irq) -> None:
+    def _select(self, m: Module, bank: CsrBank, rx_mac: MacRx, rx_path: RxPath) -> None:
+        """Join the registers that say what to receive."""
+        mac = bank.mac
+        empty = Signal()  # The table of VLANs was emptied since power-up.
+        m.d.sync += empty.eq(1)
+        m.d.comb += [
+            rx_mac.vlan_strip.eq(mac.rx_ctrl.vlan_strip),
+            rx_path.address.eq(mac.addr.value),
+            rx_path.hash.eq(mac.hash.value),
+            *(
+                getattr(rx_path, name).eq(getattr(mac.rx_ctrl, name))
+                for name in ("promiscuous", "all_multicast", "broadcast", "vlan_filter")
+            ),
+            rx_path.vlan_write.eq(mac.vlan.stb),
+            rx_path.vlan_vid.eq(mac.vlan.vid),
+            rx_path.vlan_member.eq(mac.vlan.member),
+            rx_path.clear.eq(bank.device.ctrl.soft_reset | ~empty),
+        ]
+
+    def _device(self, m: Module, device, *, resetting, idle, rings) -> None:
         """Fill in the registers of the whole device."""
         config = self._config
         m.submodules.cycles = cycles = Counter(add_width=32)
         m.d.sync += cycles.add.eq(Mux(self.advance_stb, self.advance_cycles, 0) + 1)
         m.d.comb += [
             device.queues.tx_queues.eq(1),
+            device.queues.rx_queues.eq(1),
             device.queues.tx_ring_log2_max.eq(config.tx_ring_log2_max),
+            device.queues.rx_ring_log2_max.eq(config.rx_ring_log2_max),
             device.widths.stream_octets.eq(config.stream_width_bits // 8),
             device.widths.axi_octets.eq(config.axi_width_bits // 8),
             device.widths.arp_sets_log2.eq(ceil_log2(config.arp_sets)),
             device.widths.arp_ways.eq(config.arp_ways),
             device.limits.max_frame_octets.eq(config.max_frame_octets),
             device.features.tx_flags.eq(IMPLEMENTED_FLAGS),
+            device.features.rx_features.eq(_RX_FEATURES),
             device.clock.khz.eq(config.clock_khz),
             device.status.resetting.eq(resetting | device.ctrl.soft_reset),
             device.status.idle.eq(idle),
-            device.irq.tx.eq(irq),
+            device.irq.tx.eq(rings[0].irq),
+            device.irq.rx.eq(rings[1].irq),
             device.cycles.value.eq(cycles.value),
         ]
 
@@ -266,6 +320,26 @@ class Nic(wiring.Component):
                 with m.Default():
                     m.d.comb += add.tx_refused.eq(1)
         return stats.busy
+
+    def _count_received(self, m: Module, stats: CounterBank, rx_mac: MacRx, rx_path: RxPath, rx_ring: RxRing) -> None:
+        """Count what comes in, and what becomes of it."""
+        m.submodules.rx_rmon = rmon = RxRmon()
+        add, flags = stats.add, rx_ring.delivered_flags
+        m.d.comb += [
+            rmon.end.valid.eq(rx_mac.end.valid),
+            rmon.end.payload.eq(rx_mac.end.payload),
+            *(add[name].eq(rmon.add[name]) for name in rmon.add.shape().members),
+            add.rx_delivered.eq(rx_ring.delivered),
+            add.rx_filtered.eq(rx_path.filtered),
+            add.rx_missed.eq(rx_path.missed),
+            add.rx_no_buffer.eq(rx_ring.no_buffer),
+            add.rx_disabled.eq(rx_ring.disabled),
+            add.rx_bus_errors.eq(rx_ring.bus_error),
+            add.rx_refused.eq(rx_ring.refused),
+            add.rx_csum_errors.eq(rx_ring.delivered & (flags & _BAD_CHECKSUM).any()),
+            add.rx_vlan.eq(rx_ring.delivered & (flags & RxFlags.VLAN).any()),
+            add.rx_cpl_retries.eq(rx_ring.cpl_retried),
+        ]
 
 
 def _connect_axi(m: Module, manager, bus) -> None:

@@ -8,11 +8,11 @@ from ...stack.abi.desc import RX_CPL, RX_DESC, RX_PAD_OCTETS, RxStatus
 from ...stack.abi.regs import RXQ
 from ..axi import Axi4ReadSignature, Axi4WriteSignature, check_axi_width_bits
 from ..axi_mux import AxiWriteMux
-from ..block_fifo import BlockFifo
 from ..csr import block_signature
 from ..dma.write import DmaWrite
 from ..irq_moderation import IrqModeration
 from ..packet import check_width_bits, packet_signature
+from ..ram_fifo import RamFifo
 from ..short_fifo import ShortFifo
 from ..tx.completion import CompletionWrite
 from ..tx.fetch import DescriptorFetch
@@ -170,7 +170,7 @@ class RxRing(wiring.Component):
             burst_octets=self._burst_octets,
             pad_octets=RX_PAD_OCTETS,
         )
-        m.submodules.records = records = BlockFifo(shape=BufferRecord, depth=self._outstanding)
+        m.submodules.records = records = RamFifo(shape=BufferRecord, depth=self._outstanding)
         # As many as records, so that results never wait: completions wait for the same channel's responses.
         m.submodules.results = results = ShortFifo(shape=1, depth=self._outstanding, always_room=True)
         m.submodules.write = write = CompletionWrite(
