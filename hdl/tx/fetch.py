@@ -166,7 +166,7 @@ class DescriptorFetch(wiring.Component):
         m.submodules.fifo = fifo = RamFifo(shape=beat, depth=self._prefetch * self._beats, always_room=True)
         lane = Signal(range(len(axi.rdata) // width))
         with m.If(axi.rvalid):
-            m.d.sync += lane.eq(lane + 1)
+            m.d.sync += lane.eq((lane + 1) & self.mask)  # A ring may be narrower than the bus.
         # All beats but the last one are kept here; the last one is handed out from where it is.
         number = Signal(range(self._beats))
         kept, kept_error = Signal(width * (self._beats - 1)), Signal()

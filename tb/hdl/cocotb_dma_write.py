@@ -54,7 +54,7 @@ class Harness:
         cocotb.start_soon(self._finish())
         await RisingEdge(dut.clk)
 
-    def _write(self, address: int, octets: bytes) -> None:
+    async def _write(self, address: int, octets: bytes) -> None:
         for number, octet in enumerate(octets):
             assert address + number not in self.octets, "written twice"
             self.octets[address + number] = octet

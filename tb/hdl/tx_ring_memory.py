@@ -10,7 +10,7 @@ __all__ = ["LatentMemory"]
 class LatentMemory:
     """Answers on the ports ``axi_read_*`` and ``axi_write_*``; with a latency of 0, in the cycle after the request.
 
-    It takes every request at once and gives one beat a cycle.
+    It takes every request at once and gives one beat a cycle; the strobes of a beat are one run.
     """
 
     def __init__(self, dut, target, *, latency: int) -> None:
@@ -26,8 +26,9 @@ class LatentMemory:
         for name in ("read_arready", "write_awready", "write_wready"):
             getattr(dut, f"axi_{name}").value = 1
         beats: deque[tuple[int, int, bool]] = deque()
-        answers: deque[int] = deque()
-        addresses: deque[int] = deque()
+        answers: deque[tuple[int, int]] = deque()
+        addresses: deque[tuple[int, int]] = deque()
+        answer = 0
         now, octets = 0, len(dut.axi_read_rdata) // 8
         place: int | None = None
         while True:
@@ -48,18 +49,21 @@ class LatentMemory:
                 dut.axi_read_rvalid.value = 0
 
             if dut.axi_write_awvalid.value:
-                addresses.append(int(dut.axi_write_awaddr.value))
+                addresses.append((int(dut.axi_write_awaddr.value), int(dut.axi_write_awid.value)))
             if dut.axi_write_wvalid.value:
-                place = addresses.popleft() if place is None else place
+                if place is None:
+                    place, answer = addresses.popleft()
+                    place = place // octets * octets
                 data = int(dut.axi_write_wdata.value).to_bytes(octets, "little")
-                lane = place % octets
-                taken = data[lane : lane + 16]
-                await self._target.write(place, taken)
-                place += len(taken)
+                lanes = int(dut.axi_write_wstrb.value)
+                first = (lanes & -lanes).bit_length() - 1
+                await self._target.write(place + first, data[first : lanes.bit_length()])
+                place += octets
                 if dut.axi_write_wlast.value:
-                    answers.append(now + self._latency)
+                    answers.append((now + self._latency, answer))
                     place = None
-            due = bool(answers) and answers[0] <= now
-            dut.axi_write_bvalid.value = due
-            if due:
-                answers.popleft()
+            due = bool(answers) and answers[0][0] <= now
+            if not dut.axi_write_bvalid.value or dut.axi_write_bready.value:
+                dut.axi_write_bvalid.value = due
+                if due:
+                    dut.axi_write_bid.value = answers.popleft()[1]

@@ -1,7 +1,7 @@
 """Host memory on the write channels of an AXI4 bus, octet by octet, and what it checks of each burst."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import cocotb
 from cocotb.triggers import RisingEdge
@@ -21,7 +21,7 @@ class WriteMemory:
         Top of the bench.
     prefix : str
         Start of the ports' names.
-    write : Callable[[int, bytes], None]
+    write : Callable[[int, bytes], Awaitable[None]]
         Told of each run of octets; an ``OSError`` becomes an error response.
     rng : random.Random
         Source of the choices.
@@ -32,7 +32,7 @@ class WriteMemory:
         Address and octets of each burst so far.
     """
 
-    def __init__(self, dut, prefix: str, write: Callable[[int, bytes], None], rng: random.Random) -> None:
+    def __init__(self, dut, prefix: str, write: Callable[[int, bytes], Awaitable[None]], rng: random.Random) -> None:
         self._write = write
         self._dut, self._prefix, self._rng = dut, prefix, rng
         self.slave = AxiSlaveWrite(AxiWriteBus.from_prefix(dut, prefix), dut.clk, dut.rst, self)
@@ -48,7 +48,7 @@ class WriteMemory:
 
     async def write(self, address: int, octets: bytes) -> None:
         """Take a run of octets of one beat."""
-        self._write(address, bytes(octets))
+        await self._write(address, bytes(octets))
 
     async def _watch(self) -> None:
         def port(name: str):
