@@ -170,29 +170,36 @@ class AxiWriteMux(wiring.Component):
         m.d.comb += [free.eq(~o.wvalid | o.wready), accept.eq(asking.any() & ~o.awvalid & (~busy | ending))]
         with m.If(o.awready):
             m.d.sync += o.awvalid.eq(0)
+        # What goes into the registers is chosen apart from when it does, so that this is all they cost.
+        address = {name: Signal.like(getattr(o, name), name=f"next_{name}") for name in _AW}
+        beat = {name: Signal.like(getattr(o, name), name=f"next_{name}") for name in _W}
+        valid = Signal()
+        m.d.comb += ending.eq(busy & free & valid & beat["wlast"])
         with m.If(accept):
-            m.d.sync += [o.awvalid.eq(1), serving.eq(chosen)]
+            m.d.sync += [o.awvalid.eq(1), serving.eq(chosen), *(getattr(o, n).eq(new) for n, new in address.items())]
         with m.If(accept | ending):
             m.d.sync += busy.eq(accept)
         with m.If(free):
-            m.d.sync += o.wvalid.eq(0)
-        for number, manager in enumerate(self.i):
-            with m.If(accept & (chosen == number)):
-                m.d.comb += manager.awready.eq(1)
-                m.d.sync += [
-                    *(getattr(o, name).eq(getattr(manager, name)) for name in _AW[1:]),
-                    o.awid.eq(Cat(manager.awid, chosen)),
-                ]
-            with m.If(serving == number):
-                m.d.comb += [
-                    manager.wready.eq(busy & free),
-                    ending.eq(busy & free & manager.wvalid & manager.wlast),
-                ]
-                with m.If(free):
-                    m.d.sync += [
-                        o.wvalid.eq(busy & manager.wvalid),
-                        *(getattr(o, name).eq(getattr(manager, name)) for name in _W),
+            m.d.sync += [o.wvalid.eq(busy & valid), *(getattr(o, n).eq(new) for n, new in beat.items())]
+        with m.Switch(chosen):
+            for number, manager in enumerate(self.i):
+                with m.Case(number):
+                    m.d.comb += [
+                        *(address[name].eq(getattr(manager, name)) for name in _AW[1:]),
+                        address["awid"].eq(Cat(manager.awid, chosen)),
                     ]
+        with m.Switch(serving):
+            for number, manager in enumerate(self.i):
+                with m.Case(number):
+                    m.d.comb += [
+                        valid.eq(manager.wvalid),
+                        *(beat[name].eq(getattr(manager, name)) for name in _W),
+                    ]
+        for number, manager in enumerate(self.i):
+            m.d.comb += [
+                manager.awready.eq(accept & (chosen == number)),
+                manager.wready.eq(busy & free & (serving == number)),
+            ]
             mine = o.bid[self._id_width_bits :] == number
             m.d.comb += [
                 manager.bid.eq(o.bid),

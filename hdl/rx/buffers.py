@@ -62,8 +62,9 @@ class BufferPlan(wiring.Component):
     part : Out(stream.Signature(Part))
         Where its octets go.
     record : Out(stream.Signature(BufferRecord))
-        What was used. ``ready`` means that there is room for two; it is looked at before a frame or a descriptor that
-        is no good is begun, and not when the record comes.
+        What was used; always taken at once, as it has room.
+    room : In(1)
+        A cycle ago there was room for two records. Without it no frame is begun that needs one.
     no_buffer, disabled : Out(1)
         High for one cycle for each frame that is lost because of this.
     placing : Out(1)
@@ -80,6 +81,7 @@ class BufferPlan(wiring.Component):
     drop: Out(1)
     part: Out(stream.Signature(Part))
     record: Out(stream.Signature(BufferRecord))
+    room: In(1)
     no_buffer: Out(1)
     disabled: Out(1)
     placing: Out(1)
@@ -132,13 +134,13 @@ class BufferPlan(wiring.Component):
                 m.d.sync += [left.eq(frame.length + RX_PAD_OCTETS), self.drop.eq(1)]
                 with m.If(self.flush):
                     m.d.comb += self.descriptor.ready.eq(1)
-                with m.Elif(self.open & checked & bad & self.record.ready):
+                with m.Elif(self.open & checked & bad & self.room):
                     m.d.comb += [self.descriptor.ready.eq(1), used.eq(1)]
                     m.d.sync += [self.record.valid.eq(1), self.record.payload.frame.eq(0)]
                 with m.If(self.frame.valid & ~self.frame.ready):
                     with m.If(~self.open):
                         m.d.sync += [self.frame.ready.eq(1), self.disabled.eq(1)]
-                    with m.Elif(checked & ~bad & self.record.ready):
+                    with m.Elif(checked & ~bad & self.room):
                         m.d.sync += [self.frame.ready.eq(1), self.drop.eq(0)]
                         m.next = "Compare"
                     with m.Elif(self.none):

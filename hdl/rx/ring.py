@@ -193,6 +193,7 @@ class RxRing(wiring.Component):
         connect(m, write.axi, mux.i[1])
         connect(m, mux.o, flipped(self.axi_write))
         m.d.comb += [
+            plan.room.eq(records.room),
             self.drop.eq(plan.drop),
             self.no_buffer.eq(plan.no_buffer),
             self.disabled.eq(plan.disabled),
