@@ -135,6 +135,20 @@ async def frames_without_a_buffer_are_dropped_at_once(dut):
 
 
 @bench_test
+async def a_frame_that_fills_its_buffers_takes_no_further_one(dut):
+    harness = await started(dut)
+    await harness.configure(log2=5)
+    await post(harness, 24, most=1)
+    await ClockCycles(dut.clk, 200)
+    for octets in (62, 63, 61, 126, 127, 125, 190, 62):  # With the pad 64, 65, 63 and so on.
+        harness.queue.append(harness.frame(octets))
+    await harness.wait(lambda: harness.strobes["delivered"] == 8, 2000)
+    await harness.stop()
+    harness.check()
+    assert harness.used == 1 + 2 + 1 + 2 + 3 + 2 + 3 + 1
+
+
+@bench_test
 async def each_kind_of_bad_descriptor_is_told_and_no_other(dut):
     harness = await started(dut)
     await harness.configure(log2=5)
