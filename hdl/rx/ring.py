@@ -193,13 +193,17 @@ class RxRing(wiring.Component):
         connect(m, write.axi, mux.i[1])
         connect(m, mux.o, flipped(self.axi_write))
         m.d.comb += [
-            plan.room.eq(records.room),
             self.drop.eq(plan.drop),
             self.no_buffer.eq(plan.no_buffer),
             self.disabled.eq(plan.disabled),
             results.i.valid.eq(dma.done.valid),
             results.i.payload.eq(dma.done.payload.error),
             dma.done.ready.eq(1),
+        ]
+        held = Signal(range(self._outstanding + 1))  # Records.
+        m.d.sync += [
+            held.eq(held + (plan.record.valid & plan.record.ready) - (records.o.valid & records.o.ready)),
+            plan.room.eq(held < self._outstanding - 2),
         ]
         self._join(m, records.o, results.o, write.i)
 
