@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["Parts", "split"]
+__all__ = ["GROUPS", "Parts", "split"]
 
 # Modules below the NIC's core, and all inside them that is not in another part. The rest has an edge in each cycle.
 _PARTS = (
@@ -36,6 +36,16 @@ _NEVER_AT_REST = ("mac", "cycles", "ring.moderation")
 # Registers that change all the time, and the modules that look at them only in a cycle for which something else has
 # woken their part: a read of the counter, the end of a frame.
 _READ_WHEN_AWAKE = (("cycles.", "bank"), ("mac.octets", "tx_rmon"), ("mac.octets", "path"))
+
+# Inputs that the harness changes together.
+GROUPS = {
+    "csr": ("s_axil_",),
+    "read": ("m_axi_r", "m_axi_ar"),
+    "write": ("m_axi_aw", "m_axi_w", "m_axi_b"),
+    "gmii": ("gmii_rx",),
+    "mdio": ("mdio_i",),
+    "advance": ("advance_",),
+}
 
 _CORE = "core"
 _EDGE = re.compile(
@@ -66,13 +76,13 @@ class Parts:
         reads has changed since the last edge.
     count : int
         Number of parts, numbered from 1.
-    fed : frozenset[int]
-        Parts that read inputs.
+    fed : dict[str, frozenset[int]]
+        Parts that read inputs of each group: those whose names begin so, see ``GROUPS``.
     """
 
     verilog: str
     count: int
-    fed: frozenset[int]
+    fed: dict[str, frozenset[int]]
 
 
 @dataclass
@@ -108,7 +118,7 @@ def split(verilog: str) -> Parts:
     if "posedge \\" in verilog or verilog.count("\nmodule ") + verilog.startswith("module ") != 1:
         raise ValueError("the Verilog is not as expected")
     wakes, fed = _wakes(states, _made_from(verilog), set(_INPUT.findall(verilog)))
-    return Parts(_with_wakes(verilog, states, wakes), len(_PARTS), frozenset(fed))
+    return Parts(_with_wakes(verilog, states, wakes), len(_PARTS), fed)
 
 
 def _above(module: str) -> Iterator[str]:
@@ -186,21 +196,34 @@ def _cone(names: Iterable[str], sources: dict[str, set[str]], ends: set[str]) ->
 
 def _wakes(
     states: dict[str, _State], sources: dict[str, set[str]], inputs: set[str]
-) -> tuple[dict[tuple[int, int], set[str]], set[int]]:
-    """Return the states of one part that wake another, by the two parts' numbers, and the parts that read inputs."""
+) -> tuple[dict[tuple[int, int], set[str]], dict[str, frozenset[int]]]:
+    """Return the states of one part that wake another, by the two parts' numbers, and the parts that read inputs.
+
+    Raises
+    ------
+    ValueError
+        If a part reads an input of no group.
+    """
     wakes: dict[tuple[int, int], set[str]] = defaultdict(set)
-    fed = set()
+    fed: dict[str, set[int]] = {group: set() for group in GROUPS}
     ends = inputs | states.keys()
     for part, modules in enumerate(_PARTS, 1):
         own = {name for name, state in states.items() if state.part == part}
         read = _cone(set().union(*(states[name].reads for name in own)), sources, ends)
-        if read & inputs - {"rst"}:  # Which never changes.
-            fed.add(part)
+        for name in read & inputs - {"rst"}:  # Which never changes.
+            fed[_group_of(name)].add(part)
         for name in own | read - inputs:
             path = name.removeprefix(f"\\{_CORE}.")
             if not any(path.startswith(register) and module in modules for register, module in _READ_WHEN_AWAKE):
                 wakes[states[name].part, part].add(name)
-    return wakes, fed
+    return wakes, {group: frozenset(parts) for group, parts in fed.items()}
+
+
+def _group_of(name: str) -> str:
+    for group, beginnings in GROUPS.items():
+        if name.startswith(beginnings):
+            return group
+    raise ValueError(f"the input {name} is of no group")
 
 
 def _with_wakes(verilog: str, states: dict[str, _State], wakes: dict[tuple[int, int], set[str]]) -> str:

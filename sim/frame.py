@@ -1,8 +1,9 @@
 """A frame on the wire."""
 
+import zlib
 from typing import NamedTuple
 
-__all__ = ["Frame"]
+__all__ = ["Frame", "on_wire"]
 
 FCS_OK, PREAMBLE_OK, TX_ER, RUNT = 1, 2, 4, 8  # native/abi.h, hw_frame_flag
 
@@ -22,6 +23,8 @@ class Frame(NamedTuple):
         What the octet checks found; see ``ok``.
     start_cycle, end_cycle : int
         Cycles of the first preamble octet and the last FCS octet.
+    fcs : bytes
+        The four octets after it.
     """
 
     time_fs: int
@@ -30,6 +33,7 @@ class Frame(NamedTuple):
     flags: int
     start_cycle: int
     end_cycle: int
+    fcs: bytes = b""
 
     @property
     def ok(self) -> bool:
@@ -40,3 +44,24 @@ class Frame(NamedTuple):
     def time_ns(self) -> int:
         """``time_fs`` in ns, rounded down."""
         return self.time_fs // 1_000_000
+
+
+_PREAMBLE = b"\x55" * 7 + b"\xd5"
+
+
+def on_wire(octets: bytes, fcs: bytes | None = None) -> bytes:
+    """Return all octets of a frame on the wire: preamble, SFD, the frame, its FCS.
+
+    Parameters
+    ----------
+    octets : bytes
+        The frame without FCS; nothing is padded.
+    fcs : bytes or None
+        Another FCS than the right one.
+
+    Examples
+    --------
+    >>> on_wire(b"123456789")[-4:].hex()
+    '2639f4cb'
+    """
+    return _PREAMBLE + octets + (zlib.crc32(octets).to_bytes(4, "little") if fcs is None else fcs)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..hdl.config import NicConfig
 from .build import Progress
 from .bus_model import BusModel
-from .frame import Frame
+from .frame import Frame, on_wire
 from .memory import BUS_BASE
 from .native import NativeLibrary, load
 from .world import FS_PER_NS, Host
@@ -20,7 +20,7 @@ from .world import FS_PER_NS, Host
 __all__ = ["DmaViolation", "Event", "HardwareHang", "SimNic", "Violation"]
 
 # native/abi.h: hw_reason, hw_frame, hw_violation, hw_event.
-_TIME, _IRQ, _FRAME, _VIOLATION, _IDLE, _HANG, _QUIET = 1, 2, 4, 8, 16, 32, 64
+_TIME, _IRQ, _FRAME, _VIOLATION, _IDLE, _HANG, _QUIET, _RX_FRAME = 1, 2, 4, 8, 16, 32, 64, 128
 _FRAME_STRUCT = struct.Struct("<QQQIIIxxxx")
 _VIOLATION_STRUCT = struct.Struct("<QQII")
 _EVENT_STRUCT = struct.Struct("<QIIQ")
@@ -82,6 +82,9 @@ class HardwareHang(RuntimeError):
     """The device claims to be busy, but nothing moves on any of its ports."""
 
 
+FrameListener = Callable[[list[Frame]], None]
+
+
 class SimNic:
     """A network card: the gateware under Verilator, in a host's memory. Implements ``Mmio`` and ``Irq``.
 
@@ -99,13 +102,24 @@ class SimNic:
         Jump over cycles in which nothing happens. Off gives the same frames, cycles and registers, slower.
     waves : bool
         Use the library that can write waves; see :meth:`waves`.
+    ppm : float
+        How much faster its clock is than it should be, in parts per million.
+    phase_fs : int
+        How long after its making its first clock edge is.
     progress : callable or None
         Told how a build goes on; see :func:`.build.library_dir`.
 
     Members
     -------
     on_frames : callable or None
-        Called with a list of frames as soon as they have left; without it they wait for ``take_frames``.
+        Called with a list of frames as soon as they have left; without it they wait for ``take_frames``, or are not
+        kept if there is a cable (:meth:`connect`).
+    on_received : callable or None
+        Called with a list of frames as soon as they have come in; without it they are not recorded.
+    on_sent : callable or None
+        As ``on_frames``, for the cable: a link that takes frames whole sets it.
+    period_fs, phase_fs : int
+        Of its clock; the phase is the time of the first edge.
     """
 
     def __init__(
@@ -117,6 +131,8 @@ class SimNic:
         strict: bool = True,
         skipping: bool = True,
         waves: bool = False,
+        ppm: float = 0,
+        phase_fs: int = 0,
         progress: Progress | None = None,
     ) -> None:
         self.host = host
@@ -124,14 +140,18 @@ class SimNic:
         self.config = config or NicConfig()
         self.dma = host.memory
         self.strict = strict
-        self.on_frames: Callable[[list[Frame]], None] | None = None
-        self.period_fs = round(1_000_000_000_000 / self.config.clock_khz)
-        self._phase_fs = self.world.now_fs
+        self._on_frames: FrameListener | None = None
+        self._on_received: FrameListener | None = None
+        self._on_sent: FrameListener | None = None
+        self._wired = False
+        self.period_fs = round(1_000_000_000_000 / self.config.clock_khz / (1 + ppm / 1_000_000))
+        self.phase_fs = self.world.now_fs + phase_fs
         self._handler: Callable[[], None] | None = None
-        self._native: NativeLibrary = load(self.config, waves=waves, progress=progress)
-        self._lib: Any = self._native.lib
-        ffi: Any = self._native.ffi
+        self.native: NativeLibrary = load(self.config, waves=waves, progress=progress)
+        self._lib: Any = self.native.lib
+        ffi: Any = self.native.ffi
         self._nic: Any = ffi.gc(self._lib.hw_new(), self._lib.hw_free)
+        self.address = int(ffi.cast("uintptr_t", self._nic))
         self._state: Any = self._lib.hw_get_state(self._nic)
         memory = host.memory
         # Not from memory.octets: when the collector clears a memoryview before cffi lets go of it, Python crashes.
@@ -156,11 +176,15 @@ class SimNic:
     def read32(self, offset: int) -> int:
         """Read a register; time passes until the device has answered. An error answer reads as all ones."""
         if self._posted:
-            self._flush()
-        answer: int = self._lib.hw_read32(self._nic, offset)
-        now_fs = self.time_fs
-        if now_fs > self.world.now_fs:
-            self.world.now_fs = now_fs
+            self.flush()
+        answer: int
+        if len(self.world.nics) > 1:
+            answer = self.world.stepper.read32(self, offset)
+        else:
+            answer = self._lib.hw_read32(self._nic, offset)
+            now_fs = self.time_fs
+            if now_fs > self.world.now_fs:
+                self.world.now_fs = now_fs
         if answer >> 33:  # Bit 33: an error response; bit 63: none.
             if answer >> 63:
                 raise HardwareHang(f"no answer to a read of register {offset:#x}")
@@ -194,11 +218,11 @@ class SimNic:
     @property
     def time_fs(self) -> int:
         """The world's time of the present cycle."""
-        return self._phase_fs + int(self._state.cycle) * self.period_fs
+        return self.phase_fs + int(self._state.cycle) * self.period_fs
 
     @property
     def quiet(self) -> bool:
-        """Nothing is under way, no interrupt waits for its handler and no moderation timer runs."""
+        """Nothing is under way or due by itself, and no interrupt waits for its handler."""
         if self._posted:
             return False
         state = self._lib.hw_get_state(self._nic)
@@ -207,57 +231,125 @@ class SimNic:
     def step(self, until_fs: int | None) -> int | None:
         """Run to a time, or to the first event before; return the time reached, None if nothing will ever happen."""
         if self._posted:
-            self._flush()
+            self.flush()
         if until_fs is None:
             until_cycle = _NEVER
         else:
-            until_cycle = max(0, -((self._phase_fs - until_fs) // self.period_fs))
-        stop = _VIOLATION
-        if self._handler is not None:
-            stop |= _IRQ
-        if self.on_frames is not None:
-            stop |= _FRAME
+            until_cycle = max(0, -((self.phase_fs - until_fs) // self.period_fs))
+        stop = self.stops_for
         if self.world.draining:
             stop |= _QUIET
         reasons = self._run(until_cycle, stop)
-        if reasons & (_VIOLATION | _HANG):
-            self._complain(reasons)
         reached_fs = self.time_fs
         if until_fs is not None and reached_fs > until_fs:
             reached_fs = until_fs
         world = self.world
         if reached_fs > world.now_fs:
             world.now_fs = reached_fs
-        if reasons & _FRAME and self.on_frames is not None:
-            self.on_frames(self.take_frames())
-        if reasons & _IRQ and self._handler is not None:
-            world.interrupt(self._handler)
+        if reasons & ~(_TIME | _IDLE | _QUIET):
+            self.deliver(reasons)
         return None if reasons == _IDLE else reached_fs
 
+    @property
+    def stops_for(self) -> int:
+        """The events that somebody waits for, as a mask of ``hw_reason``."""
+        stop = _VIOLATION | _HANG
+        if self._handler is not None:
+            stop |= _IRQ
+        if self._on_frames is not None or self._on_sent is not None:
+            stop |= _FRAME
+        if self._on_received is not None:
+            stop |= _RX_FRAME
+        return stop
+
+    @property
+    def stopped_by(self) -> int:
+        """What the world's last step ended with here, as a mask of ``hw_reason``."""
+        return int(self._state.why)
+
+    def deliver(self, reasons: int) -> None:
+        """Tell those who wait of events."""
+        if reasons & (_VIOLATION | _HANG):
+            self._complain(reasons)
+        if reasons & _FRAME:
+            frames = self.take_frames()
+            for listener in (self._on_sent, self._on_frames):
+                if listener is not None and frames:
+                    listener(frames)
+        if reasons & _RX_FRAME and self._on_received is not None:
+            self._on_received(self._take_received())
+        if reasons & _IRQ and self._handler is not None:
+            self.world.interrupt(self._handler)
+
     # What came out.
+
+    @property
+    def on_frames(self) -> "FrameListener | None":
+        """Who is told of frames that have left."""
+        return self._on_frames
+
+    @on_frames.setter
+    def on_frames(self, listener: "FrameListener | None") -> None:
+        self._on_frames = listener
+        self._record()
+
+    @property
+    def on_received(self) -> "FrameListener | None":
+        """Who is told of frames that have come in."""
+        return self._on_received
+
+    @on_received.setter
+    def on_received(self, listener: "FrameListener | None") -> None:
+        self._on_received = listener
+        self._record()
+
+    @property
+    def on_sent(self) -> "FrameListener | None":
+        """Who takes frames to the other end of the cable."""
+        return self._on_sent
+
+    @on_sent.setter
+    def on_sent(self, listener: "FrameListener | None") -> None:
+        self._on_sent = listener
+        self._record()
+
+    def _record(self) -> None:
+        tx = not self._wired or self._on_frames is not None or self._on_sent is not None
+        self._lib.hw_set_recording(self._nic, tx, self._on_received is not None)
 
     def take_frames(self) -> list[Frame]:
         """Return the frames that have left since the last call."""
         state = self._state
-        count = state.frame_count
+        frames = self._frames(state.frame_count, state.frames, state.octets)
+        if frames:
+            self._lib.hw_clear_frames(self._nic)
+        return frames
+
+    def _take_received(self) -> list[Frame]:
+        state = self._state
+        frames = self._frames(state.rx_frame_count, state.rx_frames, state.rx_octets)
+        self._lib.hw_clear_rx_frames(self._nic)
+        return frames
+
+    def _frames(self, count: int, structs: Any, data: Any) -> list[Frame]:
         if not count:
             return []
-        ffi = self._native.ffi
-        headers = ffi.buffer(state.frames, count * _FRAME_STRUCT.size)
+        ffi = self.native.ffi
+        headers = ffi.buffer(structs, count * _FRAME_STRUCT.size)
         _, _, last_offset, last_length, _, _ = _FRAME_STRUCT.unpack_from(headers, (count - 1) * _FRAME_STRUCT.size)
-        octets = bytes(ffi.buffer(state.octets, last_offset + last_length))
-        period_fs, phase_fs = self.period_fs, self._phase_fs
-        frames = [
-            Frame(phase_fs + start * period_fs, octets[at : max(at, at + length - 4)], gap, flags, start, end)
-            for start, end, at, length, gap, flags in _FRAME_STRUCT.iter_unpack(headers)
-        ]
-        self._lib.hw_clear_frames(self._nic)
+        octets = bytes(ffi.buffer(data, last_offset + last_length))
+        period_fs, phase_fs = self.period_fs, self.phase_fs
+        frames = []
+        for start, end, at, length, gap, flags in _FRAME_STRUCT.iter_unpack(headers):
+            fcs_at = max(at, at + length - 4)
+            fcs = octets[fcs_at : at + length]
+            frames.append(Frame(phase_fs + start * period_fs, octets[at:fcs_at], gap, flags, start, end, fcs))
         return frames
 
     def take_violations(self) -> list[Violation]:
         """Return what was recorded since the last call."""
         state = self._state
-        raw = self._native.ffi.buffer(state.violations, state.violation_count * _VIOLATION_STRUCT.size)
+        raw = self.native.ffi.buffer(state.violations, state.violation_count * _VIOLATION_STRUCT.size)
         found = [
             Violation(cycle, address, _KINDS[kind], None if descriptor == 0xFFFF_FFFF else descriptor)
             for cycle, address, kind, descriptor in (_VIOLATION_STRUCT.iter_unpack(raw) if len(raw) else ())
@@ -272,7 +364,7 @@ class SimNic:
     def take_events(self) -> list[Event]:
         """Return the log since the last call."""
         state = self._lib.hw_get_state(self._nic)
-        raw = self._native.ffi.buffer(state.events, state.event_count * _EVENT_STRUCT.size)
+        raw = self.native.ffi.buffer(state.events, state.event_count * _EVENT_STRUCT.size)
         found = [
             Event(cycle, _EVENTS[kind], a, b)
             for cycle, kind, a, b in (_EVENT_STRUCT.iter_unpack(raw) if len(raw) else ())
@@ -284,8 +376,77 @@ class SimNic:
     def counters(self) -> dict[str, int]:
         """Counters of the harness: bus transactions, injected errors, frames."""
         state = self._lib.hw_get_state(self._nic)
-        names = ("reads", "writes", "errors_injected", "mmio_errors", "frames_total", "events_lost")
+        names = ("reads", "writes", "errors_injected", "mmio_errors", "frames_total", "rx_frames_total", "events_lost")
         return {name: int(getattr(state, name)) for name in names}
+
+    # The cable.
+
+    def inject(
+        self, octets: bytes, *, start_fs: int | None = None, errors: bytes | None = None, gap_octets: int = 12
+    ) -> None:
+        """Let octets come from the PHY as they are; :func:`.frame.on_wire` gives those of a proper frame.
+
+        Parameters
+        ----------
+        octets : bytes
+            All octets with ``rx_dv``: preamble, SFD, frame, FCS.
+        start_fs : int or None
+            Not before this time; None: at once. Frames come in the order of their times.
+        errors : bytes or None
+            ``rx_er`` of each octet.
+        gap_octets : int
+            Octet times of silence after the frame before, at least.
+
+        Raises
+        ------
+        ValueError
+            If there are no octets, not one error for each of them, or no gap.
+        """
+        if not octets:
+            raise ValueError("a frame has at least 1 octet")
+        if errors is not None and len(errors) != len(octets):
+            raise ValueError(f"{len(octets)} octets need as many errors, not {len(errors)}")
+        if gap_octets < 1:
+            raise ValueError(f"gap_octets must be at least 1, not {gap_octets!r}")
+        start = 0 if start_fs is None else self.cycle_at(start_fs)
+        ffi = self.native.ffi
+        self._lib.hw_inject(self._nic, start, octets, ffi.NULL if errors is None else errors, len(octets), gap_octets)
+
+    def receive(self, octets: bytes, fcs: bytes, *, error: bool = False) -> None:
+        """Let a frame come from the PHY now, or after those that still wait; ``error``: its last octet is bad."""
+        wire = on_wire(octets, fcs)
+        self.inject(wire, errors=bytes(len(wire) - 1) + b"\1" if error else None)
+
+    def cycle_at(self, time_fs: int) -> int:
+        """Return the first cycle that is not before a time."""
+        return max(0, -((self.phase_fs - time_fs) // self.period_fs))
+
+    def connect(self, other: "SimNic | None", delay_fs: int = 0) -> None:
+        """Lead what this card sends to another one of the same world, octet by octet; None ends that."""
+        ffi = self.native.ffi
+        to = ffi.NULL if other is None else ffi.cast("hw_nic *", other.address)
+        self._lib.hw_connect(self._nic, to, delay_fs)
+        self._wired = other is not None
+        self._record()
+
+    def set_wire_up(self, up: bool) -> None:
+        """Pull the cable of :meth:`connect`, in the direction from this card, or put it back."""
+        self._lib.hw_set_wire_up(self._nic, up)
+
+    @property
+    def wire_counters(self) -> tuple[int, int, int]:
+        """Frames that went into the cable of :meth:`connect`, came out, and were cut off."""
+        counters = self.native.ffi.new("hw_wire_counters *")
+        self._lib.hw_get_wire_counters(self._nic, counters)
+        return int(counters.sent), int(counters.delivered), int(counters.cut)
+
+    def set_link(self, up: bool, *, autoneg_ns: int = 20_000) -> None:
+        """Tell the PHY whether there is a partner; autonegotiation takes a while after one has come."""
+        self._lib.hw_set_link(self._nic, up, autoneg_ns * FS_PER_NS // self.period_fs)
+
+    def set_phy_address(self, address: int) -> None:
+        """Set the address of the PHY on the management bus, 1 at first."""
+        self._lib.hw_set_phy_address(self._nic, address)
 
     # Controls.
 
@@ -294,7 +455,7 @@ class SimNic:
         self.bus = bus
         seed = self.world.random(f"bus{self._number}").getrandbits(64)
         members = bus.native(clock_khz=self.config.clock_khz, seed=seed)
-        self._lib.hw_configure(self._nic, self._native.ffi.new("hw_memory_config *", members))
+        self._lib.hw_configure(self._nic, self.native.ffi.new("hw_memory_config *", members))
 
     def set_skipping(self, on: bool) -> None:
         """Turn the skipping of idle cycles on or off."""
@@ -319,9 +480,9 @@ class SimNic:
             with open(path, "ab") as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     raise OSError(ESPIPE, os.strerror(ESPIPE), path)
-        first = max(0, from_ns * FS_PER_NS - self._phase_fs) // self.period_fs
-        last = _NEVER if to_ns is None else (to_ns * FS_PER_NS - self._phase_fs) // self.period_fs
-        name = self._native.ffi.NULL if path is None else os.fsencode(path)
+        first = max(0, from_ns * FS_PER_NS - self.phase_fs) // self.period_fs
+        last = _NEVER if to_ns is None else (to_ns * FS_PER_NS - self.phase_fs) // self.period_fs
+        name = self.native.ffi.NULL if path is None else os.fsencode(path)
         if not self._lib.hw_waves(self._nic, name, self.period_fs, first, last):
             raise ValueError("this device was made without waves=True")
 
@@ -347,16 +508,19 @@ class SimNic:
         frames, batch, in_flight : int
             Frames to send, frames a doorbell, most frames posted and not sent.
         """
-        self._flush()
+        self.flush()
         sent: int = self._lib.hw_bench_prefilled(
             self._nic, tail_offset, cpl_tail_offset, tail, ring_size - 1, frames, batch, in_flight
         )
         return sent
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Hand the posted writes to the device."""
+        if not self._posted:
+            return
         pairs = array("I", self._posted)
         self._posted.clear()
-        self._lib.hw_write(self._nic, self._native.ffi.from_buffer("uint32_t[]", pairs), len(pairs) // 2)
+        self._lib.hw_write(self._nic, self.native.ffi.from_buffer("uint32_t[]", pairs), len(pairs) // 2)
 
     def _complain(self, reasons: int) -> None:
         if reasons & _HANG:

@@ -18,7 +18,9 @@ _HEADER = """// Which clocks have an edge: always that of the NIC, of its parts 
 #pragma once
 #include <cstdint>
 namespace hw {{
-constexpr uint64_t kFed = {fed};  // Parts that have to see a change of an input.
+// Parts that have to see a change of an input.
+{fed}
+constexpr bool kGmiiReachesMore = {gmii};  // Than registers: logic has to be evaluated when gmii_rx* has changed.
 template <class Root> uint64_t triggers(const Root &d) {{ return {always}{awake}; }}
 }}  // namespace hw
 """
@@ -77,10 +79,32 @@ def _parts_header(parts: Parts, generated: Path) -> str:
     if not has_steps or "__VactTriggered[1U]" in code or len(clocks) != len(expected) or set(clocks) != expected:
         raise ValueError("Verilator's C++ is not as expected")
     return _HEADER.format(
-        fed=sum(1 << clocks.index(f"clk_{number}") for number in parts.fed),
+        fed="\n".join(
+            f"constexpr uint64_t kFed{group.title()} = {sum(1 << clocks.index(f'clk_{number}') for number in numbers)};"
+            for group, numbers in {**parts.fed, "any": frozenset().union(*parts.fed.values())}.items()
+        ),
+        gmii=str("gmii_rx" in _called(code, "Vnic___024root___eval_ico")).lower(),
         always=1 << clocks.index("clk"),
         awake="".join(f" | uint64_t(d.awake_{number}) << {clocks.index(f'clk_{number}')}" for number in numbers),
     )
+
+
+def _called(code: str, function: str) -> str:
+    """Return the C++ of a function and of all that it calls."""
+    bodies = {
+        match[1]: match[2]
+        for match in re.finditer(r"^\w[\w ]*\b(Vnic\w+)\([^;{]*\) \{\n(.*?)^\}", code, re.MULTILINE | re.DOTALL)
+    }
+    seen: dict[str, str] = {}
+    waiting = [function]
+    while waiting:
+        name = waiting.pop()
+        if name in bodies and name not in seen:
+            seen[name] = bodies[name]
+            waiting += re.findall(r"\b(Vnic\w+)\(", bodies[name])
+    if function not in seen:
+        raise ValueError("Verilator's C++ is not as expected")
+    return "".join(seen.values())
 
 
 def _without_reset(verilog: str) -> str:

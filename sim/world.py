@@ -13,11 +13,11 @@ from .memory import HostMemory, MemoryBlock
 
 if TYPE_CHECKING:
     from .nic import SimNic
+    from .stepper import Stepper
 
 __all__ = ["FS_PER_NS", "DeadlockError", "Host", "SimTimer", "Task", "World"]
 
 FS_PER_NS = 1_000_000
-_TURN_FS = 1_000_000_000  # With several devices, how far one may run ahead of the others: 1 us.
 _STORM = 1000
 
 
@@ -105,7 +105,8 @@ class World:
         self.hosts: list[Host] = []
         self.nics: list[SimNic] = []
         self.current: Task | None = None
-        self.draining = False  # The only device stops as soon as it is quiet.
+        self.draining = False  # The devices stop as soon as all are quiet.
+        self._stepper: Stepper | None = None
         self._timers: list[tuple[int, int, SimTimer]] = []
         self._cancelled = 0
         self._sequence = 0
@@ -124,6 +125,15 @@ class World:
         host = Host(self, name or f"host{len(self.hosts)}", memory or HostMemory())
         self.hosts.append(host)
         return host
+
+    @property
+    def stepper(self) -> "Stepper":
+        """What steps the devices together, if there are several."""
+        if self._stepper is None:
+            from .stepper import Stepper
+
+            self._stepper = Stepper(self)
+        return self._stepper
 
     @property
     def now_ns(self) -> int:
@@ -179,7 +189,7 @@ class World:
             If that takes more than ``limit_ns``.
         """
         limit_fs = self.now_fs + limit_ns * FS_PER_NS
-        self.draining = len(self.nics) == 1
+        self.draining = True
         try:
             self._loop(lambda: not self._ready and all(nic.quiet for nic in self.nics), limit_fs)
         finally:
@@ -321,7 +331,7 @@ class World:
         if len(nics) == 1:
             stopped = nics[0].step(target)
         elif nics:
-            stopped = self._take_turns(target)
+            stopped = self.stepper.step(target)
         else:
             stopped = target
         if stopped is None:
@@ -329,18 +339,6 @@ class World:
         if stopped > self.now_fs:
             self.now_fs = stopped
         return True
-
-    def _take_turns(self, target: int | None) -> int | None:
-        """Step several devices; each stops at the first event of those before it, or after a turn."""
-        busy = [nic for nic in self.nics if not nic.quiet]
-        if busy:
-            turn = min(nic.time_fs for nic in busy) + _TURN_FS
-            target = turn if target is None else min(target, turn)
-        for nic in self.nics:
-            stopped = nic.step(target)
-            if stopped is not None and (target is None or stopped < target):
-                target = stopped
-        return target
 
     def _stuck(self) -> None:
         names = ", ".join(task.name for task in self._tasks) or "nothing"

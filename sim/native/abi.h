@@ -1,6 +1,7 @@
 /* What Python and the harness say to each other. Read by the C++ compiler and by cffi: plain C declarations only. */
 
 typedef struct hw_nic hw_nic;
+typedef struct hw_world hw_world;
 
 /* Why hw_run came back; also the mask that says what to stop for. HW_TIME, HW_IDLE and HW_HANG always stop. */
 enum hw_reason {
@@ -10,7 +11,8 @@ enum hw_reason {
   HW_VIOLATION = 8,  /* A violation was recorded. */
   HW_IDLE = 16,      /* until_cycle is the largest number, and nothing will ever happen by itself. */
   HW_HANG = 32,      /* The device is busy, but nothing moved on any port for hang_cycles. */
-  HW_QUIET = 64      /* Nothing is under way, and no moderation timer runs. */
+  HW_QUIET = 64,     /* Nothing is under way, no frame waits to be received, and no moderation timer runs. */
+  HW_RX_FRAME = 128  /* A frame that is recorded has come in. */
 };
 
 /* Flags of a frame on the wire. */
@@ -107,7 +109,20 @@ typedef struct {
   uint64_t errors_injected;
   uint64_t mmio_errors;
   uint64_t frames_total;
+  uint64_t rx_frame_count; /* Frames that came in and were recorded, until hw_clear_rx_frames. */
+  const hw_frame *rx_frames;
+  const uint8_t *rx_octets;
+  uint64_t rx_frames_total;
+  uint32_t why;            /* hw_reason: what hw_world_run stopped for at this NIC. */
+  uint32_t reserved;
 } hw_state;
+
+/* One direction of a cable. */
+typedef struct {
+  uint64_t sent;      /* Frames that were begun. */
+  uint64_t delivered; /* Those that have wholly gone in at the other end ... */
+  uint64_t cut;       /* ... and those that have not, as the cable was pulled. */
+} hw_wire_counters;
 
 hw_nic *hw_new(void);
 void hw_free(hw_nic *nic);
@@ -131,3 +146,28 @@ int hw_waves(hw_nic *nic, const char *path, uint64_t period_fs, uint64_t from_cy
    the loop; `tail` is the first index to post. Returns frames sent. */
 uint64_t hw_bench_prefilled(hw_nic *nic, uint32_t tail_offset, uint32_t cpl_tail_offset, uint32_t tail, uint32_t mask,
                             uint64_t frames, uint32_t batch, uint32_t in_flight);
+/* Put a frame on gmii_rx*, preamble and FCS included, not before start_cycle, and `gap` octet times (at least 1) after
+   the one before. `errors` is rx_er of each octet, or null. */
+void hw_inject(hw_nic *nic, uint64_t start_cycle, const uint8_t *octets, const uint8_t *errors, uint64_t length,
+               uint32_t gap);
+/* Whether to record frames that leave, and those that come in. */
+void hw_set_recording(hw_nic *nic, int tx, int rx);
+void hw_clear_rx_frames(hw_nic *nic);
+/* The PHY's link to its partner; autonegotiation takes so many cycles after it comes up. */
+void hw_set_link(hw_nic *nic, int up, uint64_t autoneg_cycles);
+void hw_set_phy_address(hw_nic *nic, uint32_t address);
+/* Lead what a NIC sends to another one of the same world, or (to null) no longer. */
+void hw_connect(hw_nic *from, hw_nic *to, uint64_t delay_fs);
+void hw_set_wire_up(hw_nic *from, int up);
+void hw_get_wire_counters(hw_nic *from, hw_wire_counters *counters);
+
+/* Several NICs, maybe of several libraries. Absolute times are of 128 bits. */
+hw_world *hw_world_new(void);
+void hw_world_free(hw_world *world);
+void hw_world_add(hw_world *world, hw_nic *nic, uint64_t phase_fs_high, uint64_t phase_fs_low, uint64_t period_fs);
+void hw_world_set_stop(hw_nic *nic, uint32_t stop_mask);
+/* Run for until_fs from now (all ones: for ever) up to the first event; reached_fs is also from now. */
+uint32_t hw_world_run(hw_world *world, uint64_t now_fs_high, uint64_t now_fs_low, uint64_t until_fs, uint32_t stop_mask,
+                      uint64_t *reached_fs);
+uint64_t hw_world_read32(hw_world *world, hw_nic *nic, uint64_t now_fs_high, uint64_t now_fs_low, uint32_t offset,
+                         uint64_t *reached_fs);

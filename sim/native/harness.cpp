@@ -20,8 +20,16 @@ extern "C" {
 #include "axil_manager.h"
 #include "gmii_sink.h"
 #include "memory_model.h"
+#include "phy.h"
+#include "station.h"
+#include "world.h"
 #if HW_BY_PARTS
 #include "parts.h"
+#else
+namespace hw {
+constexpr uint64_t kFedCsr = 0, kFedRead = 0, kFedWrite = 0, kFedGmii = 0, kFedMdio = 0, kFedAdvance = 0, kFedAny = 0;
+constexpr bool kGmiiReachesMore = true;
+}  // namespace hw
 #endif
 
 #define HW_UNLIKELY(x) __builtin_expect(!!(x), 0)
@@ -34,6 +42,8 @@ void Vnic___024root___eval_nba(Vnic___024root *root);
 namespace {
 using Root = Vnic___024root;
 constexpr uint64_t kNever = ~uint64_t(0);
+constexpr uint32_t kEvents = HW_FRAME | HW_VIOLATION | HW_RX_FRAME;  // These stay until somebody asks for them.
+constexpr uint32_t kCountCycles = 2;  // From a jump of a counter to when its register shows it.
 constexpr uint32_t kSettleCycles = 4;  // From a register write or the last activity to when its effect shows outside.
 
 template <class Port> const void *octets_of(const Port &port) { return &port; }
@@ -44,20 +54,22 @@ template <class Port> uint64_t number_of(const Port &port) {
 }
 }  // namespace
 
-struct hw_nic {
-  hw_state state{};
+struct hw_nic final : hw::Station {
   VerilatedContext context;
   std::unique_ptr<Vnic> model;
   Root *d = nullptr;
   hw::Memory memory;
-  hw::GmiiSink sink;
+  hw::GmiiSink sink, rx_sink;
+  hw::Phy phy;
+  std::unique_ptr<hw::Wire> cable;
   hw::AxilManager<Root> csr;
   std::vector<hw_violation> violations;
   std::vector<hw_event> events;
   uint64_t event_capacity = 0, hang_cycles = 1'000'000;
-  uint64_t last_activity = 0, last_write = 0, last_quiet = 0, ar_pause = 0, aw_pause = 0, w_pause = 0, r_addr = 0;
+  uint64_t last_activity = 0, last_write = 0, last_quiet = 0, ar_pause = 0, aw_pause = 0, w_pause = 0, r_addr = 0, read_since = 0,
+           fed = hw::kFedAny;  // Clocks of the parts that have to see a change of an input.
   uint32_t reasons = 0, last_descriptor = ~0u;
-  bool skipping = true, irq_before = false, inputs_changed = true, fed = true;
+  bool irq_before = false, inputs_changed = true, mdc_before = false, recording_rx = false;
 #if HW_WAVES
   std::unique_ptr<VerilatedFstC> waves;
   uint64_t waves_from = 0, waves_to = 0, period_fs = 0;
@@ -76,7 +88,6 @@ struct hw_nic {
       d->__VicoTriggered[0] = 1;
       Vnic___024root___eval_ico(d);
       inputs_changed = false;
-      fed = true;
     }
 #else
     d->clk = 0;
@@ -86,8 +97,8 @@ struct hw_nic {
   }
   void edge() {
 #if HW_BY_PARTS
-    d->__VnbaTriggered[0] = hw::triggers(*d) | (fed ? hw::kFed : 0);
-    fed = false;
+    d->__VnbaTriggered[0] = hw::triggers(*d) | fed;
+    fed = 0;
     Vnic___024root___eval_nba(d);
 #else
     d->clk = 1;
@@ -108,8 +119,14 @@ struct hw_nic {
     d = model->rootp;
     d->clk = 0;
     model->eval();
-    csr = {};
+    d->mdio_i = 1;
+    change(hw::kFedAny);
+  }
+
+  // Inputs have changed that these parts read.
+  void change(uint64_t parts) {
     inputs_changed = true;
+    fed |= parts;
   }
 
   void log(uint32_t kind, uint32_t a = 0, uint64_t b = 0) {
@@ -125,7 +142,9 @@ struct hw_nic {
   template <bool kLog> void tick() {
     Root &p = *d;
     const bool csr_busy = csr.busy();
-    if (csr_busy) inputs_changed |= csr.drive(p);
+    if (csr_busy && csr.drive(p)) change(hw::kFedCsr);
+    if (HW_UNLIKELY(state.cycle >= source.due())) receive();
+    if (HW_UNLIKELY(state.cycle >= phy.due)) drive_mdio();
     before_edge();
     bool csr_moved = false;
     if (csr_busy) {
@@ -142,19 +161,20 @@ struct hw_nic {
     edge();
     state.cycle++;
     state.evaluated++;
-    if (csr_busy) inputs_changed |= csr.settle(p);
+    if (csr_busy && csr.settle(p)) change(hw::kFedCsr);
     if (r) {
-      set(p.m_axi_rvalid, 0);
+      set(hw::kFedRead, p.m_axi_rvalid, 0);
       if (kLog && p.m_axi_rlast) log(HW_EV_READ_DONE, p.m_axi_rresp, r_addr);
       memory.read_taken(state.cycle);
     }
     if (b) {
-      set(p.m_axi_bvalid, 0);
+      set(hw::kFedWrite, p.m_axi_bvalid, 0);
       memory.response_taken();
     }
     if (bus | memory.pending() | address_stalled()) drive_memory<kLog>();
     if (active) last_activity = state.cycle;
-    if (p.gmii_tx_en | sink.in_frame) wire<kLog>();
+    if (p.gmii_tx_en | sink.in_frame) send<kLog>();
+    if (HW_UNLIKELY(p.mdc != mdc_before)) manage();
     if (p.probe_desc_stb) last_descriptor = p.probe_desc_index;
     if (kLog) probes();
   }
@@ -201,7 +221,7 @@ struct hw_nic {
     uint64_t bad_addr;
     if (!p.m_axi_rvalid) {
       if (hw::Transaction *t = memory.next_read(now, &p.m_axi_rdata, &resp, &bad)) {
-        set(p.m_axi_rvalid, 1);
+        set(hw::kFedRead, p.m_axi_rvalid, 1);
         p.m_axi_rid = decltype(p.m_axi_rid)(t->id);
         p.m_axi_rresp = uint8_t(resp);
         p.m_axi_rlast = t->beat + 1 == t->beats;
@@ -211,28 +231,59 @@ struct hw_nic {
     }
     if (!p.m_axi_bvalid) {
       if (hw::Transaction *t = memory.next_response(now, &resp, &bad, &bad_addr)) {
-        set(p.m_axi_bvalid, 1);
+        set(hw::kFedWrite, p.m_axi_bvalid, 1);
         p.m_axi_bid = decltype(p.m_axi_bid)(t->id);
         p.m_axi_bresp = uint8_t(resp);
         if (HW_UNLIKELY(bad)) violation(HW_WRITE_OUTSIDE, bad_addr);
         if (kLog) log(HW_EV_WRITE_DONE, resp, t->addr);
       }
     }
-    set(p.m_axi_arready, memory.read_room() && now >= ar_pause);
-    set(p.m_axi_awready, memory.write_room() && now >= aw_pause);
-    set(p.m_axi_wready, memory.wants_data() && now >= w_pause);
+    set(hw::kFedRead, p.m_axi_arready, memory.read_room() && now >= ar_pause);
+    set(hw::kFedWrite, p.m_axi_awready, memory.write_room() && now >= aw_pause);
+    set(hw::kFedWrite, p.m_axi_wready, memory.wants_data() && now >= w_pause);
   }
-  void set(uint8_t &port, bool value) {
-    inputs_changed |= port != value;
+  void set(uint64_t parts, uint8_t &port, bool value) {
+    if (port == value) return;
+    change(parts);
     port = value;
   }
 
+  // What comes from the PHY in the cycle of the coming edge. No logic of the NIC looks at it but what registers take at
+  // the edge, if kGmiiReachesMore is false: then nothing has to be evaluated before.
+  void receive() {
+    source.clock(state.cycle, [this](bool valid, bool error, uint8_t octet) {
+      if (d->gmii_rx_dv != valid || d->gmii_rx_er != error || d->gmii_rxd != octet) {
+        d->gmii_rx_dv = valid;
+        d->gmii_rx_er = error;
+        d->gmii_rxd = octet;
+        fed |= hw::kFedGmii;
+        inputs_changed |= hw::kGmiiReachesMore;
+      }
+      if (recording_rx && (valid || rx_sink.in_frame) && rx_sink.clock(state.cycle, valid, error, octet))
+        reasons |= HW_RX_FRAME;
+    });
+    last_activity = state.cycle;
+  }
+  void drive_mdio() {
+    phy.settle(state.cycle);
+    set(hw::kFedMdio, d->mdio_i, phy.mdio);
+  }
+  void manage() {
+    mdc_before = d->mdc;
+    if (mdc_before) phy.rise(state.cycle, d->mdio_oe ? d->mdio_o : phy.mdio);
+    last_activity = state.cycle;
+  }
+
   // The octet that the PHY sees in the cycle after the edge.
-  template <bool kLog> void wire() {
+  template <bool kLog> void send() {
     const bool start = !sink.in_frame;
+    if (wire) {
+      if (!d->gmii_tx_en) wire->end();
+      else if (wire->put(*this, state.cycle, d->gmii_txd, d->gmii_tx_er)) reasons |= hw::kPeer;
+    }
     if (sink.clock(state.cycle, d->gmii_tx_en, d->gmii_tx_er, d->gmii_txd)) {
       reasons |= HW_FRAME;
-      if (kLog) log(HW_EV_FRAME_END, sink.frames.back().length, sink.frames.back().flags);
+      if (kLog) log(HW_EV_FRAME_END, sink.last().length, sink.last().flags);
     } else if (kLog && start) {
       log(HW_EV_FRAME_START);
     }
@@ -249,88 +300,146 @@ struct hw_nic {
 
   // Nothing under way anywhere, and long enough for the last activity to have shown.
   bool quiet() const {
-    return d->idle && !csr.busy() && !memory.pending() && !sink.in_frame && !address_stalled() &&
+    return d->idle && !csr.busy() && !memory.pending() && !sink.in_frame && !source.in_frame() && !address_stalled() &&
            state.cycle >= last_activity + kSettleCycles;
   }
+  // Nothing will start by itself either.
+  bool untimed() const { return d->wake_in == ~0u && !source.pending(); }
   bool irq_settled() const { return d->irq && csr.writes_done() && state.cycle >= last_write + kSettleCycles; }
 
   // Let the free-running counters jump: one edge for `cycles` of them.
   void skip(uint64_t cycles) {
     d->advance_stb = 1;
     d->advance_cycles = uint32_t(cycles - 1);
-    inputs_changed = true;
+    change(hw::kFedAdvance);
     before_edge();
     edge();
     d->advance_stb = 0;
-    inputs_changed = true;
+    change(hw::kFedAdvance);
     state.cycle += cycles;
     last_quiet = state.cycle;  // What comes now starts from here, however long the jump was.
     state.evaluated++;
   }
-  // How many cycles may be jumped over; 0 or 1: none. Two are kept back before the device starts something.
+  // How many cycles may be jumped over; 0 or 1: none. Two are kept back before the device starts something, and as many
+  // before it is looked at.
   uint64_t skippable(uint64_t until) const {
-    uint64_t cycles = until - state.cycle;
+    const uint64_t next_input = std::min(source.due(), phy.due);
+    if (next_input <= state.cycle) return 0;
+    uint64_t cycles = std::min(until == kNever ? until : until - kCountCycles, next_input);
+    if (cycles <= state.cycle) return 0;
+    cycles -= state.cycle;
     if (d->wake_in != ~0u) cycles = std::min<uint64_t>(cycles, d->wake_in > 3 ? d->wake_in - 2 : 0);
     return std::min<uint64_t>(cycles, 0xFFFF'FFF0u);
   }
 
-  template <bool kLog> uint32_t run_loop(uint64_t until, uint32_t stop) {
-    stop |= HW_TIME | HW_IDLE | HW_HANG;
+  // kShared: with other NICs, which say how far it may go; an event at `until` waits until they are there, too.
+  template <bool kLog, bool kShared> uint32_t run_loop(uint64_t until, uint32_t stop) {
+    bool go = kShared && stop & hw::kGo;
+    if (kShared) stop &= ~hw::kGo;
+    else stop |= HW_TIME | HW_IDLE | HW_HANG;
     for (;;) {
       if (d->irq && irq_settled()) reasons |= HW_IRQ;
       else reasons &= ~uint32_t(HW_IRQ);
-      if (reasons & stop) break;
-      if (state.cycle >= until) { reasons |= HW_TIME; break; }
+      if (kShared) {
+        if (stop & hw::kReadDone && (csr.read_done || state.cycle - read_since > hang_cycles)) reasons |= hw::kReadDone;
+        if (state.cycle >= until) {
+          const uint32_t why = HW_TIME | (reasons & (stop | hw::kPeer));
+          reasons &= ~hw::kPeer;
+          return why;
+        }
+        if (reasons & (stop | hw::kPeer)) break;
+      } else {
+        if (reasons & stop) break;
+        if (state.cycle >= until) { reasons |= HW_TIME; break; }
+      }
       if (d->idle && quiet()) {
         last_quiet = state.cycle;
-        if (d->wake_in == ~0u) {
-          if (until == kNever) { reasons |= HW_IDLE; break; }
-          if (stop & HW_QUIET) { reasons |= HW_QUIET; break; }
-        }
-        if (skipping) {
-          const uint64_t cycles = skippable(until);
-          if (cycles > 1) {
-            skip(cycles);
-            continue;
+        if (kShared) {
+          const uint64_t cycles = skips ? skippable(kNever) : 0;
+          if (!go && (cycles > 1 || untimed())) {
+            rest_until = untimed() ? kNever : state.cycle + cycles;
+            reasons |= hw::kRest;
+            break;
+          }
+        } else {
+          if (untimed()) {
+            if (until == kNever) { reasons |= HW_IDLE; break; }
+            if (stop & HW_QUIET) { reasons |= HW_QUIET; break; }
+          }
+          if (skips) {
+            const uint64_t cycles = skippable(until);
+            if (cycles > 1) {
+              skip(cycles);
+              continue;
+            }
           }
         }
-      } else if (HW_UNLIKELY(state.cycle - std::max(last_activity, last_quiet) > hang_cycles)) {
+      } else if (HW_UNLIKELY(state.cycle - std::max(last_activity, last_quiet) > hang_cycles) &&
+                 (!kShared || stop & HW_HANG)) {
         reasons |= HW_HANG;
         break;
       }
+      go = false;
       tick<kLog>();
     }
-    const uint32_t why = reasons & stop;
-    reasons &= (HW_FRAME | HW_VIOLATION) & ~why;
-    publish();
+    const uint32_t why = reasons & (kShared ? stop | hw::kPeer | hw::kRest : stop);
+    reasons &= kEvents & ~why;
+    if (!kShared) publish();
     return why;
   }
   uint32_t run(uint64_t until, uint32_t stop) {
-    return event_capacity ? run_loop<true>(until, stop) : run_loop<false>(until, stop);
+    return event_capacity ? run_loop<true, false>(until, stop) : run_loop<false, false>(until, stop);
   }
 
-  uint64_t read32(uint32_t offset) {
-    csr.read(offset);
-    last_activity = state.cycle;
-    while (!csr.read_done && state.cycle - last_activity <= hang_cycles) {
-      const uint64_t before = last_activity;
+  // As one of several.
+  uint32_t advance(uint64_t until, uint32_t stop) override {
+    return event_capacity ? run_loop<true, true>(until, stop) : run_loop<false, true>(until, stop);
+  }
+  uint32_t pending(uint32_t stop, bool take) override {
+    if (d->irq && irq_settled()) reasons |= HW_IRQ;
+    else reasons &= ~uint32_t(HW_IRQ);
+    const uint32_t why = reasons & stop;
+    if (take) reasons &= kEvents & ~why;
+    return why;
+  }
+  void skip_to(uint64_t cycle) override {
+    while (state.cycle + kCountCycles + 1 < cycle)
+      skip(std::min<uint64_t>(cycle - kCountCycles - state.cycle, 0xFFFF'FFF0u));
+    while (state.cycle < cycle)
       if (event_capacity) tick<true>(); else tick<false>();
-      last_activity = before;  // Waiting for the answer is not activity.
-    }
+  }
+
+  void begin_read(uint32_t offset) override {
+    csr.read(offset);
+    read_since = last_activity = state.cycle;
+  }
+  uint64_t end_read() override {
     const bool answered = csr.read_done;
     csr.read_done = false;
     last_activity = state.cycle;
-    publish();
     return answered ? csr.read_data | uint64_t(csr.read_resp) << 32 : uint64_t(1) << 63;
   }
+  uint64_t read32(uint32_t offset) {
+    begin_read(offset);
+    while (!csr.read_done && state.cycle - read_since <= hang_cycles) {
+      if (event_capacity) tick<true>(); else tick<false>();
+    }
+    const uint64_t answer = end_read();
+    publish();
+    return answer;
+  }
 
-  void publish() {
+  void publish() override {
     state.irq = d->irq;
-    state.quiet = quiet() && d->wake_in == ~0u;
+    state.quiet = quiet() && untimed();
     state.frame_count = sink.frames.size();
     state.frames = sink.frames.data();
     state.octets = sink.octets.data();
     state.frames_total = sink.total;
+    state.rx_frame_count = rx_sink.frames.size();
+    state.rx_frames = rx_sink.frames.data();
+    state.rx_octets = rx_sink.octets.data();
+    state.rx_frames_total = source.total;
     state.violation_count = violations.size();
     state.violations = violations.data();
     state.event_count = events.size();
@@ -350,7 +459,7 @@ void hw_set_memory(hw_nic *n, uint8_t *octets, const uint8_t *shadow, uint64_t b
   n->memory.attach(octets, shadow, base, size);
 }
 void hw_configure(hw_nic *n, const hw_memory_config *config) { n->memory.configure(*config); }
-void hw_set_skipping(hw_nic *n, int on) { n->skipping = on; }
+void hw_set_skipping(hw_nic *n, int on) { n->skips = on; }
 void hw_set_events(hw_nic *n, uint64_t capacity) { n->event_capacity = capacity; }
 void hw_set_hang(hw_nic *n, uint64_t cycles) { n->hang_cycles = cycles; }
 void hw_write(hw_nic *n, const uint32_t *pairs, uint32_t count) {
@@ -361,6 +470,55 @@ uint32_t hw_run(hw_nic *n, uint64_t until, uint32_t stop) { return n->run(until,
 void hw_clear_frames(hw_nic *n) { n->sink.clear(); n->publish(); }
 void hw_clear_violations(hw_nic *n) { n->violations.clear(); n->publish(); }
 void hw_clear_events(hw_nic *n) { n->events.clear(); n->publish(); }
+void hw_inject(hw_nic *n, uint64_t start_cycle, const uint8_t *octets, const uint8_t *errors, uint64_t length,
+               uint32_t gap) {
+  hw::RxFrame frame{start_cycle, gap, true, {octets, octets + length}, {}};
+  if (errors) frame.errors.assign(errors, errors + length);
+  n->source.insert(std::move(frame));
+}
+void hw_set_recording(hw_nic *n, int tx, int rx) {
+  n->sink.keep = tx;
+  n->recording_rx = rx;
+}
+void hw_clear_rx_frames(hw_nic *n) { n->rx_sink.clear(); n->publish(); }
+void hw_set_link(hw_nic *n, int up, uint64_t autoneg_cycles) { n->phy.set_link(n->state.cycle, up, autoneg_cycles); }
+void hw_set_phy_address(hw_nic *n, uint32_t address) { n->phy.address = address; }
+void hw_connect(hw_nic *from, hw_nic *to, uint64_t delay_fs) {
+  if (from->cable) from->cable->set_up(false);
+  // The base comes first: `to` may be of another library.
+  from->cable = to ? std::make_unique<hw::Wire>(static_cast<hw::Station *>(to), hw::Fs(delay_fs)) : nullptr;
+  from->wire = from->cable.get();
+}
+void hw_set_wire_up(hw_nic *from, int up) { if (from->wire) from->wire->set_up(up); }
+void hw_get_wire_counters(hw_nic *from, hw_wire_counters *counters) {
+  *counters = from->wire ? hw_wire_counters{from->wire->sent, from->wire->delivered, from->wire->cut} : hw_wire_counters{};
+}
+hw_world *hw_world_new(void) { return new hw_world; }
+void hw_world_free(hw_world *w) { delete w; }
+void hw_world_add(hw_world *w, hw_nic *nic, uint64_t phase_fs_high, uint64_t phase_fs_low, uint64_t period_fs) {
+  hw::Station *s = static_cast<hw::Station *>(nic);
+  s->phase = __int128(phase_fs_high) << 64 | phase_fs_low;
+  s->period = hw::Fs(period_fs);
+  w->stations.push_back(s);
+}
+void hw_world_set_stop(hw_nic *nic, uint32_t stop_mask) { static_cast<hw::Station *>(nic)->stop = stop_mask; }
+uint32_t hw_world_run(hw_world *w, uint64_t now_fs_high, uint64_t now_fs_low, uint64_t until_fs, uint32_t stop_mask,
+                      uint64_t *reached_fs) {
+  const bool endless = until_fs == kNever;
+  hw::Fs reached = 0;
+  const uint32_t why = w->run(__int128(now_fs_high) << 64 | now_fs_low, endless ? hw::kFarFs : hw::Fs(until_fs), endless,
+                              stop_mask, &reached);
+  *reached_fs = uint64_t(reached);
+  return why;
+}
+uint64_t hw_world_read32(hw_world *w, hw_nic *nic, uint64_t now_fs_high, uint64_t now_fs_low, uint32_t offset,
+                         uint64_t *reached_fs) {
+  hw::Fs reached = 0;
+  const uint64_t answer =
+      w->read32(__int128(now_fs_high) << 64 | now_fs_low, static_cast<hw::Station *>(nic), offset, &reached);
+  *reached_fs = uint64_t(reached);
+  return answer;
+}
 int hw_waves([[maybe_unused]] hw_nic *n, [[maybe_unused]] const char *path, [[maybe_unused]] uint64_t period_fs,
              [[maybe_unused]] uint64_t from, [[maybe_unused]] uint64_t to) {
 #if HW_WAVES
