@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -10,13 +11,15 @@ import pcapng
 from pcapng.blocks import EnhancedPacket, InterfaceDescription, SectionHeader
 
 from .frame import FCS_OK, PREAMBLE_OK, TX_ER, Frame
+from .nic import SimNic
 from .world import FS_PER_NS
 
-__all__ = ["Capture"]
+__all__ = ["INBOUND", "OUTBOUND", "Capture"]
 
 _LINKTYPE_ETHERNET = 1
 _NANOSECONDS = b"\x09"  # if_tsresol: 10^-9
 # epb_flags, draft-ietf-opsawg-pcapng 4.3.1.
+INBOUND, OUTBOUND = 1, 2
 _CRC_ERROR, _PREAMBLE_ERROR, _SYMBOL_ERROR = 1 << 24, 1 << 28, 1 << 31
 
 
@@ -73,13 +76,21 @@ class Capture:
             self._writer.write_block(packet)
         self.count += 1
 
-    def write_frames(self, frames: Iterable[Frame], interface: str | None = None) -> None:
-        """Add frames from the wire; those with a bad FCS, preamble or symbol are marked so."""
+    def write_frames(self, frames: Iterable[Frame], interface: str | None = None, *, direction: int = 0) -> None:
+        """Add frames from the wire; those with a bad FCS, preamble or symbol are marked so; empty ones are left out."""
         for frame in frames:
-            flags = 0 if frame.flags & FCS_OK else _CRC_ERROR
+            if not frame.octets:
+                continue  # The format has no room for what had not even an octet before its FCS.
+            flags = direction
+            flags |= 0 if frame.flags & FCS_OK else _CRC_ERROR
             flags |= 0 if frame.flags & PREAMBLE_OK else _PREAMBLE_ERROR
             flags |= _SYMBOL_ERROR if frame.flags & TX_ER else 0
             self.write(frame.time_fs // FS_PER_NS, frame.octets, interface, flags)
+
+    def watch(self, nic: SimNic, interface: str | None = None) -> None:
+        """Write all that a card sends and receives from now on, as outbound and inbound."""
+        nic.on_frames = partial(self.write_frames, interface=interface, direction=OUTBOUND)
+        nic.on_received = partial(self.write_frames, interface=interface, direction=INBOUND)
 
     def close(self) -> None:
         """Finish the file."""

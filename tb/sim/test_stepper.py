@@ -89,7 +89,7 @@ def test_skipping_a_third_host_and_a_second_run_change_nothing(
     ppm: tuple[float, float], phases_fs: tuple[int, int]
 ) -> None:
     def outcome(**options: object) -> tuple[object, ...]:
-        return Pair(ppm=ppm, phases_fs=phases_fs, **options).run().outcome()  # type: ignore[arg-type]
+        return Pair(ppm=ppm, phases_fs=phases_fs, **options).run().outcome()
 
     first = outcome()
     assert outcome() == first
@@ -244,4 +244,4 @@ def test_injected_frame_wakes_a_card_beside_others(skipping: bool) -> None:
 def test_what_cannot_be_on_a_wire_is_refused(octets: bytes, options: dict[str, object], error: str) -> None:
     nic = SimNic(World().host())
     with pytest.raises(ValueError, match=f"^{error}$"):
-        nic.inject(octets, **options)  # type: ignore[arg-type]
+        nic.inject(octets, **options)
