@@ -29,6 +29,7 @@ class Pair:
         cable: bool = True,
         seed: int = 7,
         length: int = 60,
+        delay_fs: int = DELAY_FS,
     ) -> None:
         self.world = World(seed=seed)
         self.nics = [
@@ -38,8 +39,8 @@ class Pair:
         for _ in range(idle_hosts):
             SimNic(self.world.host(), skipping=skipping)
         if cable:
-            self.nics[0].connect(self.nics[1], DELAY_FS)
-            self.nics[1].connect(self.nics[0], DELAY_FS)
+            self.nics[0].connect(self.nics[1], delay_fs)
+            self.nics[1].connect(self.nics[0], delay_fs)
         self.sent: list[list[Frame]] = [[], []]
         self.received: list[list[Frame]] = [[], []]
         self.log: list[object] = []
@@ -115,6 +116,14 @@ def test_what_one_sends_arrives_at_the_other_one_whole_and_in_time(
         for before, after in zip(sent, received, strict=True):
             assert DELAY_FS <= after.time_fs - before.time_fs < max(DELAY_FS, drift_fs) + 2 * nic.period_fs
         assert all(frame.gap_octets >= 9 for frame in received[1:])
+
+
+@pytest.mark.parametrize("ppm", [(100, -100), (-100, 100)])
+def test_shortest_cable_lets_no_clock_run_dry(ppm: tuple[float, float]) -> None:
+    pair = Pair(ppm=ppm, length=9000, delay_fs=8 * FS_PER_NS).run()
+    for sent, received in zip(pair.sent, reversed(pair.received), strict=True):
+        assert [f.octets + f.fcs for f in received] == [f.octets + f.fcs for f in sent]
+        assert all(frame.ok for frame in received)
 
 
 def test_one_alone_and_one_beside_others_do_the_same() -> None:
