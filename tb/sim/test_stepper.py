@@ -118,7 +118,7 @@ def test_what_one_sends_arrives_at_the_other_one_whole_and_in_time(
         assert all(frame.gap_octets >= 9 for frame in received[1:])
 
 
-@pytest.mark.parametrize("ppm", [(100, -100), (-100, 100)])
+@pytest.mark.parametrize("ppm", [(500, -500), (-500, 500)])
 def test_shortest_cable_lets_no_clock_run_dry(ppm: tuple[float, float]) -> None:
     pair = Pair(ppm=ppm, length=9000, delay_fs=8 * FS_PER_NS).run()
     for sent, received in zip(pair.sent, reversed(pair.received), strict=True):
