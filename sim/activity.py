@@ -17,7 +17,7 @@ __all__ = ["GROUPS", "Parts", "split"]
 # Modules below the NIC's core, and all inside them that is not in another part. The rest has an edge in each cycle.
 _PARTS = (
     ("bank",),
-    ("stats", "tx_rmon"),
+    ("stats", "tx_rmon", "rx_rmon"),
     ("cache", "arp_port"),
     ("dma.split", "dma.reorder"),
     ("dma.gather",),
@@ -31,8 +31,17 @@ _PARTS = (
     ("path.checksum.lanes",),
     ("path.checksum.ipv4", "path.checksum.l4"),
     ("path.checksum.ring",),
+    ("rx_mac",),
+    ("rx_path.filter",),
+    ("rx_path.checksum",),
+    ("rx_path.buffer",),
+    ("rx_ring", "rx_ring.plan"),
+    ("rx_ring.fetch",),
+    ("rx_ring.dma",),
+    ("rx_ring.write",),
+    ("rx_ring.mux", "write_mux"),
 )
-_NEVER_AT_REST = ("mac", "cycles", "ring.moderation")
+_NEVER_AT_REST = ("mac", "cycles", "ring.moderation", "rx_ring.moderation")
 # Registers that change all the time, and the modules that look at them only in a cycle for which something else has
 # woken their part: a read of the counter, the end of a frame.
 _READ_WHEN_AWAKE = (("cycles.", "bank"), ("mac.octets", "tx_rmon"), ("mac.octets", "path"))

@@ -35,7 +35,7 @@ class Carrier:
 class End:
     """What the MAC says at the end of a carrier event, and what it made of it."""
 
-    status: RxFrameStatus
+    status: object
     octets: int
     broadcast: bool = False
     multicast: bool = False
