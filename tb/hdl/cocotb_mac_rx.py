@@ -1,7 +1,6 @@
 """The MAC's receive side under Verilator: carrier events of all kinds against a reading of the octets in Python."""
 
 import random
-import zlib
 from dataclasses import dataclass, field
 
 import cocotb
@@ -15,57 +14,12 @@ from scapy.packet import Raw
 from hardwire.hdl.rx.frame import RxFrameStatus
 from hardwire.tb.bench import parameters, seed
 from hardwire.tb.cocotb_test import SOAK, bench_test
+from hardwire.tb.hdl.gmii_carrier import Carrier, End, random_carrier, read_carrier, with_fcs
 
 PREAMBLE_AND_SFD = bytes([0x55] * 7 + [0xD5])
 PAD_OCTETS = 2
 MAX_OCTETS = 1518  # Without FCS.
 END_CYCLES = 3
-
-
-@dataclass
-class Carrier:
-    """What is on GMII from one rise of ``gmii_rx_dv`` to its fall."""
-
-    octets: bytes
-    errors: frozenset[int] = frozenset()  # Where rx_er is high.
-    odd_nibble: bool = False
-
-
-@dataclass
-class End:
-    """What the MAC says at the end of a carrier event, and what it made of it."""
-
-    status: object
-    octets: int
-    broadcast: bool = False
-    multicast: bool = False
-    tci: int | None = None
-    frame: bytes | None = None  # None: not good.
-
-
-def read(carrier: Carrier, *, vlan_strip: bool) -> End:
-    """Return what the standard says of a carrier event."""
-    preamble, delimiter, frame = carrier.octets.partition(b"\xd5")
-    if not delimiter:
-        return End(RxFrameStatus.NO_SFD, 0)
-    right = len(frame) > 3 and zlib.crc32(frame[:-4]).to_bytes(4, "little") == frame[-4:]
-    end = End(RxFrameStatus.OK, len(frame))
-    if carrier.errors:
-        end.status = RxFrameStatus.SYMBOL_ERROR
-    elif len(frame) > MAX_OCTETS + 4:
-        end.status = RxFrameStatus.OVERSIZE if right else RxFrameStatus.JABBER
-    elif len(frame) < 64:
-        end.status = RxFrameStatus.UNDERSIZE if right else RxFrameStatus.FRAGMENT
-    elif not right:
-        end.status = RxFrameStatus.ALIGNMENT_ERROR if carrier.odd_nibble else RxFrameStatus.FCS_ERROR
-    else:
-        end.broadcast = frame[:6] == b"\xff" * 6
-        end.multicast = bool(frame[0] & 1) and not end.broadcast
-        end.frame = frame[:-4]
-        if vlan_strip and frame[12:14] == b"\x81\x00":
-            end.tci = int.from_bytes(frame[14:16], "big")
-            end.frame = frame[:12] + frame[16:-4]
-    return end
 
 
 @dataclass
@@ -162,38 +116,13 @@ async def started(dut) -> Harness:
     return harness
 
 
-def with_fcs(frame: bytes) -> bytes:
-    return frame + zlib.crc32(frame).to_bytes(4, "little")
-
-
 def check(harness: Harness, sent: list[Carrier], *, vlan_strip: bool = False) -> None:
-    expected = [read(carrier, vlan_strip=vlan_strip) for carrier in sent]
+    expected = [read_carrier(carrier, max_octets=MAX_OCTETS, vlan_strip=vlan_strip) for carrier in sent]
     assert len(harness.ends) == len(expected)
     for number, (found, wanted) in enumerate(zip(harness.ends, expected, strict=True)):
         if wanted.status is RxFrameStatus.NO_SFD:
             found.octets = 0
         assert found == wanted, f"carrier event {number}: {sent[number].octets[:20].hex()}"
-
-
-def random_carrier(rng: random.Random) -> Carrier:
-    """Return a carrier event: mostly a frame, with all that can be wrong with one."""
-    size = rng.choice((0, 1, 3, 4, 5, 13, 59, 60, 61, rng.randrange(200), 1517, 1518, 1519, 1520, rng.randrange(1700)))
-    frame = bytearray(rng.randbytes(size))
-    if size >= 14:
-        frame[:6] = rng.choice((b"\xff" * 6, b"\xff" * 5 + b"\xfe", b"\x01\0\x5e\0\0\1", rng.randbytes(6)))
-        if rng.random() < 0.4 and size >= 18:
-            frame[12:14] = rng.choice((b"\x81\x00", b"\x81\x01", b"\x00\x81", b"\x88\xa8"))
-    octets = bytearray(with_fcs(bytes(frame)))
-    if rng.random() < 0.3:
-        octets[rng.randrange(len(octets))] ^= 1 << rng.randrange(8)
-    if rng.random() < 0.1:
-        octets = octets[: rng.randrange(len(octets) + 1)]
-    preamble = bytes([0x55]) * rng.choice((7, 7, 7, 6, 1, 0, 20)) + b"\xd5"
-    if rng.random() < 0.1:
-        preamble = rng.randbytes(rng.randrange(10)) + rng.choice((b"\xd5", b"", b"\x55"))
-    whole = preamble + octets or b"\x55"
-    errors = frozenset(rng.sample(range(len(whole)), 1)) if rng.random() < 0.1 else frozenset()
-    return Carrier(bytes(whole), errors, rng.random() < 0.2)
 
 
 @bench_test
@@ -205,7 +134,7 @@ async def carrier_events_of_all_kinds_are_told_apart(dut):
         harness.ends.clear()
         sent = []
         for _ in range(1500 if SOAK else 120):
-            sent.append(random_carrier(rng))
+            sent.append(random_carrier(rng, max_octets=MAX_OCTETS))
             await harness.send(sent[-1], gap=rng.choice((1, 2, 5, 12, 30)))
         await harness.settle()
         check(harness, sent, vlan_strip=vlan_strip)
@@ -230,7 +159,7 @@ async def slow_octets_make_the_same_frames(dut):
     dut.vlan_strip.value = 1
     sent = []
     for _ in range(40):
-        sent.append(random_carrier(rng))
+        sent.append(random_carrier(rng, max_octets=MAX_OCTETS))
         await harness.send(sent[-1], gap=rng.choice((1, 12)), every=rng.choice((1, 2, 10)))
     await harness.settle()
     check(harness, sent, vlan_strip=True)

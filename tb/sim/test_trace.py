@@ -24,7 +24,7 @@ def test_calls_into_the_stack_nest_and_others_are_left_out() -> None:
         call_netdevice_notifiers(NetdevEvent.UP, dev)
     mac_to_text(bytes(6))
     assert [shape(call) for call in tracer.roots] == [["call_netdevice_notifiers", " mac_to_text", " ipv4_to_text"]]
-    assert (tracer.roots[0].module, tracer.roots[0].begin_fs) == ("core.dev_register", 5)
+    assert (tracer.roots[0].module, tracer.roots[0].begin_fs) == ("core.netdev_event", 5)
 
 
 def test_tasks_that_sleep_inside_the_stack_keep_their_own_calls() -> None:
