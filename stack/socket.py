@@ -1,17 +1,19 @@
 """Sockets: what programs call, and the system calls behind it (Linux: net/socket.c)."""
 
 from collections.abc import Iterable, Sequence
-from errno import EAFNOSUPPORT, EBADF, EINVAL, EMSGSIZE
+from errno import EAFNOSUPPORT, EINVAL, EMSGSIZE
 from operator import index
 from socket import inet_pton
 from sys import byteorder
 from typing import TYPE_CHECKING, Self
 
 from . import uapi
-from .core.msghdr import EIOCBQUEUED, Kiocb, Msghdr, Octets, Sockaddr
+from .core.msghdr import EIOCBQUEUED, Kiocb, Msghdr, Octets, RecvMsghdr, Sockaddr
 from .core.sock_options import sock_getsockopt, sock_setsockopt
 from .ipv4.af_inet import ProtoOps, inet_create
 from .security import security_socket_sendmsg
+from .socket_lookup import sockfd_lookup_light
+from .socket_recv import new_octets, sock_poll, sys_recvfrom, sys_recvmsg, user_buffers
 from .uapi import *  # noqa: F403 - the constants are part of this module, as in Python's own
 from .uapi import (
     AF_INET,
@@ -123,6 +125,64 @@ class Socket:
             self._timed_out()
             raise
 
+    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        """Receive a datagram, at most so many octets of it."""
+        msg = new_octets(bufsize)
+        self._receive(msg, flags)
+        return msg.octets
+
+    def recvfrom(self, bufsize: int, flags: int = 0) -> "tuple[bytes, tuple[str, int] | None]":
+        """Receive a datagram, and return it with its sender's address."""
+        msg = new_octets(bufsize)
+        self._receive(msg, flags)
+        return msg.octets, _name(msg)
+
+    def recv_into(self, buffer: "bytearray | memoryview", nbytes: int = 0, flags: int = 0) -> int:
+        """Receive a datagram into a buffer, and return its length."""
+        return self._receive(user_buffers([memoryview(buffer)[: nbytes or None]]), flags)
+
+    def recvfrom_into(
+        self, buffer: "bytearray | memoryview", nbytes: int = 0, flags: int = 0
+    ) -> "tuple[int, tuple[str, int] | None]":
+        """Receive a datagram into a buffer, and return its length with its sender's address."""
+        msg = user_buffers([memoryview(buffer)[: nbytes or None]])
+        return self._receive(msg, flags), _name(msg)
+
+    def recvmsg(
+        self, bufsize: int, ancbufsize: int = 0, flags: int = 0
+    ) -> "tuple[bytes, list[tuple[int, int, bytes]], int, tuple[str, int] | None]":
+        """Receive a datagram, with control messages; return both, ``MSG_*`` flags, and the sender's address."""
+        msg = new_octets(bufsize)
+        self._receive_msg(msg, ancbufsize, flags)
+        return msg.octets, msg.control, msg.flags, _name(msg)
+
+    def recvmsg_into(
+        self, buffers: "Sequence[bytearray | memoryview]", ancbufsize: int = 0, flags: int = 0
+    ) -> "tuple[int, list[tuple[int, int, bytes]], int, tuple[str, int] | None]":
+        """As ``recvmsg``, into several buffers."""
+        msg = user_buffers(buffers)
+        length = self._receive_msg(msg, ancbufsize, flags)
+        return length, msg.control, msg.flags, _name(msg)
+
+    def _receive(self, msg: RecvMsghdr, flags: int) -> int:
+        try:
+            return sys_recvfrom(self.kernel, self.fd, msg, flags)
+        except BlockingIOError:
+            self._timed_out()
+            raise
+
+    def _receive_msg(self, msg: RecvMsghdr, ancbufsize: int, flags: int) -> int:
+        try:
+            return sys_recvmsg(self.kernel, self.fd, msg, ancbufsize, flags)
+        except BlockingIOError:
+            self._timed_out()
+            raise
+
+    def poll(self, events: int, timeout: float | None = None) -> int:
+        """Wait until something of ``events`` can be done, at most so many seconds; return ``POLL*`` bits, perhaps 0."""
+        deadline_ns = None if timeout is None else self.kernel.now_ns() + int(timeout * 1e9)
+        return sock_poll(self._checked(), events, deadline_ns)
+
     def _timed_out(self) -> None:
         if self.timeout:
             raise TimeoutError("timed out") from None
@@ -175,7 +235,7 @@ class Socket:
         self._checked()
         self.timeout = timeout
         self.nonblock = timeout == 0
-        self.sk.sk_sndtimeo = None if not timeout else int(timeout * 1e9)
+        self.sk.sk_sndtimeo = self.sk.sk_rcvtimeo = None if not timeout else int(timeout * 1e9)
 
     def gettimeout(self) -> float | None:
         """Return how many seconds a call may wait."""
@@ -199,18 +259,9 @@ class Socket:
                 self.ops.release(self.sk)
 
 
-def sockfd_lookup_light(kernel: "Kernel", fd: int) -> Socket:
-    """Return the socket of a descriptor.
-
-    Raises
-    ------
-    OSError
-        ``EBADF``.
-    """
-    sock = kernel.files.get(fd)
-    if sock is None:
-        raise OSError(EBADF, f"descriptor {fd} is not open")
-    return sock
+def _name(msg: RecvMsghdr) -> "tuple[str, int] | None":
+    """Return an address as programs get it."""
+    return None if msg.name is None else (ipv4_to_text(msg.name[1]), msg.name[2])
 
 
 def move_addr_to_kernel(address: Address) -> Sockaddr:

@@ -38,6 +38,20 @@ class SkbDropReason(IntEnum):
     HDR_TRUNC = 27
     FRAG_REASM_TIMEOUT = 28
     XFRM_POLICY = 29
+    IP_NOPROTO = 30
+    ICMP_CSUM = 31
+    INVALID_PROTO = 32
+    IP_INADDRERRORS = 33
+    IP_INNOROUTES = 34
+    IP_RPFILTER = 35
+    UNICAST_IN_L2_MULTICAST = 36
+    PROTO_MEM = 37
+    # Newer than 6.1, which says NOT_SPECIFIED.
+    IP_LOCAL_SOURCE = 38
+    IP_INVALID_SOURCE = 39
+    IP_LOCALNET = 40
+    IP_INVALID_DEST = 41
+    ARP_PKT_TOO_SMALL = 42
     # Of our device: its TxStatus, and what the driver itself could not do.
     HW_PAYLOAD_ERROR = 64
     HW_DESC_ERROR = 65

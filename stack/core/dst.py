@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .skbuff import kfree_skb
+
 if TYPE_CHECKING:
     from .neighbour import Neighbour
     from .net import Net
@@ -10,9 +12,10 @@ if TYPE_CHECKING:
     from .skbuff import SkBuff
     from .sock import Sock
 
-__all__ = ["DstEntry", "DstOps", "dst_link_failure", "dst_output"]
+__all__ = ["DstEntry", "DstOps", "dst_discard", "dst_input", "dst_link_failure", "dst_output"]
 
 DstOutput = Callable[["Net", "Sock | None", "SkBuff"], int]
+DstInput = Callable[["SkBuff"], int]
 
 
 class DstOps:
@@ -44,16 +47,35 @@ class DstEntry:
         0 while good, -1 when it must be asked through ``ops.check``, 2 when it is dead.
     gw : int
         The gateway's IPv4 address, or 0 when the destination is on the link.
+    input : callable
+        What happens to a received packet that has this destination.
+    error : int
+        Why packets cannot be received for it, as a positive errno; 0 if they can.
     """
 
-    __slots__ = ("dev", "gw", "obsolete", "ops", "output")
+    __slots__ = ("dev", "error", "gw", "input", "obsolete", "ops", "output")
 
     def __init__(self, ops: DstOps, dev: "NetDevice", output: DstOutput) -> None:
         self.ops = ops
         self.dev = dev
         self.output = output
+        self.input: DstInput = dst_discard
+        self.error = 0
         self.obsolete = -1
         self.gw = 0
+
+
+def dst_discard(skb: "SkBuff") -> int:
+    """Drop a received packet whose destination receives none."""
+    kfree_skb(skb)
+    return 0
+
+
+def dst_input(skb: "SkBuff") -> int:
+    """Receive a packet as its destination says; return ``NET_RX_*``."""
+    dst = skb.dst
+    assert dst is not None
+    return dst.input(skb)
 
 
 def dst_output(net: "Net", sk: "Sock | None", skb: "SkBuff") -> int:

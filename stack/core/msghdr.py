@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from .platform import Platform, WaitQueue
 
-__all__ = ["EIOCBQUEUED", "Kiocb", "Msghdr", "Octets", "Sockaddr", "copy_from_iter"]
+__all__ = ["EIOCBQUEUED", "Kiocb", "Msghdr", "Octets", "RecvMsghdr", "Sockaddr", "copy_from_iter", "copy_to_iter"]
 
 EIOCBQUEUED = 529  # "The request goes on; its result comes by ki_complete": never seen by a program.
 
@@ -106,6 +106,54 @@ def copy_from_iter(msg: Msghdr, view: memoryview, to: int, length: int) -> None:
         to += part
         length -= part
         msg.at = at + part
+        if msg.at == len(buffer):
+            msg.index += 1
+            msg.at = 0
+
+
+class RecvMsghdr:
+    """Where to put what is received, and what came with it (Linux: ``struct msghdr`` of a receive).
+
+    Members
+    -------
+    iov : list[memoryview] or None
+        The program's buffers, in order; None: it wants new ``octets``.
+    size : int
+        How many octets it takes.
+    octets : bytes
+        What was received, without buffers.
+    name : Sockaddr or None
+        Where it came from.
+    flags : int
+        ``MSG_TRUNC``, ``MSG_CTRUNC``, ``MSG_ERRQUEUE``.
+    control : list of (level, type, data)
+        Control messages.
+    """
+
+    __slots__ = ("at", "control", "flags", "index", "iov", "name", "octets", "size")
+
+    def __init__(self, size: int, iov: list[memoryview] | None = None) -> None:
+        self.size = size
+        self.iov = iov
+        self.octets = b""
+        self.name: Sockaddr | None = None
+        self.flags = 0
+        self.control: list[tuple[int, int, bytes]] = []
+        self.index = 0  # The buffer that the next octet goes to, and where in it.
+        self.at = 0
+
+
+def copy_to_iter(msg: RecvMsghdr, octets: memoryview) -> None:
+    """Copy octets, for which there is room, to the program's buffers."""
+    iov = msg.iov
+    assert iov is not None
+    start = 0
+    while start < len(octets):
+        buffer = iov[msg.index]
+        part = min(len(buffer) - msg.at, len(octets) - start)
+        buffer[msg.at : msg.at + part] = octets[start : start + part]
+        start += part
+        msg.at += part
         if msg.at == len(buffer):
             msg.index += 1
             msg.at = 0

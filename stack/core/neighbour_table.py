@@ -32,6 +32,7 @@ __all__ = [
     "NeighTable",
     "___neigh_create",
     "__neigh_create",
+    "neigh_carrier_down",
     "neigh_changeaddr",
     "neigh_forced_gc",
     "neigh_ifdown",
@@ -60,6 +61,8 @@ class NeighParms:
         self.mcast_reprobes = 0
         self.queue_len_bytes = 212992
         self.arp_announce = 0
+        self.locktime = HZ  # How long one answer keeps others from replacing it.
+        self.proxy_delay = 8 * HZ // 10
         self._reachable_time = 0
         self._last_rand = 0
 
@@ -232,6 +235,12 @@ def neigh_remove_one(neigh: Neighbour) -> None:
 def neigh_ifdown(tbl: NeighTable, dev: "NetDevice") -> None:
     """Forget all neighbours of a device that goes down."""
     for neigh in [neigh for neigh in tbl.nht.values() if neigh.dev is dev]:
+        neigh_remove_one(neigh)
+
+
+def neigh_carrier_down(tbl: NeighTable, dev: "NetDevice") -> None:
+    """Forget the neighbours of a device that lost its link, but those set by hand."""
+    for neigh in [n for n in tbl.nht.values() if n.dev is dev and not n.nud_state & NUD_PERMANENT]:
         neigh_remove_one(neigh)
 
 

@@ -33,6 +33,8 @@ __all__ = [
     "skb_linearize",
     "skb_realloc_headroom",
     "skb_runs",
+    "skb_runs_between",
+    "skb_share_check",
     "skb_store_bits",
     "skb_walk_frags",
 ]
@@ -69,7 +71,7 @@ def skb_runs(skb: SkBuff) -> Iterator[memoryview]:
             yield from skb_runs(frag)
 
 
-def _runs_between(skb: SkBuff, offset: int, length: int) -> Iterator[memoryview]:
+def skb_runs_between(skb: SkBuff, offset: int, length: int) -> Iterator[memoryview]:
     """Yield the runs of ``length`` octets from ``offset`` on."""
     if offset < 0 or length < 0 or offset + length > skb.len:
         raise ValueError(f"octets {offset}..{offset + length} are not all in {skb!r}")
@@ -94,7 +96,7 @@ def skb_copy_bits(skb: SkBuff, offset: int, length: int) -> bytes:
     ValueError
         If the skb does not have them all.
     """
-    return b"".join(_runs_between(skb, offset, length))
+    return b"".join(skb_runs_between(skb, offset, length))
 
 
 def skb_store_bits(skb: SkBuff, offset: int, octets: bytes) -> None:
@@ -106,7 +108,7 @@ def skb_store_bits(skb: SkBuff, offset: int, octets: bytes) -> None:
         If the skb does not reach so far.
     """
     at = 0
-    for run in _runs_between(skb, offset, len(octets)):
+    for run in skb_runs_between(skb, offset, len(octets)):
         run[:] = octets[at : at + len(run)]
         at += len(run)
 
@@ -117,7 +119,7 @@ def skb_checksum(skb: SkBuff, offset: int, length: int, csum: int = 0) -> int:
         at = skb.data + offset
         return csum_partial(skb.view[at : at + length], csum)
     done = 0
-    for run in _runs_between(skb, offset, length):
+    for run in skb_runs_between(skb, offset, length):
         csum = csum_block_add(csum, csum_partial(run), done)
         done += len(run)
     return csum
@@ -182,6 +184,15 @@ def skb_clone(skb: SkBuff) -> SkBuff:
     new.frags = skb.frags
     new.frag_list = skb.frag_list
     new.truesize = skb.truesize
+    return new
+
+
+def skb_share_check(skb: SkBuff) -> SkBuff:
+    """Return the skb, or a clone in its place if somebody else holds it, too."""
+    if skb.users == 1:
+        return skb
+    new = skb_clone(skb)
+    consume_skb(skb)
     return new
 
 

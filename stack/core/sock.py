@@ -1,5 +1,6 @@
 """Sockets as protocols see them: memory, locks, errors and routes (Linux: net/core/sock.c)."""
 
+from collections import deque
 from collections.abc import Callable
 from errno import EAGAIN, EPIPE
 from os import strerror
@@ -39,23 +40,39 @@ SOCK_MIN_SNDBUF = 4608
 class Proto:
     """What a transport protocol does for its sockets (Linux: ``struct proto``)."""
 
-    __slots__ = ("close", "connect", "get_port", "getsockopt", "name", "release_cb", "sendmsg", "setsockopt", "unhash")
+    __slots__ = (
+        "bind",
+        "close",
+        "connect",
+        "get_port",
+        "getsockopt",
+        "name",
+        "recvmsg",
+        "release_cb",
+        "sendmsg",
+        "setsockopt",
+        "unhash",
+    )
 
     def __init__(
         self,
         name: str,
         *,
         sendmsg: Callable[[Any, Any, int], int],
+        recvmsg: Callable[[Any, Any, int, int], int],
         connect: Callable[[Any, Any], int],
         get_port: Callable[[Any, int], int],
         unhash: Callable[[Any], None],
         close: Callable[[Any], None],
         setsockopt: Callable[[Any, int, int, bytes], int],
         getsockopt: Callable[[Any, int, int], "int | bytes"],
+        bind: Callable[[Any, Any], int] | None = None,
         release_cb: Callable[[Any], None] | None = None,
     ) -> None:
         self.name = name
         self.sendmsg = sendmsg
+        self.recvmsg = recvmsg
+        self.bind = bind
         self.connect = connect
         self.get_port = get_port
         self.unhash = unhash
@@ -74,12 +91,24 @@ class Sock:
         Memory of packets on their way out, by ``truesize``; sending waits at ``sk_sndbuf``.
     sk_sndtimeo : int or None
         How long a send may wait, in ns; None: for ever.
+    sk_receive_queue : deque[SkBuff]
+        Packets that the program has not taken yet.
+    sk_error_queue : deque[SkBuff]
+        Errors that it has not taken yet (``MSG_ERRQUEUE``).
+    sk_rmem_alloc : int
+        Memory of received packets, by ``truesize``; more are dropped beyond ``sk_rcvbuf``.
+    sk_rcvtimeo : int or None
+        How long a receive may wait, in ns; None: for ever.
+    sk_drops : int
+        Number of received packets that were dropped.
     sk_err : int
         An error (positive errno) that the next call shall report.
     sk_wq : WaitQueue
-        Tasks that wait for room to send.
+        Tasks that wait for room to send, or for something to receive.
     sk_nospace : bool
-        Somebody waits there (``SOCK_NOSPACE``).
+        Somebody waits there for room (``SOCK_NOSPACE``).
+    sk_sleepers : int
+        How many wait there for something to receive (``skwq_has_sleeper``).
     sk_owned : bool
         A task holds the lock, perhaps asleep.
     """
@@ -89,8 +118,10 @@ class Sock:
         "net",
         "sk_bound_dev_if",
         "sk_broadcast",
+        "sk_drops",
         "sk_dst_cache",
         "sk_err",
+        "sk_error_queue",
         "sk_family",
         "sk_localroute",
         "sk_lock_contended",
@@ -103,8 +134,12 @@ class Sock:
         "sk_prot",
         "sk_protocol",
         "sk_rcvbuf",
+        "sk_rcvtimeo",
+        "sk_receive_queue",
         "sk_reuse",
+        "sk_rmem_alloc",
         "sk_shutdown",
+        "sk_sleepers",
         "sk_sndbuf",
         "sk_sndtimeo",
         "sk_type",
@@ -121,7 +156,11 @@ class Sock:
         self.sk_prot = prot
         self.sk_sndbuf: int = net.ipv4.sysctl_wmem_default
         self.sk_rcvbuf: int = net.ipv4.sysctl_rmem_default
-        self.sk_wmem_alloc = 0
+        self.sk_wmem_alloc = self.sk_rmem_alloc = 0
+        self.sk_receive_queue: deque[SkBuff] = deque()
+        self.sk_error_queue: deque[SkBuff] = deque()
+        self.sk_rcvtimeo: int | None = None
+        self.sk_drops = self.sk_sleepers = 0
         self.sk_sndtimeo: int | None = None
         self.sk_err = 0
         self.sk_shutdown = 0

@@ -16,6 +16,8 @@ from ..uapi import (
     SO_PRIORITY,
     SO_PROTOCOL,
     SO_RCVBUF,
+    SO_RCVBUFFORCE,
+    SO_RCVTIMEO,
     SO_REUSEADDR,
     SO_SNDBUF,
     SO_SNDBUFFORCE,
@@ -57,7 +59,10 @@ def sock_setsockopt(sk: "Sock", optname: int, octets: bytes) -> int:
     if len(octets) < _INT.size:
         raise OSError(EINVAL, f"an option of a socket takes {_INT.size} octets, not {len(octets)}")
     if optname == SO_SNDTIMEO:
-        _set_timeout(sk, octets)
+        sk.sk_sndtimeo = _timeout(octets)
+        return 0
+    if optname == SO_RCVTIMEO:
+        sk.sk_rcvtimeo = _timeout(octets)
         return 0
     value: int = _INT.unpack_from(octets)[0]
     unsigned = value & 0xFFFF_FFFF
@@ -69,6 +74,8 @@ def sock_setsockopt(sk: "Sock", optname: int, octets: bytes) -> int:
         _set_sndbuf(sk, max(value, 0))
     elif optname == SO_RCVBUF:
         sk.sk_rcvbuf = max(min(unsigned, sk.net.ipv4.sysctl_rmem_max) * 2, _SOCK_MIN_RCVBUF)
+    elif optname == SO_RCVBUFFORCE:
+        sk.sk_rcvbuf = max(min(max(value, 0), _INT_MAX // 2) * 2, _SOCK_MIN_RCVBUF)
     elif optname == SO_PRIORITY:
         sk.sk_priority = value
     elif optname == SO_MARK:
@@ -99,15 +106,15 @@ def _bind_to_device(sk: "Sock", octets: bytes) -> None:
     sk_dst_reset(sk)
 
 
-def _set_timeout(sk: "Sock", octets: bytes) -> None:
-    """Set how long a send may wait, as ``struct timeval`` of 16 octets; 0: for ever."""
+def _timeout(octets: bytes) -> int | None:
+    """Return how long a call may wait, given as ``struct timeval`` of 16 octets, in ns; None: for ever."""
     if len(octets) < _TIMEVAL.size:
-        raise OSError(EINVAL, f"SO_SNDTIMEO takes a timeval of {_TIMEVAL.size} octets")
+        raise OSError(EINVAL, f"a timeout is a timeval of {_TIMEVAL.size} octets")
     seconds, microseconds = _TIMEVAL.unpack_from(octets)
     if not 0 <= microseconds < 1_000_000:
         raise OSError(EDOM, "microseconds are 0..999999")
     timeo = max(seconds, 0) * 1_000_000_000 + microseconds * 1000
-    sk.sk_sndtimeo = timeo or None
+    return timeo or None
 
 
 def sock_getsockopt(sk: "Sock", optname: int) -> int | bytes:
@@ -125,8 +132,8 @@ def sock_getsockopt(sk: "Sock", optname: int) -> int | bytes:
     if optname == SO_BINDTODEVICE:
         dev = sk.net.devices.get(sk.sk_bound_dev_if)
         return dev.name.encode() + b"\0" if dev is not None else b""
-    if optname == SO_SNDTIMEO:
-        seconds, ns = divmod(sk.sk_sndtimeo or 0, 1_000_000_000)
+    if optname in (SO_SNDTIMEO, SO_RCVTIMEO):
+        seconds, ns = divmod((sk.sk_sndtimeo if optname == SO_SNDTIMEO else sk.sk_rcvtimeo) or 0, 1_000_000_000)
         return _TIMEVAL.pack(seconds, ns // 1000)
     values: dict[int, int] = {
         SO_TYPE: sk.sk_type,

@@ -13,19 +13,42 @@ from errno import (
 )
 from typing import TYPE_CHECKING, Any
 
+from ..core.datagram import datagram_poll
 from ..core.dev_register import NetdevEvent, register_netdevice_notifier
-from ..core.msghdr import Msghdr, Sockaddr
-from ..core.neighbour_table import neigh_changeaddr, neigh_ifdown
-from ..core.netdevice import IFF_LOOPBACK
+from ..core.msghdr import Msghdr, RecvMsghdr, Sockaddr
+from ..core.neighbour_table import neigh_carrier_down, neigh_changeaddr, neigh_ifdown
+from ..core.netdevice import IFF_LOOPBACK, netif_carrier_ok
+from ..core.packet_type import PacketType, dev_add_pack
 from ..core.sock import lock_sock_nested, release_sock, sk_dst_reset
+from ..ethernet.eth import ETH_P_ARP, ETH_P_IP
 from ..netfilter.core import NetnsNf
-from ..uapi import AF_INET, AF_UNSPEC, INADDR_LOOPBACK, IPPROTO_IP, IPPROTO_MAX, IPPROTO_UDP, SOCK_DGRAM
+from ..uapi import (
+    AF_INET,
+    AF_UNSPEC,
+    INADDR_LOOPBACK,
+    IPPROTO_ICMP,
+    IPPROTO_IP,
+    IPPROTO_MAX,
+    IPPROTO_UDP,
+    SOCK_DGRAM,
+    SOCK_RAW,
+)
 from .arp import arp_init
+from .arp_rcv import arp_rcv
 from .devinet import InIfaddr, inet_insert_ifa, inetdev_destroy, inetdev_init
 from .fib_frontend import fib_disable_ip, fib_sync_up, inet_addr_type, rt_cache_flush
+from .icmp import icmp_sk_init
+from .icmp_limit import IcmpGlobal
+from .icmp_rcv import icmp_rcv
+from .igmp import ip_mc_down, ip_mc_up
+from .ip_input import ip_list_rcv, ip_rcv
 from .netns import NetnsIpv4
+from .protocol import MAX_INET_PROTOS, NetProtocol, inet_add_protocol
+from .raw import RawSock
 from .rtnetlink import RtScope, RtType
 from .udp import UdpSock
+from .udp_receive import udp_err, udp_rcv
+from .udp_recvmsg import udp_poll
 from .udp_table import UdpTable
 
 if TYPE_CHECKING:
@@ -52,7 +75,7 @@ __all__ = [
 class ProtoOps:
     """What a family does for one type of socket (Linux: ``struct proto_ops``)."""
 
-    __slots__ = ("bind", "connect", "getname", "release", "sendmsg", "shutdown")
+    __slots__ = ("bind", "connect", "getname", "poll", "recvmsg", "release", "sendmsg", "shutdown")
 
     def __init__(
         self,
@@ -60,15 +83,19 @@ class ProtoOps:
         bind: Callable[[Any, Sockaddr], int],
         connect: Callable[[Any, Sockaddr], int],
         getname: Callable[[Any, bool], tuple[int, int]],
+        poll: Callable[[Any], int],
         release: Callable[[Any], None],
         sendmsg: Callable[[Any, Msghdr, int], int],
+        recvmsg: Callable[[Any, RecvMsghdr, int, int], int],
         shutdown: Callable[[Any, int], int],
     ) -> None:
         self.bind = bind
         self.connect = connect
         self.getname = getname
+        self.poll = poll
         self.release = release
         self.sendmsg = sendmsg
+        self.recvmsg = recvmsg
         self.shutdown = shutdown
 
 
@@ -82,6 +109,10 @@ def inet_create(net: "Net", type: int, protocol: int) -> tuple["InetSock", Proto
     """
     if not 0 <= protocol < IPPROTO_MAX:
         raise OSError(EINVAL, f"protocol {protocol} is not in 0..{IPPROTO_MAX - 1}")
+    if type == SOCK_RAW:
+        if protocol != IPPROTO_ICMP:
+            raise OSError(EPROTONOSUPPORT, f"no raw sockets of protocol {protocol}")
+        return RawSock(net, AF_INET, type, protocol), inet_sockraw_ops
     if type != SOCK_DGRAM:
         raise OSError(ESOCKTNOSUPPORT, f"IPv4 has no sockets of type {type}")
     if protocol not in (IPPROTO_IP, IPPROTO_UDP):
@@ -108,6 +139,8 @@ def inet_bind(sk: "InetSock", address: Sockaddr) -> int:
     OSError
         ``EAFNOSUPPORT``, ``EADDRNOTAVAIL``, ``EADDRINUSE``; ``EINVAL`` if it is bound.
     """
+    if sk.sk_prot.bind is not None:
+        return sk.sk_prot.bind(sk, address)
     family, addr, port = address
     if family != AF_INET and (family != AF_UNSPEC or addr):
         raise OSError(EAFNOSUPPORT, "not an IPv4 address")
@@ -195,6 +228,17 @@ def inet_sendmsg(sk: "InetSock", msg: Msghdr, size: int) -> int:
     return sk.sk_prot.sendmsg(sk, msg, size)
 
 
+def inet_recvmsg(sk: "InetSock", msg: RecvMsghdr, size: int, flags: int) -> int:
+    """Receive a message through the socket's protocol; return the number of octets.
+
+    Raises
+    ------
+    OSError
+        What the protocol raises.
+    """
+    return sk.sk_prot.recvmsg(sk, msg, size, flags)
+
+
 def inet_shutdown(sk: "InetSock", how: int) -> int:
     """End receiving (0), sending (1) or both (2).
 
@@ -221,8 +265,20 @@ inet_dgram_ops = ProtoOps(
     bind=inet_bind,
     connect=inet_dgram_connect,
     getname=inet_getname,
+    poll=udp_poll,
     release=inet_release,
     sendmsg=inet_sendmsg,
+    recvmsg=inet_recvmsg,
+    shutdown=inet_shutdown,
+)
+inet_sockraw_ops = ProtoOps(
+    bind=inet_bind,
+    connect=inet_dgram_connect,
+    getname=inet_getname,
+    poll=datagram_poll,
+    release=inet_release,
+    sendmsg=inet_sendmsg,
+    recvmsg=inet_recvmsg,
     shutdown=inet_shutdown,
 )
 
@@ -233,6 +289,14 @@ def inet_init_net(net: "Net") -> None:
     net.nf = NetnsNf()
     net.ipv4.arp_tbl = arp_init(net)
     net.ipv4.udp_table = UdpTable()
+    net.ipv4.raw_hashinfo = {}
+    net.ipv4.inet_protos = [None] * MAX_INET_PROTOS
+    inet_add_protocol(net, NetProtocol(icmp_rcv, no_policy=True), IPPROTO_ICMP)
+    inet_add_protocol(net, NetProtocol(udp_rcv, udp_err, no_policy=True), IPPROTO_UDP)
+    net.ipv4.icmp_global = IcmpGlobal()
+    icmp_sk_init(net)
+    dev_add_pack(net, PacketType(ETH_P_ARP, arp_rcv))
+    dev_add_pack(net, PacketType(ETH_P_IP, ip_rcv, list_func=ip_list_rcv))
     register_netdevice_notifier(net, inetdev_event)
 
 
@@ -244,8 +308,12 @@ def inetdev_event(event: NetdevEvent, dev: "NetDevice") -> None:
     elif event == NetdevEvent.UP:
         if dev.flags & IFF_LOOPBACK and not inetdev_init(dev).ifa_list:
             inet_insert_ifa(dev, InIfaddr(INADDR_LOOPBACK, 8, scope=RtScope.HOST))
+        if dev.ip_ptr is not None:
+            ip_mc_up(dev.ip_ptr)
         fib_sync_up(dev)
     elif event == NetdevEvent.DOWN:
+        if dev.ip_ptr is not None:
+            ip_mc_down(dev.ip_ptr)
         fib_disable_ip(dev)
         neigh_ifdown(tbl, dev)
     elif event == NetdevEvent.UNREGISTER:
@@ -254,5 +322,8 @@ def inetdev_event(event: NetdevEvent, dev: "NetDevice") -> None:
     elif event == NetdevEvent.CHANGEADDR:
         neigh_changeaddr(tbl, dev)
         rt_cache_flush(dev.net)
+    elif event == NetdevEvent.CHANGE:
+        if not netif_carrier_ok(dev):
+            neigh_carrier_down(tbl, dev)
     elif event == NetdevEvent.CHANGEMTU:
         rt_cache_flush(dev.net)

@@ -1,5 +1,6 @@
 """Addresses of devices (Linux: net/ipv4/devinet.c)."""
 
+from copy import copy
 from errno import EADDRNOTAVAIL, EEXIST, EINVAL
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,9 @@ __all__ = [
     "IFA_F_SECONDARY",
     "InDevice",
     "InIfaddr",
+    "IpDevConf",
     "__ip_dev_find",
+    "confirm_addr_indev",
     "inet_addr_onlink",
     "inet_del_ifa",
     "inet_insert_ifa",
@@ -79,6 +82,40 @@ class InIfaddr:
         return self.address & self.mask
 
 
+class IpDevConf:
+    """Settings of a device for IPv4, as under ``/proc/sys/net/ipv4/conf`` (Linux: ``struct ipv4_devconf``).
+
+    Each device has its own, and those of ``all`` count besides: the larger one (``rp_filter``, ``arp_ignore``,
+    ``arp_accept``), either one (``accept_local`` and ``route_localnet`` of the device only, the others), or only both
+    together (``accept_source_route``).
+    """
+
+    __slots__ = (
+        "accept_local",
+        "accept_source_route",
+        "arp_accept",
+        "arp_filter",
+        "arp_ignore",
+        "drop_gratuitous_arp",
+        "drop_unicast_in_l2_multicast",
+        "proxy_arp",
+        "route_localnet",
+        "rp_filter",
+    )
+
+    def __init__(self) -> None:
+        self.accept_local = 0
+        self.accept_source_route = 0
+        self.arp_accept = 0
+        self.arp_filter = 0
+        self.arp_ignore = 0
+        self.drop_gratuitous_arp = 0
+        self.drop_unicast_in_l2_multicast = 0
+        self.proxy_arp = 0
+        self.route_localnet = 0
+        self.rp_filter = 0
+
+
 class InDevice:
     """What IPv4 keeps for a device (Linux: ``struct in_device``).
 
@@ -86,13 +123,19 @@ class InDevice:
     -------
     ifa_list : list[InIfaddr]
         Its addresses, primaries before their secondaries.
+    cnf : IpDevConf
+        Its settings.
+    mc_list : dict[int, int]
+        The groups that it is in, with the number of users of each.
     """
 
-    __slots__ = ("dev", "ifa_list")
+    __slots__ = ("cnf", "dev", "ifa_list", "mc_list")
 
     def __init__(self, dev: "NetDevice") -> None:
         self.dev = dev
         self.ifa_list: list[InIfaddr] = []
+        self.cnf = copy(dev.net.ipv4.devconf_dflt)
+        self.mc_list: dict[int, int] = {}
 
 
 def inetdev_init(dev: "NetDevice") -> InDevice:
@@ -190,6 +233,16 @@ def inet_addr_onlink(in_dev: InDevice, addr: int, other: int = 0) -> bool:
         if not ifa.flags & IFA_F_SECONDARY and inet_ifa_match(addr, ifa) and (not other or inet_ifa_match(other, ifa)):
             return True
     return False
+
+
+def confirm_addr_indev(in_dev: InDevice, dst: int, local: int, scope: int) -> int:
+    """Return a local address of the device that serves: ``local`` (0: any) within a scope, on the link with ``dst``."""
+    for ifa in in_dev.ifa_list:
+        if local and ifa.local != local:
+            continue
+        if min(ifa.scope, RtScope.LINK) <= scope and (not dst or inet_ifa_match(dst, ifa)):
+            return ifa.local
+    return 0
 
 
 def inet_select_addr(net: "Net", dev: "NetDevice | None", dst: int, scope: int) -> int:

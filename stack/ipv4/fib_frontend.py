@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from errno import EINVAL, ENETDOWN, ENETUNREACH
+from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..core.netdevice import IFF_LOOPBACK, IFF_UP
-from .devinet import IFA_F_SECONDARY, InIfaddr
-from .fib_semantics import FIB_ERRORS, FibInfo, FibNh, fib_rebalance
+from .devinet import IFA_F_SECONDARY, InIfaddr, inet_select_addr
+from .fib_semantics import FIB_ERRORS, FibInfo, FibNh, fib_rebalance, fib_result_prefsrc
 from .fib_trie import MASKS, FibAlias, fib_lookup, fib_table_delete, fib_table_insert, fib_table_lookup
 from .flow import Flowi4
 from .rtnetlink import RtProtocol, RtScope, RtTable, RtType
@@ -14,11 +15,14 @@ from .rtnetlink import RtProtocol, RtScope, RtTable, RtType
 if TYPE_CHECKING:
     from ..core.net import Net
     from ..core.netdevice import NetDevice
+    from ..core.skbuff import SkBuff
+    from .route import RTable
 
 __all__ = [
     "NextHop",
     "fib_add_ifaddr",
     "fib_check_nh",
+    "fib_compute_spec_dst",
     "fib_del_ifaddr",
     "fib_disable_ip",
     "fib_new_route",
@@ -26,6 +30,10 @@ __all__ = [
     "inet_addr_type",
     "inet_addr_type_dev_table",
 ]
+
+_ADDRESSES = Struct("!II")
+_RTCF_LOCAL = 0x80000000
+_RTCF_KINDS = 0xB0000000  # RTCF_LOCAL | RTCF_MULTICAST | RTCF_BROADCAST
 
 NextHop = tuple["NetDevice | None", int, int]
 
@@ -45,6 +53,25 @@ def inet_addr_type_dev_table(net: "Net", dev: "NetDevice | None", addr: int) -> 
 def inet_addr_type(net: "Net", addr: int) -> RtType:
     """Return what kind of address it is for any device."""
     return inet_addr_type_dev_table(net, None, addr)
+
+
+def fib_compute_spec_dst(skb: "SkBuff") -> int:
+    """Return the address of this host that a received packet, which has its route, means: to answer from (RFC 1122)."""
+    dev = skb.dev
+    assert dev is not None
+    rt: RTable = skb.dst  # type: ignore[assignment]  # What an IPv4 packet has.
+    saddr, daddr = _ADDRESSES.unpack_from(skb.view, skb.network_header + 12)
+    if rt.flags & _RTCF_KINDS == _RTCF_LOCAL:
+        address: int = daddr
+        return address
+    net = dev.net
+    scope = RtScope.LINK
+    if saddr >> 24:
+        scope = RtScope.UNIVERSE
+        found = fib_lookup(net, Flowi4(saddr, tos=skb.view[skb.network_header + 1] & 0x1C))
+        if not isinstance(found, int):
+            return fib_result_prefsrc(net, found)
+    return inet_select_addr(net, dev, saddr, scope)
 
 
 def fib_check_nh(net: "Net", hop: NextHop, scope: int) -> FibNh:

@@ -50,11 +50,23 @@ class FibNh:
         Hash values up to this one choose the hop (31 bits); -1 while it is not used.
     dead : bool
         The device is down.
-    rth_output : RTable or None
-        The route that sends through this hop use while it stays good (``nhc_pcpu_rth_output``).
+    rth_input, rth_output : RTable or None
+        The routes that packets received for this hop, and sends through it, use while they stay good
+        (``nhc_rth_input``, ``nhc_pcpu_rth_output``).
     """
 
-    __slots__ = ("dead", "dev", "gw", "rth_output", "saddr", "saddr_genid", "scope", "upper_bound", "weight")
+    __slots__ = (
+        "dead",
+        "dev",
+        "gw",
+        "rth_input",
+        "rth_output",
+        "saddr",
+        "saddr_genid",
+        "scope",
+        "upper_bound",
+        "weight",
+    )
 
     def __init__(self, dev: "NetDevice", gw: int = 0, weight: int = 1, scope: int = RtScope.HOST) -> None:
         self.dev = dev
@@ -63,6 +75,7 @@ class FibNh:
         self.scope = scope
         self.dead = False
         self.upper_bound = -1
+        self.rth_input: RTable | None = None
         self.rth_output: RTable | None = None
         self.saddr = 0  # Preferred source, valid while saddr_genid is the namespace's.
         self.saddr_genid = -1

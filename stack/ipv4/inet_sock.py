@@ -67,6 +67,12 @@ class InetSock(Sock):
         Peer of a connected socket.
     pmtudisc : int
         ``IP_PMTUDISC_*``.
+    mc_list : list[tuple[int, int]]
+        Groups that the socket is in, each with the number of its device.
+    mc_all : bool
+        It also gets what comes to groups that others are in (``IP_MULTICAST_ALL``).
+    pktinfo, recvttl, recvtos : bool
+        Control messages that it gets with each packet.
     sk_write_queue : deque[SkBuff]
         Packets of the datagram that is being put together.
     sk_frag : Page or None
@@ -86,13 +92,17 @@ class InetSock(Sock):
         "inet_rcv_saddr",
         "inet_saddr",
         "mc_addr",
+        "mc_all",
         "mc_index",
+        "mc_list",
         "mc_loop",
         "mc_ttl",
         "opt",
         "pktinfo",
         "pmtudisc",
         "recverr",
+        "recvtos",
+        "recvttl",
         "sk_frag",
         "sk_frag_offset",
         "sk_write_queue",
@@ -118,7 +128,9 @@ class InetSock(Sock):
         self.mc_loop = True
         self.mc_index = 0
         self.mc_addr = 0
-        self.pktinfo = False
+        self.mc_all = True
+        self.mc_list: list[tuple[int, int]] = []
+        self.pktinfo = self.recvttl = self.recvtos = False
         self.recverr = False
         self.opt = b""
         self.pmtudisc = IP_PMTUDISC_DONT if net.ipv4.sysctl_ip_no_pmtu_disc else IP_PMTUDISC_WANT

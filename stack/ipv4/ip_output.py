@@ -14,7 +14,7 @@ from ..core.skbuff_data import skb_clone, skb_expand_head
 from ..ethernet.eth import ETH_P_IP
 from ..netfilter.core import NF_HOOK, NF_HOOK_COND, NF_INET_LOCAL_OUT, NF_INET_POST_ROUTING, nf_hook
 from . import route  # As a module: it needs the functions here, too.
-from .icmp import ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, icmp_send
+from .icmp_defs import ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED
 from .ip import DADDR, ip_send_check, ip_skb_dst_mtu
 from .ip_output_fragment import ip_do_fragment
 from .rtnetlink import RtType
@@ -143,6 +143,8 @@ def __ip_finish_output(net: "Net", sk: "Sock | None", skb: SkBuff) -> int:
 def ip_fragment(net: "Net", sk: "Sock | None", skb: SkBuff, mtu: int) -> int:
     """Fragment a packet, unless it may not be: then tell its sender, and drop it with ``-EMSGSIZE``."""
     if skb.view[skb.network_header + 6] & 0x40 and not skb.ignore_df:  # IP_DF
+        from .icmp import icmp_send  # It sends by this module.
+
         net.mib["Ip:FragFails"] += 1
         icmp_send(skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, mtu)
         kfree_skb_reason(skb, SkbDropReason.PKT_TOO_BIG)

@@ -21,8 +21,9 @@ from ..core.skbuff import (
 )
 from ..core.skbuff_data import pskb_trim, skb_copy_bits
 from ..core.sock import sock_alloc_send_pskb, sock_wfree
-from ..uapi import IP_PMTUDISC_PROBE, MSG_DONTWAIT, MSG_MORE, MSG_PROBE
+from ..uapi import IP_PMTUDISC_PROBE, IPPROTO_ICMP, MSG_DONTWAIT, MSG_MORE, MSG_PROBE
 from ..wire.checksum import csum_add, csum_block_add, csum_partial
+from .icmp_defs import icmp_out_count
 from .inet_sock import InetCork, InetSock, IpcmCookie
 from .ip import DF_ALWAYS, DF_IF_IT_FITS, IGNORES_DF, IP_DF, IP_MAX_MTU, SETS_DF
 from .ip_options import ip_options_build
@@ -259,6 +260,8 @@ def __ip_make_skb(inet: InetSock, fl4: "Flowi4", queue: deque[SkBuff], cork: Ine
     )
     if opt:
         ip_options_build(skb, opt, daddr, rt)
+    if inet.sk_protocol == IPPROTO_ICMP:
+        icmp_out_count(net, skb.view[skb.transport_header])
     skb.priority = cork.priority if cork.tos != -1 else inet.sk_priority
     skb.mark = cork.mark
     skb.dst = rt

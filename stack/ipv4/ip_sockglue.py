@@ -4,10 +4,14 @@ from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOPROTOOPT, ENOTCONN
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from ..core.skbuff import consume_skb
 from ..core.sock import sk_dst_check, sk_dst_reset
 from ..uapi import (
+    IP_ADD_MEMBERSHIP,
+    IP_DROP_MEMBERSHIP,
     IP_MTU,
     IP_MTU_DISCOVER,
+    IP_MULTICAST_ALL,
     IP_MULTICAST_IF,
     IP_MULTICAST_LOOP,
     IP_MULTICAST_TTL,
@@ -15,6 +19,8 @@ from ..uapi import (
     IP_PKTINFO,
     IP_PMTUDISC_OMIT,
     IP_RECVERR,
+    IP_RECVTOS,
+    IP_RECVTTL,
     IP_RETOPTS,
     IP_TOS,
     IP_TTL,
@@ -23,6 +29,7 @@ from ..uapi import (
     SOL_SOCKET,
 )
 from .devinet import __ip_dev_find
+from .igmp import ip_mc_join_group, ip_mc_leave_group
 from .ip_options import ip_options_compile
 from .route import ipv4_mtu
 
@@ -101,6 +108,8 @@ def ip_setsockopt(sk: "InetSock", level: int, optname: int, octets: bytes) -> in
         sk_dst_reset(sk)
     elif optname == IP_MULTICAST_IF:
         _set_multicast_if(sk, octets)
+    elif optname in (IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP):
+        _set_membership(sk, optname, octets)
     elif not octets and optname in (IP_MULTICAST_TTL, IP_MULTICAST_LOOP):
         raise OSError(EINVAL, "no value")
     else:
@@ -120,8 +129,17 @@ def _set_number(sk: "InetSock", optname: int, value: int) -> None:
         sk.pmtudisc = _within(value, 0, IP_PMTUDISC_OMIT)
     elif optname == IP_RECVERR:
         sk.recverr = value != 0
+        if not value:
+            while sk.sk_error_queue:
+                consume_skb(sk.sk_error_queue.popleft())
     elif optname == IP_PKTINFO:
         sk.pktinfo = value != 0
+    elif optname == IP_RECVTTL:
+        sk.recvttl = value != 0
+    elif optname == IP_RECVTOS:
+        sk.recvtos = value != 0
+    elif optname == IP_MULTICAST_ALL:
+        sk.mc_all = _within(value, 0, 1) != 0
     elif optname == IP_MULTICAST_TTL:
         sk.mc_ttl = 1 if value == -1 else _within(value, 0, 255)
     elif optname == IP_MULTICAST_LOOP:
@@ -154,6 +172,16 @@ def _set_multicast_if(sk: "InetSock", octets: bytes) -> None:
     sk.mc_addr = address
 
 
+def _set_membership(sk: "InetSock", optname: int, octets: bytes) -> None:
+    """Join or leave a group: ``struct ip_mreq`` or ``ip_mreqn``."""
+    if len(octets) < 8:
+        raise OSError(EINVAL, "a membership takes 8 or 12 octets")
+    group, address = int.from_bytes(octets[:4], "big"), int.from_bytes(octets[4:8], "big")
+    ifindex = _INT.unpack_from(octets, 8)[0] if len(octets) >= 12 else 0
+    change = ip_mc_join_group if optname == IP_ADD_MEMBERSHIP else ip_mc_leave_group
+    change(sk, group, address, ifindex)
+
+
 def ip_getsockopt(sk: "InetSock", level: int, optname: int) -> int | bytes:
     """Return an option of IP.
 
@@ -179,6 +207,9 @@ def ip_getsockopt(sk: "InetSock", level: int, optname: int) -> int | bytes:
         IP_MTU_DISCOVER: sk.pmtudisc,
         IP_RECVERR: int(sk.recverr),
         IP_PKTINFO: int(sk.pktinfo),
+        IP_RECVTTL: int(sk.recvttl),
+        IP_RECVTOS: int(sk.recvtos),
+        IP_MULTICAST_ALL: int(sk.mc_all),
         IP_MULTICAST_TTL: sk.mc_ttl,
         IP_MULTICAST_LOOP: int(sk.mc_loop),
     }

@@ -2,12 +2,17 @@
 
 from typing import TYPE_CHECKING
 
+from .devinet import IpDevConf
 from .fib_trie import FibTable
 
 if TYPE_CHECKING:
     from ..core.neighbour_table import NeighTable
     from ..core.net import Net
     from .devinet import InIfaddr
+    from .icmp_limit import IcmpGlobal
+    from .inet_sock import InetSock
+    from .protocol import NetProtocol
+    from .raw import RawSock
     from .udp_table import UdpTable
 
 __all__ = ["NetnsIpv4"]
@@ -30,19 +35,34 @@ class NetnsIpv4:
         Source addresses chosen under another number are stale.
     arp_tbl : NeighTable
         Neighbours.
+    devconf_all, devconf_dflt : IpDevConf
+        Settings for all devices, and those that a new device starts with.
     udp_table : UdpTable
         UDP sockets by local port.
+    inet_protos : list[NetProtocol or None]
+        Who receives packets of which protocol.
+    raw_hashinfo : dict[int, list[RawSock]]
+        Raw sockets by protocol.
+    icmp_sk : InetSock
+        What ICMP messages are sent with.
     sysctl_* : int
         As under ``/proc/sys/net/ipv4`` and ``/proc/sys/net/core``, with the kernel's defaults.
     """
 
     arp_tbl: "NeighTable"
+    icmp_global: "IcmpGlobal"
+    icmp_sk: "InetSock"
+    inet_protos: "list[NetProtocol | None]"
+    raw_hashinfo: "dict[int, list[RawSock]]"
     udp_table: "UdpTable"
 
     def __init__(self, net: "Net") -> None:
         random_u32 = net.kernel.platform.random_u32
         self.fib_main = FibTable()
         self.fib_default = FibTable()
+        self.devconf_all = IpDevConf()
+        self.devconf_dflt = IpDevConf()
+        self.devconf_dflt.accept_source_route = 1
         self.inet_addr_lst: dict[int, list[InIfaddr]] = {}
         self.rt_genid = 0
         self.dev_addr_genid = 0
@@ -55,6 +75,14 @@ class NetnsIpv4:
         self.sysctl_ip_local_port_range = (32768, 60999)
         self.sysctl_ip_local_reserved_ports: frozenset[int] = frozenset()
         self.sysctl_ip_unprivileged_port_start = 0  # Every program here is root.
+        self.sysctl_ip_early_demux = 1
+        self.sysctl_icmp_echo_ignore_all = 0
+        self.sysctl_icmp_echo_ignore_broadcasts = 1
+        self.sysctl_icmp_ratelimit = 1000  # In ms.
+        self.sysctl_icmp_ratemask = 0x1818
+        self.sysctl_icmp_msgs_per_sec = 1000
+        self.sysctl_icmp_msgs_burst = 50
+        self.sysctl_igmp_max_memberships = 20
         self.sysctl_wmem_default = 212992
         self.sysctl_wmem_max = 212992
         self.sysctl_rmem_default = 212992

@@ -7,14 +7,15 @@ from ..core.dst import DstEntry, DstOps
 from ..core.neighbour_table import __neigh_create
 from ..core.netdevice import IFF_LOOPBACK, IFF_POINTOPOINT, IFF_UP
 from ..core.timer import jiffies
-from ..uapi import INADDR_ALLHOSTS_GROUP, INADDR_LOOPBACK
+from ..uapi import INADDR_LOOPBACK
 from ..xfrm.xfrm_policy import xfrm_lookup_route
 from . import ip_output  # As a module: it needs routes, and routes need its functions.
 from .devinet import __ip_dev_find, inet_select_addr
 from .fib_semantics import FibNh, fib_select_path
 from .fib_trie import FibResult, fib_lookup
 from .flow import FLOWI_FLAG_ANYSRC, FLOWI_FLAG_KNOWN_NH, Flowi4
-from .icmp import ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, icmp_send
+from .icmp_defs import ICMP_DEST_UNREACH, ICMP_HOST_UNREACH
+from .igmp import ip_check_mc_rcu
 from .ip import DADDR, IP_MAX_MTU
 from .netns import IP_IDENTS
 from .rtnetlink import RtScope, RtType
@@ -67,11 +68,13 @@ class RTable(DstEntry):
         ``RTCF_*`` bits.
     type : int
         What kind of destination (``RtType``).
+    is_input : bool
+        It is for received packets.
     pmtu : int
         MTU of the way, if it is smaller than the device's; else 0.
     """
 
-    __slots__ = ("flags", "genid", "iif", "pmtu", "type")
+    __slots__ = ("flags", "genid", "iif", "is_input", "pmtu", "type")
 
     def __init__(self, dev: "NetDevice", output: "DstOutput", flags: int, type: int, genid: int) -> None:
         super().__init__(IPV4_DST_OPS, dev, output)
@@ -79,6 +82,7 @@ class RTable(DstEntry):
         self.type = type
         self.genid = genid
         self.iif = 0
+        self.is_input = False
         self.pmtu = 0
 
 
@@ -95,6 +99,8 @@ def ipv4_mtu(dst: RTable) -> int:
 
 def ipv4_link_failure(skb: "SkBuff") -> None:
     """Tell a packet's sender that its next hop does not answer."""
+    from .icmp import icmp_send  # Sending is built on this module.
+
     icmp_send(skb, ICMP_DEST_UNREACH, ICMP_HOST_UNREACH)
 
 
@@ -128,8 +134,13 @@ IPV4_DST_OPS = DstOps(ipv4_dst_check, ipv4_mtu, ipv4_link_failure, ipv4_neigh_lo
 
 
 def rt_dst_alloc(dev: "NetDevice", flags: int, type: int) -> RTable:
-    """Return a new route that sends with ``ip_output``."""
-    return RTable(dev, ip_output.ip_output, flags, type, dev.net.ipv4.rt_genid)
+    """Return a new route that sends with ``ip_output``; to this host it receives, too."""
+    rth = RTable(dev, ip_output.ip_output, flags, type, dev.net.ipv4.rt_genid)
+    if flags & RTCF_LOCAL:
+        from .ip_input import ip_local_deliver  # Receiving is built on this module.
+
+        rth.input = ip_local_deliver
+    return rth
 
 
 def ip_route_output_flow(net: "Net", flp4: Flowi4, sk: "Sock | None" = None) -> RTable:
@@ -250,7 +261,7 @@ def __mkroute_output(
         flags |= RTCF_BROADCAST | RTCF_LOCAL
     elif kind == _MULTICAST:
         flags |= RTCF_MULTICAST
-        if daddr == INADDR_ALLHOSTS_GROUP:  # RFC 1112 §7.2: each host is in it. Others cannot be joined yet.
+        if dev_out.ip_ptr is not None and ip_check_mc_rcu(dev_out.ip_ptr, daddr):
             flags |= RTCF_LOCAL
     elif res is not None:
         nh = res.nh

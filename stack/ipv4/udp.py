@@ -14,9 +14,10 @@ from errno import (
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from ..core.drop_reasons import SkbDropReason
 from ..core.msghdr import Msghdr
 from ..core.neighbour import neigh_confirm
-from ..core.skbuff import CHECKSUM_NONE, CHECKSUM_PARTIAL, SkBuff, put_page
+from ..core.skbuff import CHECKSUM_NONE, CHECKSUM_PARTIAL, SkBuff, kfree_skb_reason, put_page
 from ..core.skbuff_data import skb_checksum, skb_walk_frags
 from ..core.sock import Proto, lock_sock_nested, release_sock, sk_dst_check, sk_dst_reset, sk_dst_set
 from ..uapi import (
@@ -34,6 +35,7 @@ from ..uapi import (
 from ..wire.checksum import csum_add, csum_fold, csum_partial, csum_tcpudp_nofold
 from .datagram import ip4_datagram_connect, ip4_datagram_release_cb
 from .flow import Flowi4
+from .igmp import ip_mc_drop_socket
 from .inet_sock import InetCork, InetSock, IpcmCookie, ipcm_init_sk
 from .ip_options import first_hop
 from .ip_output import ip_send_skb
@@ -47,6 +49,7 @@ from .ip_output_make import (
 from .ip_sockglue import ip_cmsg_send, ip_getsockopt, ip_setsockopt
 from .route import RTCF_BROADCAST, RTable, ip_neigh_for_gw, ip_route_output_flow
 from .rtnetlink import RtScope
+from .udp_recvmsg import udp_recvmsg, udp_rmem_release
 from .udp_table import udp_lib_unhash, udp_v4_get_port
 
 if TYPE_CHECKING:
@@ -76,15 +79,18 @@ class UdpSock(InetSock):
         A datagram is being put together, of ``len`` octets with its header so far.
     corkflag : bool
         ``UDP_CORK``: go on putting together until it is taken away.
+    sk_rx_dst : RTable or None
+        The route of what a connected socket receives.
     """
 
-    __slots__ = ("corkflag", "len", "pending")
+    __slots__ = ("corkflag", "len", "pending", "sk_rx_dst")
 
     def __init__(self, net: "Net", family: int, type: int, protocol: int) -> None:
         super().__init__(net, family, type, protocol, udp_prot)
         self.pending = False
         self.corkflag = False
         self.len = 0
+        self.sk_rx_dst: RTable | None = None
 
 
 def udp_sendmsg(sk: UdpSock, msg: Msghdr, length: int) -> int:
@@ -347,12 +353,25 @@ def udp_destroy_sock(sk: UdpSock) -> None:
         put_page(sk.kernel, sk.sk_frag)
         sk.sk_frag = None
     udp_lib_unhash(sk)
+    ip_mc_drop_socket(sk)
+    skb_queue_purge(sk)
     sk_dst_reset(sk)
+
+
+def skb_queue_purge(sk: UdpSock) -> None:
+    """Drop what a socket received and the program did not take."""
+    while sk.sk_receive_queue:
+        skb = sk.sk_receive_queue.popleft()
+        udp_rmem_release(sk, skb.truesize)
+        kfree_skb_reason(skb, SkbDropReason.CONSUMED)
+    while sk.sk_error_queue:
+        kfree_skb_reason(sk.sk_error_queue.popleft(), SkbDropReason.CONSUMED)
 
 
 udp_prot = Proto(
     "UDP",
     sendmsg=udp_sendmsg,
+    recvmsg=udp_recvmsg,
     connect=ip4_datagram_connect,
     get_port=udp_v4_get_port,
     unhash=udp_lib_unhash,

@@ -5,9 +5,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..core.net import Net
-    from .inet_sock import InetSock
+    from .udp import UdpSock
 
-__all__ = ["UdpTable", "udp_lib_get_port", "udp_lib_unhash", "udp_v4_get_port"]
+__all__ = [
+    "UdpTable",
+    "__udp4_lib_lookup",
+    "compute_score",
+    "udp4_lib_lookup2",
+    "udp_lib_get_port",
+    "udp_lib_unhash",
+    "udp_v4_get_port",
+]
 
 
 class UdpTable:
@@ -16,10 +24,10 @@ class UdpTable:
     __slots__ = ("ports",)
 
     def __init__(self) -> None:
-        self.ports: dict[int, list[InetSock]] = {}
+        self.ports: dict[int, list[UdpSock]] = {}
 
 
-def _conflicts(sk: "InetSock", others: "list[InetSock]") -> bool:
+def _conflicts(sk: "UdpSock", others: "list[UdpSock]") -> bool:
     """Return whether another socket on the port could get the same datagrams."""
     for other in others:
         if other is sk or (other.sk_reuse and sk.sk_reuse):
@@ -31,12 +39,12 @@ def _conflicts(sk: "InetSock", others: "list[InetSock]") -> bool:
     return False
 
 
-def udp_v4_get_port(sk: "InetSock", snum: int) -> int:
+def udp_v4_get_port(sk: "UdpSock", snum: int) -> int:
     """Give a socket a local port: this one, or with 0 a free one; return 0 or a negative errno."""
     return udp_lib_get_port(sk, snum)
 
 
-def udp_lib_get_port(sk: "InetSock", snum: int) -> int:
+def udp_lib_get_port(sk: "UdpSock", snum: int) -> int:
     """Give a socket a local port: this one, or with 0 a free one.
 
     The search for a free one starts at a random place in the range and goes through all of it (RFC 6056, algorithm 1).
@@ -54,11 +62,12 @@ def udp_lib_get_port(sk: "InetSock", snum: int) -> int:
     elif _conflicts(sk, ports.get(snum, [])):
         return -EADDRINUSE
     sk.inet_num = snum
-    ports.setdefault(snum, []).append(sk)
+    # At the head: of sockets that fit equally well, the last one receives.
+    ports.setdefault(snum, []).insert(0, sk)
     return 0
 
 
-def _free_port(net: "Net", sk: "InetSock") -> int:
+def _free_port(net: "Net", sk: "UdpSock") -> int:
     low, high = net.ipv4.sysctl_ip_local_port_range
     ports = net.ipv4.udp_table.ports
     reserved = net.ipv4.sysctl_ip_local_reserved_ports
@@ -71,7 +80,7 @@ def _free_port(net: "Net", sk: "InetSock") -> int:
     return 0
 
 
-def udp_lib_unhash(sk: "InetSock") -> None:
+def udp_lib_unhash(sk: "UdpSock") -> None:
     """Take a socket's port away."""
     ports = sk.net.ipv4.udp_table.ports
     others = ports.get(sk.inet_num)
@@ -80,3 +89,47 @@ def udp_lib_unhash(sk: "InetSock") -> None:
         if not others:
             del ports[sk.inet_num]
     sk.inet_num = 0
+
+
+def compute_score(sk: "UdpSock", saddr: int, sport: int, daddr: int, dif: int) -> int:
+    """Return how well a socket fits a datagram: the more it is bound or connected, the better; -1: not at all.
+
+    ``daddr`` is the local address that the socket must have: the datagram's, or 0.
+    """
+    if sk.inet_rcv_saddr != daddr:
+        return -1
+    score = 2
+    if sk.inet_daddr:
+        if sk.inet_daddr != saddr:
+            return -1
+        score += 4
+    if sk.inet_dport:
+        if sk.inet_dport != sport:
+            return -1
+        score += 4
+    if sk.sk_bound_dev_if:
+        if sk.sk_bound_dev_if != dif:
+            return -1
+        score += 4
+    return score
+
+
+def udp4_lib_lookup2(sks: "list[UdpSock]", saddr: int, sport: int, daddr: int, dif: int) -> "UdpSock | None":
+    """Return the socket that fits a datagram best, among those of a port that have one local address."""
+    result: UdpSock | None = None
+    badness = 0
+    for sk in sks:
+        score = compute_score(sk, saddr, sport, daddr, dif)
+        if score > badness:
+            badness = score
+            result = sk
+    return result
+
+
+def __udp4_lib_lookup(net: "Net", saddr: int, sport: int, daddr: int, dport: int, dif: int) -> "UdpSock | None":
+    """Return the socket for a datagram that came by a device: one with its local address, else one with any."""
+    sks = net.ipv4.udp_table.ports.get(dport)
+    if sks is None:
+        return None
+    result = udp4_lib_lookup2(sks, saddr, sport, daddr, dif)
+    return result if result is not None else udp4_lib_lookup2(sks, saddr, sport, 0, dif)

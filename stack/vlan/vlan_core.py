@@ -56,7 +56,7 @@ def vlan_do_receive(skb: "SkBuff") -> int:
     if skb.pkt_type == PACKET_OTHERHOST:
         # The VLAN's device may have an address of its own.
         mac = skb.mac_header
-        if skb.view[mac : mac + 6] == vlan_dev.dev_addr:
+        if bytes(skb.view[mac : mac + 6]) == vlan_dev.dev_addr:
             skb.pkt_type = PACKET_HOST
     skb.vlan_proto = skb.vlan_tci = 0
     stats = vlan_dev.stats

@@ -1,0 +1,162 @@
+"""The groups that a host is in (Linux: net/ipv4/igmp.c); no IGMP messages are sent yet."""
+
+from errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENOBUFS, ENODEV
+from typing import TYPE_CHECKING
+
+from ..core.dev_addr_lists import dev_mc_add, dev_mc_del
+from ..core.netdevice import IFF_LOOPBACK, IFF_UP
+from ..uapi import INADDR_ALLHOSTS_GROUP
+from .devinet import __ip_dev_find
+from .fib_trie import fib_lookup
+from .flow import Flowi4
+
+if TYPE_CHECKING:
+    from ..core.net import Net
+    from ..core.netdevice import NetDevice
+    from .devinet import InDevice
+    from .inet_sock import InetSock
+
+__all__ = [
+    "ip_check_mc_rcu",
+    "ip_eth_mc_map",
+    "ip_mc_dec_group",
+    "ip_mc_down",
+    "ip_mc_drop_socket",
+    "ip_mc_inc_group",
+    "ip_mc_join_group",
+    "ip_mc_leave_group",
+    "ip_mc_sf_allow",
+    "ip_mc_up",
+]
+
+
+def ip_eth_mc_map(group: int) -> bytes:
+    """Return the link address of a group (RFC 1112 §6.4: its low 23 bits behind 01:00:5e)."""
+    return b"\x01\x00\x5e" + (group & 0x7FFFFF).to_bytes(3, "big")
+
+
+def ip_check_mc_rcu(in_dev: "InDevice", group: int) -> bool:
+    """Return whether the device receives a group."""
+    return group in in_dev.mc_list
+
+
+def _filter_add(in_dev: "InDevice", group: int) -> None:
+    if not in_dev.dev.flags & IFF_LOOPBACK:
+        dev_mc_add(in_dev.dev, ip_eth_mc_map(group))
+
+
+def _filter_del(in_dev: "InDevice", group: int) -> None:
+    if not in_dev.dev.flags & IFF_LOOPBACK:
+        dev_mc_del(in_dev.dev, ip_eth_mc_map(group))
+
+
+def ip_mc_inc_group(in_dev: "InDevice", group: int) -> None:
+    """Have a device receive a group, for one more user."""
+    users = in_dev.mc_list.get(group, 0)
+    in_dev.mc_list[group] = users + 1
+    if not users and in_dev.dev.flags & IFF_UP:
+        _filter_add(in_dev, group)
+
+
+def ip_mc_dec_group(in_dev: "InDevice", group: int) -> None:
+    """Take back one ``ip_mc_inc_group``."""
+    users = in_dev.mc_list.get(group, 0)
+    if users > 1:
+        in_dev.mc_list[group] = users - 1
+    elif users:
+        del in_dev.mc_list[group]
+        if in_dev.dev.flags & IFF_UP:
+            _filter_del(in_dev, group)
+
+
+def ip_mc_up(in_dev: "InDevice") -> None:
+    """Join the group of all hosts (RFC 1112 §7.2), and have the device, now up, receive all that are joined."""
+    groups = list(in_dev.mc_list)
+    ip_mc_inc_group(in_dev, INADDR_ALLHOSTS_GROUP)
+    for group in groups:
+        _filter_add(in_dev, group)
+
+
+def ip_mc_down(in_dev: "InDevice") -> None:
+    """Have the device, which went down, receive no groups; sockets stay in theirs."""
+    for group in in_dev.mc_list:
+        _filter_del(in_dev, group)
+    users = in_dev.mc_list.get(INADDR_ALLHOSTS_GROUP, 0)
+    if users > 1:
+        in_dev.mc_list[INADDR_ALLHOSTS_GROUP] = users - 1
+    elif users:
+        del in_dev.mc_list[INADDR_ALLHOSTS_GROUP]
+
+
+def _find_device(net: "Net", ifindex: int, address: int, group: int) -> "NetDevice | None":
+    """Return the device of a number, an address, or else of the route to the group (Linux: ``ip_mc_find_dev``)."""
+    if ifindex:
+        return net.devices.get(ifindex)
+    if address:
+        return __ip_dev_find(net, address)
+    found = fib_lookup(net, Flowi4(group))
+    return None if isinstance(found, int) else found.nh.dev
+
+
+def ip_mc_join_group(sk: "InetSock", group: int, address: int, ifindex: int) -> None:
+    """Have a socket receive a group on one device, given by number or address, or by the route to the group.
+
+    Raises
+    ------
+    OSError
+        ``EINVAL`` if it is no group, ``ENODEV``, ``EADDRINUSE`` if the socket is in it, ``ENOBUFS`` if in too many.
+    """
+    if group >> 28 != 0xE:
+        raise OSError(EINVAL, "not a group")
+    dev = _find_device(sk.net, ifindex, address, group)
+    if dev is None or dev.ip_ptr is None:
+        raise OSError(ENODEV, "no device for the group")
+    key = (group, dev.ifindex)
+    if key in sk.mc_list:
+        raise OSError(EADDRINUSE, "the socket is in the group")
+    if len(sk.mc_list) >= sk.net.ipv4.sysctl_igmp_max_memberships:
+        raise OSError(ENOBUFS, "the socket is in too many groups")
+    sk.mc_list.append(key)
+    ip_mc_inc_group(dev.ip_ptr, group)
+
+
+def ip_mc_leave_group(sk: "InetSock", group: int, address: int, ifindex: int) -> None:
+    """Have a socket receive a group no longer.
+
+    Raises
+    ------
+    OSError
+        ``ENODEV``, ``EADDRNOTAVAIL`` if the socket is not in it.
+    """
+    dev = _find_device(sk.net, ifindex, address, group)
+    if dev is None:
+        raise OSError(ENODEV, "no device for the group")
+    for key in sk.mc_list:
+        if key[0] == group and (key[1] == dev.ifindex or not (ifindex or address)):
+            sk.mc_list.remove(key)
+            _leave(sk.net, key)
+            return
+    raise OSError(EADDRNOTAVAIL, "the socket is not in the group")
+
+
+def _leave(net: "Net", key: tuple[int, int]) -> None:
+    dev = net.devices.get(key[1])
+    if dev is not None and dev.ip_ptr is not None:
+        ip_mc_dec_group(dev.ip_ptr, key[0])
+
+
+def ip_mc_drop_socket(sk: "InetSock") -> None:
+    """Leave all groups of a socket that is being closed."""
+    for key in sk.mc_list:
+        _leave(sk.net, key)
+    sk.mc_list.clear()
+
+
+def ip_mc_sf_allow(sk: "InetSock", daddr: int, saddr: int, dif: int) -> bool:
+    """Return whether a socket wants a packet to an address, by the groups that it is in.
+
+    One that is not in the group gets it all the same while ``IP_MULTICAST_ALL`` is on, as it is by default.
+    """
+    if daddr >> 28 != 0xE:
+        return True
+    return sk.mc_all or (daddr, dif) in sk.mc_list

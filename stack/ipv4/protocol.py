@@ -1,0 +1,68 @@
+"""Who receives IPv4 packets of which protocol (Linux: net/ipv4/protocol.c)."""
+
+from collections.abc import Callable
+from errno import EEXIST, ENOENT
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..core.net import Net
+    from ..core.skbuff import SkBuff
+
+__all__ = ["MAX_INET_PROTOS", "NetProtocol", "inet_add_protocol", "inet_del_protocol"]
+
+MAX_INET_PROTOS = 256
+
+
+class NetProtocol:
+    """A transport protocol's receive side (Linux: ``struct net_protocol``).
+
+    Members
+    -------
+    handler : callable
+        Receives a packet whose data starts at the transport header. A negative result is the protocol, negated, that
+        shall receive it in its place.
+    err_handler : callable or None
+        Learns of an ICMP error: the skb's data starts at the IPv4 header of the packet that caused it; then the info of
+        the message, a path's MTU for one.
+    no_policy : bool
+        It asks for the IPsec policy itself.
+    """
+
+    __slots__ = ("err_handler", "handler", "no_policy")
+
+    def __init__(
+        self,
+        handler: "Callable[[SkBuff], int]",
+        err_handler: "Callable[[SkBuff, int], int] | None" = None,
+        *,
+        no_policy: bool = False,
+    ) -> None:
+        self.handler = handler
+        self.err_handler = err_handler
+        self.no_policy = no_policy
+
+
+def inet_add_protocol(net: "Net", prot: NetProtocol, protocol: int) -> None:
+    """Have a protocol receive.
+
+    Raises
+    ------
+    OSError
+        ``EEXIST`` if the number is taken.
+    """
+    if net.ipv4.inet_protos[protocol] is not None:
+        raise OSError(EEXIST, f"protocol {protocol} is taken")
+    net.ipv4.inet_protos[protocol] = prot
+
+
+def inet_del_protocol(net: "Net", prot: NetProtocol, protocol: int) -> None:
+    """Have a protocol receive no longer.
+
+    Raises
+    ------
+    OSError
+        ``ENOENT`` if it did not.
+    """
+    if net.ipv4.inet_protos[protocol] is not prot:
+        raise OSError(ENOENT, f"protocol {protocol} is not that one")
+    net.ipv4.inet_protos[protocol] = None

@@ -1,0 +1,426 @@
+"""Raw sockets: protocols in programs (Linux: net/ipv4/raw.c). So far those of ICMP, without headers of their own."""
+
+from errno import (
+    EACCES,
+    EADDRNOTAVAIL,
+    EAFNOSUPPORT,
+    EDESTADDRREQ,
+    EHOSTUNREACH,
+    EINVAL,
+    EMSGSIZE,
+    ENETUNREACH,
+    ENOBUFS,
+    ENOPROTOOPT,
+    EOPNOTSUPP,
+    EPROTO,
+)
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from ..core.datagram import (
+    skb_copy_datagram_iter,
+    skb_free_datagram,
+    skb_recv_datagram,
+    sock_def_error_report,
+    sock_queue_rcv_skb_reason,
+)
+from ..core.drop_reasons import SkbDropReason
+from ..core.neighbour import neigh_confirm
+from ..core.netdevice import NET_RX_DROP, NET_RX_SUCCESS
+from ..core.skbuff import SkBuff, kfree_skb_reason, put_page
+from ..core.skbuff_data import skb_clone
+from ..core.sock import Proto, lock_sock_nested, release_sock, sk_dst_reset
+from ..uapi import (
+    AF_INET,
+    AF_UNSPEC,
+    ICMP_FILTER,
+    IP_PMTUDISC_DONT,
+    IPPROTO_ICMP,
+    MSG_CONFIRM,
+    MSG_DONTROUTE,
+    MSG_ERRQUEUE,
+    MSG_MORE,
+    MSG_OOB,
+    MSG_PROBE,
+    MSG_TRUNC,
+    SOL_RAW,
+)
+from ..xfrm.xfrm_policy import xfrm4_policy_check
+from .datagram import ip4_datagram_connect, ip4_datagram_release_cb
+from .fib_frontend import inet_addr_type
+from .flow import Flowi4
+from .icmp_defs import (
+    ICMP_DEST_UNREACH,
+    ICMP_FRAG_NEEDED,
+    ICMP_PARAMETERPROB,
+    ICMP_REDIRECT,
+    ICMP_SOURCE_QUENCH,
+    NR_ICMP_UNREACH,
+    icmp_err_convert,
+)
+from .igmp import ip_mc_drop_socket, ip_mc_sf_allow
+from .inet_sock import InetSock, IpcmCookie, ipcm_init_sk
+from .ip_options import first_hop
+from .ip_output_make import (
+    ip_append_data,
+    ip_flush_pending_frames,
+    ip_generic_getfrag,
+    ip_push_pending_frames,
+)
+from .ip_recv import ip_cmsg_recv, ip_icmp_error, ip_recv_error, ipv4_pktinfo_prepare
+from .ip_sockglue import ip_cmsg_send, ip_getsockopt, ip_setsockopt
+from .route import RTCF_BROADCAST, ip_neigh_for_gw, ip_route_output_flow
+from .rtnetlink import RtScope, RtType
+
+if TYPE_CHECKING:
+    from ..core.msghdr import Msghdr, RecvMsghdr, Sockaddr
+    from ..core.net import Net
+    from .route import RTable
+
+__all__ = [
+    "RawSock",
+    "icmp_filter",
+    "raw_getfrag",
+    "raw_icmp_error",
+    "raw_local_deliver",
+    "raw_probe_proto_opt",
+    "raw_prot",
+    "raw_rcv",
+    "raw_recvmsg",
+    "raw_sendmsg",
+]
+
+_ADDRESSES = Struct("!II")
+_ADDRESS = Struct("!I")
+_FILTER = Struct("=I")
+
+
+class RawSock(InetSock):
+    """A raw socket (Linux: ``struct raw_sock``): ``inet_num`` is its protocol.
+
+    Members
+    -------
+    filter : int
+        Types of ICMP messages, as bits, that it does not want (``ICMP_FILTER``).
+    """
+
+    __slots__ = ("filter",)
+
+    def __init__(self, net: "Net", family: int, type: int, protocol: int) -> None:
+        super().__init__(net, family, type, protocol, raw_prot)
+        self.filter = 0
+        self.inet_num = protocol
+        net.ipv4.raw_hashinfo.setdefault(protocol, []).append(self)  # raw_hash_sk()
+
+
+def raw_unhash_sk(sk: RawSock) -> None:
+    """Have a socket receive no longer."""
+    hashinfo = sk.net.ipv4.raw_hashinfo
+    sks = hashinfo.get(sk.sk_protocol, [])
+    if sk in sks:
+        sks.remove(sk)
+        if not sks:
+            del hashinfo[sk.sk_protocol]
+
+
+def raw_v4_match(sk: RawSock, raddr: int, laddr: int, dif: int) -> bool:
+    """Return whether a socket wants packets from an address, to an address, by a device."""
+    return (
+        (not sk.inet_daddr or sk.inet_daddr == raddr)
+        and (not sk.inet_rcv_saddr or sk.inet_rcv_saddr == laddr)
+        and (not sk.sk_bound_dev_if or sk.sk_bound_dev_if == dif)
+    )
+
+
+def icmp_filter(sk: RawSock, skb: SkBuff) -> bool:
+    """Return whether a socket does not want an ICMP message."""
+    if not sk.filter:
+        return False
+    if skb.tail <= skb.data:
+        return True
+    kind = skb.view[skb.data]
+    return kind < 32 and sk.filter >> kind & 1 != 0
+
+
+def raw_local_deliver(skb: SkBuff, protocol: int) -> bool:
+    """Give copies of a packet to the raw sockets that want it; return whether there were any."""
+    dev = skb.dev
+    assert dev is not None
+    hashinfo = dev.net.ipv4.raw_hashinfo
+    if protocol not in hashinfo:
+        return False
+    saddr, daddr = _ADDRESSES.unpack_from(skb.view, skb.network_header + 12)
+    delivered = False
+    for sk in tuple(hashinfo[protocol]):
+        if not raw_v4_match(sk, saddr, daddr, skb.skb_iif):
+            continue
+        delivered = True
+        if protocol == IPPROTO_ICMP and icmp_filter(sk, skb):
+            continue
+        if ip_mc_sf_allow(sk, daddr, saddr, skb.skb_iif):
+            raw_rcv(sk, skb_clone(skb))
+    return delivered
+
+
+def raw_rcv(sk: RawSock, skb: SkBuff) -> int:
+    """Queue a packet, with its IPv4 header, for a socket; return ``NET_RX_*``."""
+    if not xfrm4_policy_check(sk, skb):
+        sk.sk_drops += 1
+        kfree_skb_reason(skb, SkbDropReason.XFRM_POLICY)
+        return NET_RX_DROP
+    at = skb.network_header
+    skb.len += skb.data - at
+    skb.data = at
+    ipv4_pktinfo_prepare(sk, skb)
+    if sock_queue_rcv_skb_reason(sk, skb):
+        kfree_skb_reason(skb, SkbDropReason.SOCKET_RCVBUFF)
+        return NET_RX_DROP
+    return NET_RX_SUCCESS
+
+
+def raw_icmp_error(skb: SkBuff, protocol: int, info: int) -> None:
+    """Tell raw sockets of an ICMP error; the skb's data starts at the IPv4 header of the packet that caused it."""
+    dev = skb.dev
+    assert dev is not None
+    saddr, daddr = _ADDRESSES.unpack_from(skb.view, skb.data + 12)
+    for sk in tuple(dev.net.ipv4.raw_hashinfo.get(protocol, ())):
+        if raw_v4_match(sk, daddr, saddr, skb.skb_iif):
+            raw_err(sk, skb, info)
+
+
+def raw_err(sk: RawSock, skb: SkBuff, info: int) -> None:
+    """Tell one socket of an ICMP error: each if it asked for all (``IP_RECVERR``), else those that last."""
+    kind, code = skb.view[skb.transport_header], skb.view[skb.transport_header + 1]
+    if not sk.recverr and not sk.connected:
+        return
+    error, hard = EHOSTUNREACH, False
+    if kind in (ICMP_SOURCE_QUENCH, ICMP_REDIRECT):
+        return
+    if kind == ICMP_PARAMETERPROB:
+        error, hard = EPROTO, True
+    elif kind == ICMP_DEST_UNREACH:
+        if code <= NR_ICMP_UNREACH:
+            error, hard = icmp_err_convert[code]
+        if code == ICMP_FRAG_NEEDED:
+            error, hard = EMSGSIZE, sk.pmtudisc != IP_PMTUDISC_DONT
+    if sk.recverr:
+        payload = skb.data + ((skb.view[skb.data] & 15) << 2)
+        ip_icmp_error(sk, skb, error, 0, info, payload)
+    if sk.recverr or hard:
+        sk.sk_err = error
+        sock_def_error_report(sk)
+
+
+def raw_probe_proto_opt(msg: "Msghdr", fl4: Flowi4) -> None:
+    """Put type and code of an ICMP message that a program sends into the flow's key."""
+    if fl4.proto != IPPROTO_ICMP:
+        return
+    head = b""
+    for buffer in msg.iov:
+        head += bytes(memoryview(buffer)[: 2 - len(head)])
+        if len(head) == 2:
+            fl4.sport, fl4.dport = head
+            return
+
+
+def raw_getfrag(msg: "Msghdr", view: memoryview, to: int, offset: int, length: int, odd: int, skb: SkBuff) -> None:
+    """Copy the next part of a message."""
+    ip_generic_getfrag(msg, view, to, offset, length, odd, skb)
+
+
+def raw_sendmsg(sk: RawSock, msg: "Msghdr", length: int) -> int:
+    """Send a message as the payload of an IPv4 packet of the socket's protocol.
+
+    Returns
+    -------
+    int
+        Number of octets taken.
+
+    Raises
+    ------
+    OSError
+        ``EMSGSIZE``, ``EDESTADDRREQ``, ``EACCES`` for a broadcast without ``SO_BROADCAST``, ``EOPNOTSUPP`` for
+        ``MSG_OOB``, ``EAFNOSUPPORT``; what routing, building and sending raise.
+    """
+    flags = msg.flags
+    if length > 0xFFFF:
+        raise OSError(EMSGSIZE, "longer than an IPv4 packet")
+    if flags & MSG_OOB:
+        raise OSError(EOPNOTSUPP, "raw sockets have no out-of-band data")
+    if msg.name is not None:
+        family, daddr, _ = msg.name
+        if family != AF_INET and family != AF_UNSPEC:
+            raise OSError(EAFNOSUPPORT, "not an IPv4 address")
+    else:
+        if not sk.connected:
+            raise OSError(EDESTADDRREQ, "neither connected nor given a destination")
+        daddr = sk.inet_daddr
+    ipc = ipcm_init_sk(sk)
+    if msg.control:
+        ip_cmsg_send(sk, msg, ipc)
+    saddr = ipc.addr
+    ipc.addr = daddr
+    hop = first_hop(ipc.opt) if ipc.opt else 0
+    fl4 = Flowi4(hop or daddr, saddr, sk.sk_protocol)
+    if sk.sk_localroute or flags & MSG_DONTROUTE:
+        fl4.scope = RtScope.LINK
+    if daddr >> 28 == 0xE:
+        ipc.oif = ipc.oif or sk.mc_index
+        fl4.saddr = saddr or sk.mc_addr
+    fl4.tos = (ipc.tos if ipc.tos != -1 else sk.tos) & 0x1E
+    fl4.mark = ipc.mark
+    fl4.oif = ipc.oif
+    raw_probe_proto_opt(msg, fl4)
+    try:
+        rt = ip_route_output_flow(sk.net, fl4, sk)
+    except OSError as error:
+        if error.errno == ENETUNREACH:
+            sk.net.mib["Ip:OutNoRoutes"] += 1
+        raise
+    if rt.flags & RTCF_BROADCAST and not sk.sk_broadcast:
+        raise OSError(EACCES, "a broadcast needs SO_BROADCAST")
+    if flags & MSG_CONFIRM:
+        neigh_confirm(ip_neigh_for_gw(rt, fl4.daddr))
+        if flags & MSG_PROBE and not length:
+            return 0
+    ipc.addr = ipc.addr or fl4.daddr
+    return _append_and_push(sk, msg, length, fl4, ipc, rt)
+
+
+def _append_and_push(sk: RawSock, msg: "Msghdr", length: int, fl4: Flowi4, ipc: IpcmCookie, rt: "RTable") -> int:
+    lock_sock_nested(sk)
+    try:
+        try:
+            ip_append_data(sk, fl4, raw_getfrag, msg, length, 0, ipc, rt, msg.flags)
+        except OSError:
+            ip_flush_pending_frames(sk)
+            raise
+        error = 0
+        if not msg.flags & MSG_MORE:
+            error = ip_push_pending_frames(sk, fl4)
+    finally:
+        release_sock(sk)
+    if error and (error != -ENOBUFS or sk.recverr):
+        raise OSError(-error, "the packet was dropped on its way out")
+    return length
+
+
+def raw_recvmsg(sk: RawSock, msg: "RecvMsghdr", length: int, flags: int) -> int:
+    """Give the program the next packet, with its IPv4 header; what it has no room for is cut off.
+
+    Returns
+    -------
+    int
+        Number of octets that the program got; with ``MSG_TRUNC``, that the packet has.
+
+    Raises
+    ------
+    OSError
+        ``EOPNOTSUPP`` for ``MSG_OOB``; as ``skb_recv_datagram``.
+    """
+    if flags & MSG_OOB:
+        raise OSError(EOPNOTSUPP, "raw sockets have no out-of-band data")
+    if flags & MSG_ERRQUEUE:
+        return ip_recv_error(sk, msg, length)
+    skb = skb_recv_datagram(sk, flags)
+    if skb is None:
+        return 0
+    copied = skb.len
+    if length < copied:
+        msg.flags |= MSG_TRUNC
+        copied = length
+    skb_copy_datagram_iter(skb, 0, msg, copied)
+    msg.name = (AF_INET, _ADDRESS.unpack_from(skb.view, skb.network_header + 12)[0], 0)
+    if sk.pktinfo or sk.recvttl or sk.recvtos:
+        ip_cmsg_recv(sk, msg, skb)
+    if flags & MSG_TRUNC:
+        copied = skb.len
+    skb_free_datagram(sk, skb)
+    return copied
+
+
+def raw_bind(sk: RawSock, address: "Sockaddr") -> int:
+    """Give a socket a local address: it sends from there, and receives what is for there.
+
+    Raises
+    ------
+    OSError
+        ``EINVAL`` if it is connected, ``EAFNOSUPPORT``, ``EADDRNOTAVAIL``.
+    """
+    family, addr, _ = address
+    if sk.connected:
+        raise OSError(EINVAL, "the socket is connected")
+    if family != AF_INET and family != AF_UNSPEC:
+        raise OSError(EAFNOSUPPORT, "not an IPv4 address")
+    kind = inet_addr_type(sk.net, addr) if addr else RtType.LOCAL
+    if kind not in (RtType.LOCAL, RtType.BROADCAST, RtType.MULTICAST) and not sk.net.ipv4.sysctl_ip_nonlocal_bind:
+        raise OSError(EADDRNOTAVAIL, "not an address of this host")
+    sk.inet_rcv_saddr = addr
+    sk.inet_saddr = addr if kind in (RtType.LOCAL, RtType.UNICAST) else 0
+    sk_dst_reset(sk)
+    return 0
+
+
+def raw_close(sk: RawSock) -> None:
+    """Close a socket; what it has not taken is dropped."""
+    raw_unhash_sk(sk)
+    ip_flush_pending_frames(sk)
+    ip_mc_drop_socket(sk)
+    for queue in (sk.sk_receive_queue, sk.sk_error_queue):
+        while queue:
+            kfree_skb_reason(queue.popleft(), SkbDropReason.CONSUMED)
+    if sk.sk_frag is not None:
+        put_page(sk.kernel, sk.sk_frag)
+        sk.sk_frag = None
+    sk_dst_reset(sk)
+
+
+def raw_get_port(sk: RawSock, port: int) -> int:
+    """Return 0: raw sockets have a protocol in place of a port."""
+    return 0
+
+
+def raw_setsockopt(sk: RawSock, level: int, optname: int, octets: bytes) -> int:
+    """Set an option of raw sockets, or of IP.
+
+    Raises
+    ------
+    OSError
+        ``ENOPROTOOPT``, ``EINVAL``.
+    """
+    if level != SOL_RAW:
+        return ip_setsockopt(sk, level, optname, octets)
+    if optname != ICMP_FILTER:
+        raise OSError(ENOPROTOOPT, f"raw sockets have no option {optname}")
+    sk.filter = _FILTER.unpack((octets[:4] + bytes(4))[:4])[0]
+    return 0
+
+
+def raw_getsockopt(sk: RawSock, level: int, optname: int) -> int | bytes:
+    """Return an option of raw sockets, or of IP.
+
+    Raises
+    ------
+    OSError
+        ``ENOPROTOOPT``.
+    """
+    if level != SOL_RAW:
+        return ip_getsockopt(sk, level, optname)
+    if optname != ICMP_FILTER:
+        raise OSError(ENOPROTOOPT, f"raw sockets have no option {optname}")
+    return _FILTER.pack(sk.filter)
+
+
+raw_prot = Proto(
+    "RAW",
+    sendmsg=raw_sendmsg,
+    recvmsg=raw_recvmsg,
+    bind=raw_bind,
+    connect=ip4_datagram_connect,
+    get_port=raw_get_port,
+    unhash=raw_unhash_sk,
+    close=raw_close,
+    setsockopt=raw_setsockopt,
+    getsockopt=raw_getsockopt,
+    release_cb=ip4_datagram_release_cb,
+)

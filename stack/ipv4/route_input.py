@@ -1,0 +1,230 @@
+"""Routes for received packets (Linux: net/ipv4/route.c, net/ipv4/fib_frontend.c)."""
+
+from errno import EHOSTUNREACH, ENETUNREACH
+from typing import TYPE_CHECKING
+
+from ..core.drop_reasons import SkbDropReason
+from ..core.skbuff import kfree_skb_reason
+from ..ethernet.eth import ETH_P_IP
+from .fib_trie import FibResult, fib_lookup
+from .flow import Flowi4
+from .igmp import ip_check_mc_rcu
+from .netns import NetnsIpv4
+from .route import RTCF_BROADCAST, RTCF_LOCAL, RTCF_MULTICAST, RTable, rt_dst_alloc
+from .rtnetlink import RtType
+
+if TYPE_CHECKING:
+    from ..core.net import Net
+    from ..core.netdevice import NetDevice
+    from ..core.skbuff import SkBuff
+    from ..core.sock import Sock
+    from .devinet import InDevice
+
+__all__ = [
+    "__fib_validate_source",
+    "fib_validate_source",
+    "ip_error",
+    "ip_route_input_mc",
+    "ip_route_input_noref",
+    "ip_route_input_slow",
+    "ip_rt_bug",
+]
+
+_UNICAST = int(RtType.UNICAST)
+_LOCAL = int(RtType.LOCAL)
+_BROADCAST = int(RtType.BROADCAST)
+_IPTOS_RT_MASK = 0x1C
+
+
+def ip_error(skb: "SkBuff") -> int:
+    """Drop a packet that is not for this host, and count why (``dst.input``).
+
+    As a host forwards nothing, nobody is told: RFC 1122 §3.2.2.1 leaves that to routers.
+    """
+    dst = skb.dst
+    dev = skb.dev
+    assert dst is not None
+    assert dev is not None
+    reason = SkbDropReason.NOT_SPECIFIED
+    if dst.error == EHOSTUNREACH:
+        reason = SkbDropReason.IP_INADDRERRORS
+        dev.net.mib["Ip:InAddrErrors"] += 1
+    elif dst.error == ENETUNREACH:
+        reason = SkbDropReason.IP_INNOROUTES
+        dev.net.mib["IpExt:InNoRoutes"] += 1
+    kfree_skb_reason(skb, reason)
+    return 0
+
+
+def ip_rt_bug(net: "Net", sk: "Sock | None", skb: "SkBuff") -> int:
+    """Refuse to send a packet by a route that is only for receiving (``dst.output``)."""
+    kfree_skb_reason(skb, SkbDropReason.NOT_SPECIFIED)
+    return 0
+
+
+def ip_route_input_noref(skb: "SkBuff", daddr: int, saddr: int, tos: int, dev: "NetDevice") -> SkbDropReason | None:
+    """Give a received packet its route.
+
+    Returns
+    -------
+    SkbDropReason or None
+        None if it has one now; else why it is to be dropped.
+    """
+    if daddr >> 28 == 0xE:
+        in_dev = dev.ip_ptr
+        if in_dev is None or not ip_check_mc_rcu(in_dev, daddr):
+            return SkbDropReason.IP_INVALID_DEST  # A group that nobody here has joined.
+        return ip_route_input_mc(skb, daddr, saddr, tos & _IPTOS_RT_MASK, dev)
+    return ip_route_input_slow(skb, daddr, saddr, tos & _IPTOS_RT_MASK, dev)
+
+
+def ip_route_input_mc(skb: "SkBuff", daddr: int, saddr: int, tos: int, dev: "NetDevice") -> SkbDropReason | None:
+    """Give a packet to a group of this host its route; as ``ip_route_input_noref``."""
+    net = dev.net
+    if saddr >> 28 == 0xE or saddr == 0xFFFFFFFF or skb.protocol != ETH_P_IP:
+        return SkbDropReason.IP_INVALID_SOURCE
+    in_dev: InDevice = dev.ip_ptr
+    if saddr >> 24 == 127 and not (in_dev.cnf.route_localnet or net.ipv4.devconf_all.route_localnet):
+        return SkbDropReason.IP_LOCALNET
+    if not saddr >> 24:
+        # RFC 1112 and RFC 2131: hosts without an address speak to the groups on the link only.
+        if daddr >> 8 != 0xE00000:
+            return SkbDropReason.IP_INVALID_SOURCE
+    else:
+        reason = fib_validate_source(skb, saddr, 0, tos, 0, dev, in_dev)
+        if reason is not None:
+            return reason
+    rth = rt_dst_alloc(net.loopback_dev, RTCF_MULTICAST | RTCF_LOCAL, RtType.MULTICAST)
+    _receive_by(rth)
+    skb.dst = rth
+    net.mib["Rt:InSlowMc"] += 1
+    return None
+
+
+def _receive_by(rth: RTable) -> None:
+    """Make a new local route one for receiving only."""
+    rth.output = ip_rt_bug
+    rth.is_input = True
+
+
+def ip_route_input_slow(skb: "SkBuff", daddr: int, saddr: int, tos: int, dev: "NetDevice") -> SkbDropReason | None:
+    """Look up the route of a received packet, and check its addresses; as ``ip_route_input_noref``.
+
+    A packet for another host gets a route that drops it, ``ip_error``: this is where a router's route
+    (``ip_mkroute_input``, with ``ip_forward`` as its input) will come in.
+    """
+    net = dev.net
+    ipv4 = net.ipv4
+    in_dev: InDevice | None = dev.ip_ptr
+    if in_dev is None:
+        return SkbDropReason.NOT_SPECIFIED  # IPv4 is off on this device.
+    if saddr >= 0xE0000000 and (saddr >> 28 == 0xE or saddr == 0xFFFFFFFF):
+        return SkbDropReason.IP_INVALID_SOURCE
+    if daddr == 0xFFFFFFFF or not (saddr or daddr):
+        return _brd_input(skb, saddr, tos, dev, in_dev)
+    if not saddr >> 24:
+        return SkbDropReason.IP_INVALID_SOURCE
+    if not daddr >> 24:
+        return SkbDropReason.IP_INVALID_DEST
+    if (daddr >> 24 == 127 or saddr >> 24 == 127) and not (
+        in_dev.cnf.route_localnet or ipv4.devconf_all.route_localnet
+    ):
+        return SkbDropReason.IP_LOCALNET
+    found = fib_lookup(net, Flowi4(daddr, saddr, tos=tos, iif=dev.ifindex, mark=skb.mark))
+    if isinstance(found, int):
+        _no_route(skb, net)
+        return None
+    kind = found.type
+    if kind == _LOCAL:
+        reason = fib_validate_source(skb, saddr, daddr, tos, 0, dev, in_dev)
+        if reason is not None:
+            return reason
+        _local_input(skb, net, found, 0, _LOCAL)
+        return None
+    if kind == _BROADCAST:
+        return _brd_input(skb, saddr, tos, dev, in_dev, found)
+    _no_route(skb, net)
+    return None
+
+
+def _brd_input(
+    skb: "SkBuff", saddr: int, tos: int, dev: "NetDevice", in_dev: "InDevice", found: FibResult | None = None
+) -> SkbDropReason | None:
+    """Give a broadcast its route, if it comes from a source that it may come from."""
+    if skb.protocol != ETH_P_IP:
+        return SkbDropReason.INVALID_PROTO
+    if saddr >> 24:
+        reason = fib_validate_source(skb, saddr, 0, tos, 0, dev, in_dev)
+        if reason is not None:
+            return reason
+    dev.net.mib["Rt:InBrd"] += 1
+    _local_input(skb, dev.net, found, RTCF_BROADCAST, _BROADCAST)
+    return None
+
+
+def _no_route(skb: "SkBuff", net: "Net") -> None:
+    """Give a packet for another host a route that drops it."""
+    net.mib["Rt:InNoRoute"] += 1
+    rth = rt_dst_alloc(net.loopback_dev, 0, RtType.UNREACHABLE)
+    rth.output = ip_rt_bug
+    rth.input = ip_error
+    rth.error = EHOSTUNREACH
+    rth.is_input = True
+    skb.dst = rth
+
+
+def _local_input(skb: "SkBuff", net: "Net", found: FibResult | None, flags: int, kind: int) -> None:
+    """Give a packet for this host its route: the one that the next hop keeps, or a new one."""
+    if found is not None:
+        kept = found.nh.rth_input
+        if kept is not None and kept.genid == net.ipv4.rt_genid:
+            skb.dst = kept
+            return
+    net.mib["Rt:InSlowTot"] += 1
+    rth = rt_dst_alloc(net.loopback_dev, flags | RTCF_LOCAL, kind)
+    _receive_by(rth)
+    if found is not None:
+        found.nh.rth_input = rth
+    skb.dst = rth
+
+
+def fib_validate_source(
+    skb: "SkBuff", src: int, dst: int, tos: int, oif: int, dev: "NetDevice", in_dev: "InDevice"
+) -> SkbDropReason | None:
+    """Check that a packet may come from its source: not from ourselves, and with ``rp_filter`` from the right side.
+
+    Returns
+    -------
+    SkbDropReason or None
+        None if it may.
+    """
+    ipv4 = dev.net.ipv4
+    cnf = in_dev.cnf
+    rpf = cnf.rp_filter or ipv4.devconf_all.rp_filter
+    if not rpf:
+        if not cnf.accept_local and inet_lookup_ifaddr_rcu(ipv4, src):
+            return SkbDropReason.IP_LOCAL_SOURCE
+        return None
+    return __fib_validate_source(skb, src, dst, tos, max(cnf.rp_filter, ipv4.devconf_all.rp_filter), dev, in_dev)
+
+
+def inet_lookup_ifaddr_rcu(ipv4: NetnsIpv4, addr: int) -> bool:
+    """Return whether an address is one of this host."""
+    return addr in ipv4.inet_addr_lst
+
+
+def __fib_validate_source(
+    skb: "SkBuff", src: int, dst: int, tos: int, rpf: int, dev: "NetDevice", in_dev: "InDevice"
+) -> SkbDropReason | None:
+    """Check a source by the route back to it (RFC 3704): strictly with ``rpf`` 1, loosely with 2."""
+    net = dev.net
+    found = fib_lookup(net, Flowi4(src, dst, tos=tos, iif=net.loopback_dev.ifindex))
+    if isinstance(found, int):
+        return SkbDropReason.IP_RPFILTER
+    if found.type != _UNICAST and (found.type != _LOCAL or not in_dev.cnf.accept_local):
+        return SkbDropReason.IP_LOCAL_SOURCE if found.type == _LOCAL else SkbDropReason.IP_INVALID_SOURCE
+    if any(nh.dev is dev for nh in found.fi.nhs):
+        return None
+    if not in_dev.ifa_list or rpf == 1:
+        return SkbDropReason.IP_RPFILTER
+    return None
