@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ... import __version__
-from . import bench, doctor, regs, send, tb, verilog
+from . import bench, doctor, formal, regs, send, tb, verilog
 from .report import FAILED, CommandError
 
 __all__ = ["main"]
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command("send")(send.send)
 app.command("tb", context_settings=tb.PASS_ON, add_help_option=False)(tb.tb)
+app.command("formal")(formal.formal)
 app.command("verilog")(verilog.verilog)
 app.command("regs")(regs.regs)
 app.command("bench")(bench.bench)
