@@ -10,7 +10,18 @@ from amaranth.back import rtlil
 from amaranth.hdl import Assert, Assume, ClockDomain, Const, Cover, Elaboratable, Fragment, Module, Signal, Value
 from amaranth.lib import wiring
 
-__all__ = ["Channel", "Harness", "Mutation", "Property", "channels", "cover", "design", "obey", "properties", "rose_in_order"]
+__all__ = [
+    "Channel",
+    "Harness",
+    "Mutation",
+    "Property",
+    "channels",
+    "cover",
+    "design",
+    "obey",
+    "properties",
+    "rose_in_order",
+]
 
 
 @dataclass(frozen=True)

@@ -172,17 +172,23 @@ def _run(place: Path, mode: str, depth: int) -> tuple[str, str, Path]:
 
 
 def _what_failed(log: Path) -> str:
+    """Return the name of the claim or cover that the log is about."""
     text = log.read_text()
-    unreached = re.search(r"Unreached cover statement at (.*?)(?: \(|$)", text, re.MULTILINE)
-    broken = re.search(r"basecase: ##.*Assert failed in (.*?)(?: \(|$)", text, re.MULTILINE) or re.search(
-        r"Assert failed in (.*?)(?: \(|$)", text, re.MULTILINE
-    )
+    checks = r"Assert failed in top: (?:_witness_\.)?check_(\d+)"
+    broken = re.search(f"basecase: ##.*{checks}", text) or re.search(checks, text)
     if broken:
-        only_induction = "basecase: ##" in text and not re.search(r"basecase: ##.*Assert failed", text)
-        return f"{'not inductive: ' if only_induction else ''}{broken[1]}"
-    if unreached:
-        return f"out of reach: {unreached[1]}"
+        only_induction = "basecase: ##" in text and not re.search(f"basecase: ##.*{checks}", text)
+        return f"{'not inductive: ' if only_induction else ''}{_claim(log.parent, broken[1])}"
+    if unreached := re.search(r"Unreached cover statement at top: (?:_witness_\.)?check_(\d+)", text):
+        return f"out of reach: {_claim(log.parent, unreached[1])}"
     raise ProveError(f"no verdict, see {log}")
+
+
+def _claim(place: Path, number: str) -> str:
+    """Return the text of a claim: yosys names it by its cell's number in the design."""
+    pattern = rf'cell \$check \${number}\n(?:.*\n)*?\s*parameter \\FORMAT "(.*)"'
+    found = re.search(pattern, (place / "design.il").read_text())
+    return found[1] if found else f"check {number}"
 
 
 def _trace(folder: Path) -> str:

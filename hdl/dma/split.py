@@ -67,7 +67,7 @@ class BurstSplitter(wiring.Component):
     ------
     Domain ``sync``. Latency 1 cycle from part to burst, then one burst a cycle; one more cycle for each part, two
     or more for each carry into the next 4 KiB. Combinational from ``address.ready`` and ``run.ready`` to each other's
-    ``valid``.
+    ``valid``: each of the two, once high, must stay so until something comes, else ``valid`` of the other one falls.
 
     Parameters
     ----------

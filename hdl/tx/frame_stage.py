@@ -48,7 +48,7 @@ class FrameStage(wiring.Component):
     command : Out(stream.Signature(ChecksumCommand))
         One for each frame, before its last beat.
     verdict : Out(stream.Signature(Verdict))
-        One for each frame, with its last beat.
+        One for each frame, with its last beat. One that waits follows ``abort``: it counts when it is taken.
     abort : In(1)
         Mark the frames that end while it is high.
 

@@ -1,0 +1,200 @@
+"""The rules of AXI4 for a manager, and that it takes every response; for any component with an AXI4 port."""
+
+from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+
+from .axi import Burst
+from .axi_mux import AxiReadMux
+from .dma.reorder import ReorderBuffer
+from .dma.split import BurstSplitter
+from .formal import Harness, Mutation, Property, cover
+from .tx.completion import CompletionWrite
+from .tx.fetch import DescriptorFetch
+
+__all__ = ["PROPERTIES", "burst_is_legal", "read_rules", "write_rules"]
+
+_PAGE_BITS = 12
+
+
+def burst_is_legal(addr: Value, length: Value, size: Value, burst: Value, *, data_octets: int, max_beats: int) -> Value:
+    """Tell if a burst is INCR, no wider than the bus, no longer than ``max_beats`` and within 4 KiB (A3.4.1)."""
+    aligned = (addr[:_PAGE_BITS] >> size) << size
+    end = aligned + ((length + 1) << size)
+    return (
+        (Value.cast(burst) == Burst.INCR.value)
+        & ((1 << size) <= data_octets)
+        & (length < max_beats)
+        & (end <= 1 << _PAGE_BITS)
+    )
+
+
+def read_rules(
+    m: Module, axi: wiring.PureInterface, *, max_beats: int, max_owed: int, always_ready: bool = True
+) -> None:
+    """Claim the rules of a read manager; assume that memory answers what was asked for, and no more.
+
+    ``max_owed`` is how many beats it may have asked for and not got. With ``always_ready`` it may never make a
+    response wait, so that none is lost.
+    """
+    octets = len(axi.rdata) // 8
+    owed = Signal(range(max_owed + max_beats + 2))
+    asks, gets = axi.arvalid & axi.arready, axi.rvalid & axi.rready
+    m.d.sync += owed.eq(owed + Mux(asks, axi.arlen + 1, 0) - gets)
+    with m.If(axi.rvalid):
+        m.d.comb += Assume(owed != 0, "memory answers only what was asked")
+        if always_ready:
+            m.d.comb += Assert(axi.rready, "axi: a response is taken at once")
+    with m.If(axi.arvalid):
+        legal = burst_is_legal(axi.araddr, axi.arlen, axi.arsize, axi.arburst, data_octets=octets, max_beats=max_beats)
+        m.d.comb += Assert(legal, "axi: read burst is legal")
+    m.d.comb += Assert(owed <= max_owed, "axi: no more beats are asked for than have room")
+    answered = Signal()
+    with m.If(gets):
+        m.d.sync += answered.eq(1)
+    cover(m, answered & asks, "axi: a read burst after a response")
+
+
+def write_rules(m: Module, axi: wiring.PureInterface, *, max_beats: int, max_under_way: int) -> None:
+    """Claim the rules of a write manager whose data comes no earlier than its address and a burst at a time.
+
+    WLAST is on the right beat, no more than ``max_under_way`` bursts wait for their response, and each is taken.
+    """
+    octets = len(axi.wdata) // 8
+    asks, sends, gets = axi.awvalid & axi.awready, axi.wvalid & axi.wready, axi.bvalid & axi.bready
+    ends = sends & axi.wlast
+    asked = Signal(range(max_under_way + 3))
+    ended = Signal.like(asked)
+    # `asked`: addresses without response; `ended`: data without response.
+    m.d.sync += [asked.eq(asked + asks - gets), ended.eq(ended + ends - gets)]
+    with m.If(axi.bvalid):
+        m.d.comb += [
+            Assume((asked != 0) & (ended != 0), "memory answers only what it was sent"),
+            Assert(axi.bready, "axi: a response is taken at once"),
+        ]
+    with m.If(axi.awvalid):
+        legal = burst_is_legal(axi.awaddr, axi.awlen, axi.awsize, axi.awburst, data_octets=octets, max_beats=max_beats)
+        m.d.comb += Assert(legal, "axi: write burst is legal")
+    beat = Signal(8)
+    with m.If(sends):
+        m.d.sync += beat.eq(Mux(axi.wlast, 0, beat + 1))
+    with m.If(axi.wvalid):
+        m.d.comb += Assert(axi.wlast == (beat == axi.awlen), "axi: WLAST is on the last beat")
+    m.d.comb += [
+        Assert((asked <= max_under_way) & (ended <= max_under_way), "axi: no more bursts are under way than have room"),
+    ]
+    answered = Signal()
+    with m.If(gets):
+        m.d.sync += answered.eq(1)
+    cover(m, answered & ends, "axi: a write burst after a response")
+
+
+def steady_ring(m: Module, base: Value, mask: Value, *, octets_log2: int) -> None:
+    """Assume a ring that stays where it is, aligned to 4 KiB, with a power of two of entries from 2 up."""
+    same = Signal(init=0)
+    base_was, mask_was = Signal(len(base)), Signal(len(mask))
+    m.d.sync += [same.eq(1), base_was.eq(base), mask_was.eq(mask)]
+    m.d.comb += [
+        Assume(base[:_PAGE_BITS] == 0, "the ring is aligned"),
+        Assume(Cat((mask & (mask + 1)) == 0, mask != 0).all(), "the ring has a power of two of entries"),
+        Assume(~same | (base == base_was) & (mask == mask_was), "the ring stays"),
+    ]
+
+
+def _fetch(m: Module, dut: DescriptorFetch) -> None:
+    steady_ring(m, dut.base, dut.mask, octets_log2=5)
+    m.d.comb += [Assume(dut.limit <= dut.mask, "TAIL is in the ring"), Assume(~dut.clear, "no reset")]
+    beats = 8 * 32 // len(dut.axi.rdata)
+    read_rules(m, dut.axi, max_beats=4 * beats, max_owed=8 * beats)
+
+
+def _write(m: Module, dut: CompletionWrite) -> None:
+    steady_ring(m, dut.base, dut.mask, octets_log2=4)
+    m.d.comb += Assume(~dut.clear, "no reset")
+    write_rules(m, dut.axi, max_beats=2, max_under_way=4)
+
+
+def _reorder(m: Module, dut) -> None:
+    octets = len(dut.axi.rdata) // 8
+    read_rules(m, dut.axi, max_beats=2, max_owed=4)
+    command = dut.address.payload
+    m.d.comb += [
+        Assume((command.araddr[:3] >> 2) + command.arlen < 2, "BurstSplitter: a burst stays in its window"),
+        Assume(command.araddr % octets == 0, "BurstSplitter: a burst is aligned"),
+        Assume(dut.address.valid == (dut.run.valid & ~dut.run.payload.empty), "BurstSplitter: address with run"),
+    ]
+
+
+def _split(m: Module, dut) -> None:
+    a = dut.address
+    legal = burst_is_legal(
+        a.payload.araddr, a.payload.arlen, Value.cast(3), Value.cast(Burst.INCR.value), data_octets=8, max_beats=32
+    )
+    with m.If(a.valid):
+        m.d.comb += Assert(legal, "axi: read burst is legal")
+    cover(m, a.valid & a.ready & (a.payload.arlen == 31), "the longest burst")
+
+
+def _mux(m: Module, dut) -> None:
+    # The managers' own bursts are legal: proved of each. The mux must not change that, nor lose a response.
+    for number, one in enumerate(dut.i):
+        legal = burst_is_legal(one.araddr, one.arlen, one.arsize, one.arburst, data_octets=4, max_beats=16)
+        m.d.comb += [Assume(~one.arvalid | legal, f"manager {number} is legal"), Assume(one.rready == 1, "as ours are")]
+    m.d.comb += Assume(~dut.o.rvalid | (dut.o.rid < 4), "memory answers IDs that exist")
+    legal = burst_is_legal(dut.o.araddr, dut.o.arlen, dut.o.arsize, dut.o.arburst, data_octets=4, max_beats=16)
+    m.d.comb += [
+        Assert(~dut.o.arvalid | legal, "axi: read burst is legal"),
+        Assert(~dut.o.rvalid | dut.o.rready, "axi: a response is taken at once"),
+        Assert(dut.i[0].rvalid + dut.i[1].rvalid == dut.o.rvalid, "axi: a response reaches one manager"),
+    ]
+    cover(m, dut.o.arvalid & dut.o.arid[-1] & dut.o.arready, "an address of the second manager")
+
+
+PROPERTIES = [
+    Property(
+        name="descriptor_fetch.axi",
+        build=lambda: Harness(DescriptorFetch(axi_width_bits=64, ring_log2_max=3, id_width_bits=1, prefetch=8), _fetch),
+        depth=10,
+        induction=False,
+        mutations=(Mutation("tx/fetch.py", "room[low:].any()", "1"),),
+    ),
+    Property(
+        name="completion_write.axi",
+        build=lambda: Harness(
+            CompletionWrite(axi_width_bits=64, ring_log2_max=3, id_width_bits=1, outstanding=4), _write
+        ),
+        depth=14,
+        induction=False,
+        cover_depth=20,
+        mutations=(Mutation("tx/completion_send.py", "axi.wlast.eq(number == self._beats - 1)", "axi.wlast.eq(1)"),),
+    ),
+    Property(
+        name="reorder_buffer.axi",
+        build=lambda: Harness(
+            ReorderBuffer(chunk_octets=4, axi_width_bits=32, outstanding=2, burst_octets=8), _reorder
+        ),
+        depth=12,
+        induction=False,
+        mutations=(Mutation("dma/reorder.py", "full.eq((taken ^ freed) == self._outstanding)", "full.eq(0)"),),
+    ),
+    Property(
+        name="burst_splitter.axi",
+        build=lambda: Harness(BurstSplitter(axi_width_bits=64, burst_octets=256), _split),
+        depth=10,
+        induction=False,
+        mutations=(
+            Mutation(
+                "dma/split.py",
+                "Mux(part_end, ends_at[:window_bits], self._burst_octets - 1)",
+                "ends_at[:window_bits] | 0x80",
+            ),
+        ),
+    ),
+    Property(
+        name="axi_read_mux.axi",
+        build=lambda: Harness(AxiReadMux(managers=2, axi_width_bits=32, id_width_bits=1), _mux),
+        depth=10,
+        induction=False,
+        cheap=True,
+        mutations=(Mutation("axi_mux.py", "self.o.rvalid & mine", "self.o.rvalid"),),
+    ),
+]
