@@ -1,6 +1,6 @@
 """The rules of AXI4 for a manager, and that it takes every response; for any component with an AXI4 port."""
 
-from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Assert, Assume, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
 from .axi import Burst
@@ -40,8 +40,12 @@ def read_rules(
     owed = Signal(range(max_owed + max_beats + 2))
     asks, gets = axi.arvalid & axi.arready, axi.rvalid & axi.rready
     m.d.sync += owed.eq(owed + Mux(asks, axi.arlen + 1, 0) - gets)
+    owed_by_id = Array(Signal.like(owed, name=f"owed_{number}") for number in range(1 << len(axi.arid)))
+    for number, one in enumerate(owed_by_id):
+        asked = Mux(asks & (axi.arid == number), axi.arlen + 1, 0)
+        m.d.sync += one.eq(one + asked - (gets & (axi.rid == number)))
     with m.If(axi.rvalid):
-        m.d.comb += Assume(owed != 0, "memory answers only what was asked")
+        m.d.comb += Assume(owed_by_id[axi.rid] != 0, "memory answers only what was asked")
         if always_ready:
             m.d.comb += Assert(axi.rready, "axi: a response is taken at once")
     with m.If(axi.arvalid):
@@ -121,6 +125,8 @@ def _reorder(m: Module, dut) -> None:
         Assume((command.araddr[:3] >> 2) + command.arlen < 2, "BurstSplitter: a burst stays in its window"),
         Assume(command.araddr % octets == 0, "BurstSplitter: a burst is aligned"),
         Assume(dut.address.valid == (dut.run.valid & ~dut.run.payload.empty), "BurstSplitter: address with run"),
+        Assume(command.arlen == (dut.run.payload.last >> 2) - (dut.run.payload.first >> 2), "BurstSplitter: its run"),
+        Assume(dut.run.payload.first <= dut.run.payload.last, "BurstSplitter: a run is not reversed"),
     ]
 
 
@@ -172,7 +178,7 @@ PROPERTIES = [
         build=lambda: Harness(
             ReorderBuffer(chunk_octets=4, axi_width_bits=32, outstanding=2, burst_octets=8), _reorder
         ),
-        depth=12,
+        depth=9,
         induction=False,
         mutations=(Mutation("dma/reorder.py", "full.eq((taken ^ freed) == self._outstanding)", "full.eq(0)"),),
     ),

@@ -48,7 +48,8 @@ def stream_rules(
 ) -> Property:
     """Return the property that a component obeys the rules on all that it sends, if its senders do.
 
-    ``contract`` adds what else its docstring demands of its user. The covers: each channel, or each of ``covers``, stalls and moves on.
+    ``contract`` adds what else its docstring demands of its user. The covers: each channel, or each of ``covers``,
+    stalls and moves on.
     """
 
     def claims(m: Module, component: wiring.Component) -> None:

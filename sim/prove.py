@@ -1,4 +1,4 @@
-"""Prove properties of the gateware: sby with yosys and z3 from Python packages, results cached by what they depend on."""
+"""Prove properties of the gateware with sby, yosys and z3 from Python packages; what was proved is kept."""
 
 import hashlib
 import importlib.metadata
