@@ -131,7 +131,7 @@ PROPERTIES = [
     stream_rules(
         "axi_read_mux",
         lambda: AxiReadMux(managers=2, axi_width_bits=32, id_width_bits=1),
-        Mutation("axi_mux.py", "self.o.rvalid & mine", "self.o.rvalid & mine & manager.rready"),
+        Mutation("register_slice.py", _HOLD, "with m.If(1):"),
     ),
     stream_rules(
         "arp_cache",
@@ -157,11 +157,7 @@ PROPERTIES = [
     stream_rules(
         "result_order",
         lambda: ResultOrder(depth=2),
-        Mutation(
-            "tx/result_order.py",
-            "self.result.valid.eq(verdicts.o.valid & (",
-            "self.result.valid.eq(self.result.ready & (",
-        ),
+        Mutation("short_fifo.py", "with m.If(~self.o.valid | self.o.ready):", "with m.If(1):"),
     ),
     stream_rules(
         "completion_send",
@@ -186,11 +182,7 @@ PROPERTIES = [
     stream_rules(
         "frame_stage",
         lambda: FrameStage(width_bits=32, max_frame_octets=64),
-        Mutation(
-            "tx/frame_stage.py",
-            "self.command.valid.eq(waiting & ~commanded)",
-            "self.command.valid.eq(waiting & ~commanded & self.command.ready)",
-        ),
+        Mutation("tx/frame_stage.py", "with m.If(~self.o.valid | self.o.ready):", "with m.If(1):"),
         contract=_abort_waits,
     ),
     stream_rules(
@@ -201,7 +193,7 @@ PROPERTIES = [
     stream_rules(
         "checksum",
         lambda: TxChecksum(width_bits=32, max_frame_octets=64),
-        Mutation("tx/frame_ring.py", "step.eq(self.o.ready | ~self.o.valid)", "step.eq(1)"),
+        Mutation("tx/checksum.py", "free.eq(self.o.ready | ~self.o.valid)", "free.eq(1)"),
     ),
     stream_rules(
         "tx_path",

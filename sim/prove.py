@@ -17,7 +17,7 @@ from pathlib import Path
 from ..hdl.formal import Mutation, Property, design
 from .build import cache_dir
 
-__all__ = ["ProveError", "Verdict", "cached", "mutated_design", "prove"]
+__all__ = ["ProveError", "Verdict", "cached", "mutated_design", "prove", "refute"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _ENGINE = "smtbmc z3"
@@ -56,41 +56,51 @@ def cached(one: Property) -> Verdict | None:
     return _stored(one, design(one))
 
 
-def prove(one: Property, *, text: str | None = None, covers: bool = True) -> Verdict:
+def prove(one: Property) -> Verdict:
     """Prove a property and reach its covers, unless that was done before.
-
-    Parameters
-    ----------
-    one : Property
-        What to prove.
-    text : str or None
-        The design to prove it of, such as `mutated_design`; None: the one of this package.
-    covers : bool
-        Reach the covers too.
 
     Raises
     ------
     ProveError
         If there is no verdict.
     """
-    text = design(one) if text is None else text
+    text = design(one)
     stored = _stored(one, text)
     if stored is not None:
         return stored
-    place = _place(one, text)
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    (place / "design.il").write_text(text)
-    started = time.monotonic()
+    place, started = _fresh(one, text), time.monotonic()
     failure, trace, log = _run(place, "prove" if one.induction else "bmc", one.depth)
-    if not failure and covers:
+    if not failure:
         failure, trace, log = _run(place, "cover", one.cover_depth)
     verdict = Verdict(one.name, one.extent, failure, trace, str(log), round(time.monotonic() - started, 2), False)
-    if covers and verdict.proved:
+    if verdict.proved:
         scratch = place / f"verdict.{os.getpid()}"
         scratch.write_text(json.dumps(asdict(verdict)))
         scratch.rename(place / "verdict.json")
     return verdict
+
+
+def refute(one: Property, text: str) -> Verdict:
+    """Look for a counterexample from reset on in another design, such as `mutated_design`, as deep as the covers are.
+
+    Raises
+    ------
+    ProveError
+        If there is no verdict.
+    """
+    place, started = _fresh(one, text), time.monotonic()
+    depth = max(one.depth, one.cover_depth)
+    failure, trace, log = _run(place, "bmc", depth)
+    extent = f"first {depth} cycles"
+    return Verdict(one.name, extent, failure, trace, str(log), round(time.monotonic() - started, 2), False)
+
+
+def _fresh(one: Property, text: str) -> Path:
+    place = _place(one, text)
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    (place / "design.il").write_text(text)
+    return place
 
 
 def mutated_design(one: Property, mutation: Mutation) -> str:

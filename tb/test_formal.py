@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hardwire.hdl.formal import Mutation, Property, properties
-from hardwire.sim.prove import ProveError, cached, mutated_design, prove
+from hardwire.sim.prove import ProveError, cached, mutated_design, prove, refute
 
 ALL = properties()
 CHEAP = [one for one in ALL if one.cheap]
@@ -48,7 +48,7 @@ def test_every_seeded_bug_is_found(one: Property, mutation: Mutation) -> None:
 
 
 def assert_bug_is_found(one: Property, mutation: Mutation) -> None:
-    verdict = prove(one, text=mutated_design(one, mutation), covers=False)
+    verdict = refute(one, mutated_design(one, mutation))
     # A counterexample from reset on, not only a proof that does not go through.
     assert re.fullmatch(r"(?!not inductive|no verdict|out of reach).+", verdict.failure), verdict.failure
     assert Path(verdict.trace).suffix == ".vcd"
