@@ -92,7 +92,7 @@ def write_rules(m: Module, axi: wiring.PureInterface, *, max_beats: int, max_und
     cover(m, answered & ends, "axi: a write burst after a response")
 
 
-def steady_ring(m: Module, base: Value, mask: Value, *, octets_log2: int) -> None:
+def steady_ring(m: Module, base: Value, mask: Value) -> None:
     """Assume a ring that stays where it is, aligned to 4 KiB, with a power of two of entries from 2 up."""
     same = Signal(init=0)
     base_was, mask_was = Signal(len(base)), Signal(len(mask))
@@ -105,14 +105,14 @@ def steady_ring(m: Module, base: Value, mask: Value, *, octets_log2: int) -> Non
 
 
 def _fetch(m: Module, dut: DescriptorFetch) -> None:
-    steady_ring(m, dut.base, dut.mask, octets_log2=5)
+    steady_ring(m, dut.base, dut.mask)
     m.d.comb += [Assume(dut.limit <= dut.mask, "TAIL is in the ring"), Assume(~dut.clear, "no reset")]
     beats = 8 * 32 // len(dut.axi.rdata)
     read_rules(m, dut.axi, max_beats=4 * beats, max_owed=8 * beats)
 
 
 def _write(m: Module, dut: CompletionWrite) -> None:
-    steady_ring(m, dut.base, dut.mask, octets_log2=4)
+    steady_ring(m, dut.base, dut.mask)
     m.d.comb += Assume(~dut.clear, "no reset")
     write_rules(m, dut.axi, max_beats=2, max_under_way=4)
 

@@ -20,7 +20,6 @@ __all__ = [
     "design",
     "obey",
     "properties",
-    "rose_in_order",
 ]
 
 
@@ -118,14 +117,6 @@ def obey(m: Module, channel: Channel, *, check: bool) -> Signal:
         with m.If(stalled):
             m.d.comb += claim(payload == before, f"{channel.name}: payload is stable until ready")
     return stalled
-
-
-def rose_in_order(m: Module, event: Value, *, times: int, name: str) -> Value:
-    """Return a level: ``event`` was true in ``times`` cycles or more."""
-    count = Signal(range(times + 1), name=f"{name}_count")
-    with m.If(event & (count != times)):
-        m.d.sync += count.eq(count + 1)
-    return count == times
 
 
 class Harness(Elaboratable):

@@ -53,7 +53,7 @@ def fetched_in_order(m: Module, dut: wiring.Component, *, desc_octets: int) -> N
     ``dut`` is a descriptor fetcher: ``base``, ``mask``, ``limit``, ``clear``, ``axi``, ``o`` with ``index``. Memory
     answers in order; a bit of its data is the parity of the descriptor's index, chosen by the solver otherwise.
     """
-    steady_ring(m, dut.base, dut.mask, octets_log2=5)
+    steady_ring(m, dut.base, dut.mask)
     axi, mask = dut.axi, dut.mask
     beats = 8 * desc_octets // len(axi.rdata)
     octets = len(axi.rdata) // 8
@@ -141,7 +141,7 @@ def _decode(m: Module, dut: DescriptorDecode) -> None:
 
 def _write(m: Module, dut: CompletionWrite) -> None:
     """Each completion goes to the next place of the ring and is reported once, in order."""
-    steady_ring(m, dut.base, dut.mask, octets_log2=4)
+    steady_ring(m, dut.base, dut.mask)
     axi = dut.axi
     put = dut.i.valid & dut.i.ready
     m.d.comb += [
