@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["GROUPS", "Parts", "split"]
 
-# Modules below the NIC's core, and all inside them that is not in another part. The rest has an edge in each cycle.
+# Modules below the NIC's core, and all inside them that is not in another part. What is in none is one more part.
 _PARTS = (
     ("bank",),
     ("stats", "tx_rmon", "rx_rmon"),
@@ -41,6 +41,8 @@ _PARTS = (
     ("rx_ring.write",),
     ("rx_ring.mux", "write_mux"),
 )
+_COUNT = len(_PARTS) + 1
+# These have an edge in each cycle. At rest they do nothing but count, to what ``wake_in`` tells.
 _NEVER_AT_REST = ("mac", "cycles", "ring.moderation", "rx_ring.moderation")
 # Registers that change all the time, and the modules that look at them only in a cycle for which something else has
 # woken their part: a read of the counter, the end of a frame.
@@ -127,7 +129,7 @@ def split(verilog: str) -> Parts:
     if "posedge \\" in verilog or verilog.count("\nmodule ") + verilog.startswith("module ") != 1:
         raise ValueError("the Verilog is not as expected")
     wakes, fed = _wakes(states, _made_from(verilog), set(_INPUT.findall(verilog)))
-    return Parts(_with_wakes(verilog, states, wakes), len(_PARTS), fed)
+    return Parts(_with_wakes(verilog, states, wakes), _COUNT, fed)
 
 
 def _above(module: str) -> Iterator[str]:
@@ -138,14 +140,14 @@ def _above(module: str) -> Iterator[str]:
 
 
 def _part_of(module: str) -> int:
-    """Return the part that a module belongs to, or 0."""
+    """Return the part that a module belongs to, 0 for one that is never at rest."""
     for name in _above(module):
         if name in _NEVER_AT_REST:
             return 0
         for number, part in enumerate(_PARTS, 1):
             if name in part:
                 return number
-    return 0
+    return _COUNT
 
 
 def _clock(part: int) -> str:
@@ -216,7 +218,7 @@ def _wakes(
     wakes: dict[tuple[int, int], set[str]] = defaultdict(set)
     fed: dict[str, set[int]] = {group: set() for group in GROUPS}
     ends = inputs | states.keys()
-    for part, modules in enumerate(_PARTS, 1):
+    for part, modules in enumerate((*_PARTS, ()), 1):
         own = {name for name, state in states.items() if state.part == part}
         read = _cone(set().union(*(states[name].reads for name in own)), sources, ends)
         for name in read & inputs - {"rst"}:  # Which never changes.
@@ -237,7 +239,7 @@ def _group_of(name: str) -> str:
 
 def _with_wakes(verilog: str, states: dict[str, _State], wakes: dict[tuple[int, int], set[str]]) -> str:
     """Add to the module the registers that tell of changes, and the ports."""
-    numbers = range(1, len(_PARTS) + 1)
+    numbers = range(1, _COUNT + 1)
     lines = []
     for (source, part), names in sorted(wakes.items()):
         changes = [f"({change})" for name in sorted(names) for change in states[name].changes]

@@ -21,7 +21,8 @@ namespace hw {{
 // Parts that have to see a change of an input.
 {fed}
 constexpr bool kGmiiReachesMore = {gmii};  // Than registers: logic has to be evaluated when gmii_rx* has changed.
-template <class Root> uint64_t triggers(const Root &d) {{ return {always}{awake}; }}
+constexpr uint64_t kAlways = {always};
+template <class Root> uint64_t triggers(const Root &d) {{ return kAlways{awake}; }}
 }}  // namespace hw
 """
 

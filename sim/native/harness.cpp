@@ -43,6 +43,7 @@ namespace {
 using Root = Vnic___024root;
 constexpr uint64_t kNever = ~uint64_t(0);
 constexpr uint32_t kEvents = HW_FRAME | HW_VIOLATION | HW_RX_FRAME;  // These stay until somebody asks for them.
+constexpr uint32_t kGapCycles = 16;   // Longer than the MAC's gap, in which only it moves.
 constexpr uint32_t kCountCycles = 2;  // From a jump of a counter to when its register shows it.
 constexpr uint32_t kSettleCycles = 4;  // From a register write or the last activity to when its effect shows outside.
 
@@ -67,8 +68,9 @@ struct hw_nic final : hw::Station {
   std::vector<hw_event> events;
   uint64_t event_capacity = 0, hang_cycles = 1'000'000;
   uint64_t last_activity = 0, last_write = 0, last_quiet = 0, ar_pause = 0, aw_pause = 0, w_pause = 0, r_addr = 0, read_since = 0,
+           last_sent = 0,
            fed = hw::kFedAny;  // Clocks of the parts that have to see a change of an input.
-  uint32_t reasons = 0, last_descriptor = ~0u;
+  uint32_t reasons = 0, last_descriptor = ~0u, still = 0;  // still: cycles in which only counters have moved.
   bool irq_before = false, inputs_changed = true, mdc_before = false, recording_rx = false;
 #if HW_WAVES
   std::unique_ptr<VerilatedFstC> waves;
@@ -97,7 +99,9 @@ struct hw_nic final : hw::Station {
   }
   void edge() {
 #if HW_BY_PARTS
-    d->__VnbaTriggered[0] = hw::triggers(*d) | fed;
+    const uint64_t triggers = hw::triggers(*d) | fed;
+    still = triggers == hw::kAlways ? still + 1 : 0;
+    d->__VnbaTriggered[0] = triggers;
     fed = 0;
     Vnic___024root___eval_nba(d);
 #else
@@ -287,7 +291,7 @@ struct hw_nic final : hw::Station {
     } else if (kLog && start) {
       log(HW_EV_FRAME_START);
     }
-    last_activity = state.cycle;
+    last_activity = last_sent = state.cycle;
   }
 
   void probes() {
@@ -307,6 +311,13 @@ struct hw_nic final : hw::Station {
   bool untimed() const { return d->wake_in == ~0u && !source.pending(); }
   bool irq_settled() const { return d->irq && csr.writes_done() && state.cycle >= last_write + kSettleCycles; }
 
+  // Waits for host memory, and nothing at all can change before that answers: all parts of the gateware are at rest, and
+  // the MAC is not between two frames.
+  bool frozen() {
+    return still >= kSettleCycles && memory.pending() && !csr.busy() && !source.in_frame() && !sink.in_frame &&
+           state.cycle >= last_sent + kGapCycles && !address_stalled() && !d->m_axi_rvalid && !d->m_axi_bvalid &&
+           d->m_axi_wready == memory.wants_data();
+  }
   // Let the free-running counters jump: one edge for `cycles` of them.
   void skip(uint64_t cycles) {
     d->advance_stb = 1;
@@ -372,6 +383,19 @@ struct hw_nic final : hw::Station {
               skip(cycles);
               continue;
             }
+          }
+        }
+      } else if (skips && frozen()) {
+        const uint64_t cycles = skippable(std::min(until, memory.due() - 1));
+        if (cycles > 1) {
+          if (!kShared) {
+            skip(cycles);
+            continue;
+          }
+          if (!go) {
+            rest_until = state.cycle + cycles;
+            reasons |= hw::kRest;
+            break;
           }
         }
       } else if (HW_UNLIKELY(state.cycle - std::max(last_activity, last_quiet) > hang_cycles) &&

@@ -62,6 +62,13 @@ class Memory {
     reads = writes = 0;
   }
   bool pending() const { return read_.count || write_.count; }
+  // No beat or response comes before that cycle; all ones: none will.
+  uint64_t due() {
+    uint64_t reads = ~uint64_t(0), writes = reads;
+    for (int i = 0; i < read_.count; i++) reads = std::min(reads, read_[i].beat ? 0 : read_[i].ready_at);
+    for (int i = 0; i < filled_; i++) writes = std::min(writes, write_[i].ready_at);
+    return std::min(read_.count ? std::max(reads, read_pause_) : reads, writes);
+  }
 
   // Read side. accept_read on an AR handshake; next_read gives the beat to present, if one is due.
   bool read_room() const { return read_.count < int(config.read_outstanding); }

@@ -171,7 +171,7 @@ def test_scenarios_end_in_many_ways() -> None:
 
 def test_every_part_wakes_by_what_it_reads_only() -> None:
     parts = split(nic_verilog_in_one_module(NicConfig()))
-    assert parts.count == 24
+    assert parts.count == 25
     for number in range(1, parts.count + 1):
         assert f"always @(posedge clk_{number} )" in parts.verilog
         assert f"output awake_{number};" in parts.verilog
