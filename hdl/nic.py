@@ -156,6 +156,7 @@ class Nic(wiring.Component):
         wiring.connect(m, path.lookup, cache.lookup)
         wiring.connect(m, cache.result, path.found)
         wiring.connect(m, path.o, mac.i)
+        wiring.connect(m, path.tag, mac.tag)
         m.d.comb += [
             path.done.valid.eq(mac.done.valid),
             path.done.payload.underrun.eq(mac.done.payload.underrun),

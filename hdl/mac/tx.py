@@ -2,11 +2,12 @@
 
 # Ref: IEEE Std 802.3-2022, clauses 3 (frame), 4 (media access control) and 35 (GMII)
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Array, Cat, Const, EnableInserter, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..packet import check_width_bits, packet_signature
+from ..tx.command import TxTag
 from .fcs import FCS_INIT, FCS_OCTETS, fcs_step
 
 __all__ = ["GAP_OCTETS", "MIN_FRAME_OCTETS", "PREAMBLE_OCTETS", "MacTx", "TxDone"]
@@ -15,13 +16,21 @@ PREAMBLE_OCTETS = 7  # 3.2.1
 PREAMBLE, SFD = 0x55, 0xD5  # 3.2.1, 3.2.2; bit 0 first.
 MIN_FRAME_OCTETS = 60  # 4.4.2: minFrameSize of 512 bits, less the FCS.
 GAP_OCTETS = 12  # 4.4.2: interPacketGap of 96 bits.
+_ADDRESS_OCTETS = 6
+_TAG_AT, _TAG_END = 12, 16  # Behind the two addresses: IEEE Std 802.1Q-2022 9.3.
+_TPID_FIRST, _TPID_SECOND = 0x81, 0x00
 
 
 class TxDone(data.Struct):
-    """What became of a frame: its octets on the wire with padding and FCS, and if it was cut short."""
+    """What became of a frame: its octets on the wire with tag, padding and FCS, and if it was cut short.
+
+    ``broadcast``, ``multicast``: it goes to all stations, or to another group.
+    """
 
     underrun: 1
     octets: 16
+    broadcast: 1
+    multicast: 1
 
 
 def _last_index(keep: Value) -> Value:
@@ -34,24 +43,26 @@ def _last_index(keep: Value) -> Value:
 
 
 class MacTx(wiring.Component):
-    """Send frames on GMII at 1 Gb/s.
+    """Send frames on GMII, at 1 Gb/s or slower.
 
-    Each frame gets seven octets of preamble and the start frame delimiter (3.2.1, 3.2.2), zeros up to 60 octets if
-    it is shorter (3.2.8), and the FCS (3.2.9). Between frames are 12 octet times or more (4.4.2); exactly 12 if the
-    next frame's first beat is there by then. GMII takes one octet a cycle and a frame may start in any cycle, so all
-    gaps can be exact: the deficit idle count, which XGMII needs as its frames start in lane 0 only (46.3.1.4), has no
-    place here.
+    Each frame gets seven octets of preamble and the start frame delimiter (3.2.1, 3.2.2), its tag behind the addresses
+    if it has one (IEEE Std 802.1Q-2022 9.3; not in frames of less than 13 octets), zeros up to 60 octets if it is
+    shorter, the tag in (3.2.8), and the FCS (3.2.9). Between frames are 12 octet times or more (4.4.2); exactly 12 if
+    the next frame's first beat is there by then. GMII takes one octet a cycle and a frame may start in any cycle, so
+    all gaps can be exact: the deficit idle count, which XGMII needs as its frames start in lane 0 only (46.3.1.4), has
+    no place here.
 
-    GMII cannot wait: from a frame's first beat on, each further beat must be valid within as many cycles as a beat has
-    octets. If one is not, or if the last beat says ``error``, the frame is cut short: four octets with ``gmii_tx_er``
-    (35.2.2.5) in place of the FCS, none of them as the FCS would be, and then the gap. The rest of the frame is
-    taken from ``i`` and dropped.
+    GMII cannot wait: from a frame's first beat on, each further beat must be valid within as many octet times as a
+    beat has octets. If one is not, or if the last beat says ``error``, the frame is cut short: four octets with
+    ``gmii_tx_er`` (35.2.2.5) in place of the FCS, none of them as the FCS would be, and then the gap. The rest of the
+    frame is taken from ``i`` and dropped.
 
     Timing
     ------
-    Domain ``sync``. First beat in to first octet of preamble on ``gmii_txd``: 2 cycles; first beat to its first octet:
-    10. All outputs come from registers, ``i.ready`` and ``busy`` through one gate; no combinational path from an
-    input to an output.
+    Domain ``sync``. An octet time is a cycle with ``enable`` high; in others nothing changes, is taken or given. First
+    beat in to first octet of preamble on ``gmii_txd``: 2 octet times; first beat to its first octet: 10. All outputs
+    come from registers, ``i.ready`` and ``busy`` through a gate or two; combinational from ``enable`` to ``i.ready``,
+    ``tag.ready`` and ``done.valid`` only.
 
     Parameters
     ----------
@@ -62,6 +73,11 @@ class MacTx(wiring.Component):
     -------
     i : In(packet_signature(width_bits))
         Frames from destination address to payload, without padding and FCS, of at least 1 octet.
+    tag : In(stream.Signature(TxTag))
+        One for each frame, there when its eleventh octet is sent and taken with its last one. If there is none, the
+        frame has no tag.
+    enable : In(1), init=1
+        An octet may go in this cycle.
     gmii_txd, gmii_tx_en, gmii_tx_er : Out(8), Out(1), Out(1)
         GMII (35.2.2).
     done : Out(stream.Signature(TxDone, always_ready=True))
@@ -80,6 +96,8 @@ class MacTx(wiring.Component):
         super().__init__(
             {
                 "i": In(packet_signature(width_bits)),
+                "tag": In(stream.Signature(TxTag)),
+                "enable": In(1, init=1),
                 "gmii_txd": Out(8),
                 "gmii_tx_en": Out(1),
                 "gmii_tx_er": Out(1),
@@ -96,8 +114,9 @@ class MacTx(wiring.Component):
         end = Signal(range(self._octets))
         at = Signal(range(self._octets))
         held, replace, draining = Signal(), Signal(), Signal()
-        m.d.comb += self.i.ready.eq(~held | replace)
-        with m.If(self.i.ready):
+        free = Signal()
+        m.d.comb += [free.eq(~held | replace), self.i.ready.eq(free & self.enable)]
+        with m.If(free):
             m.d.sync += [beat.eq(self.i.payload), end.eq(_last_index(self.i.payload.keep))]
             with m.If(draining):
                 m.d.sync += draining.eq(~(self.i.valid & self.i.payload.last))
@@ -106,9 +125,11 @@ class MacTx(wiring.Component):
 
         # What goes into the output stage in this cycle.
         octet = Signal(8)
-        in_frame, in_data, in_fcs = Signal(), Signal(), Signal()
+        in_frame, in_address, in_data, in_fcs = Signal(), Signal(), Signal(), Signal()
 
-        step = Signal(range(GAP_OCTETS))
+        step = Signal(range(_TAG_END))
+        tci = self.tag.payload.tci
+        tag_octets = Array((Const(_TPID_FIRST, 8), Const(_TPID_SECOND, 8), tci[8:], tci[:8]))
         octets = Signal.like(self.done.payload.octets)
         short = Signal()  # The frame with the octet of this cycle is shorter than the least.
         bad, busy = Signal(), Signal()
@@ -132,21 +153,34 @@ class MacTx(wiring.Component):
                 m.d.comb += [in_frame.eq(1), octet.eq(PREAMBLE)]
                 with m.If(step == PREAMBLE_OCTETS):
                     m.d.comb += octet.eq(SFD)
+                    m.d.sync += step.eq(0)
                     m.next = "Data"
 
             with m.State("Data"):
                 m.d.comb += [in_frame.eq(1), in_data.eq(1), octet.eq(beat.data.word_select(at, 8))]
-                m.d.sync += [at.eq(at + 1), step.eq(0), replace.eq((at == self._octets - 2) & ~beat.last)]
+                m.d.sync += [at.eq(at + 1), replace.eq((at == self._octets - 2) & ~beat.last)]
+                # `step` counts the octets of the frame, as far as that matters.
+                m.d.comb += in_address.eq(step < _ADDRESS_OCTETS)
+                with m.If(step == _TAG_END - 1):
+                    m.d.sync += step.eq(_TAG_END - 1)
+                with m.If((step == _TAG_AT - 1) & self.tag.valid & self.tag.payload.present):
+                    m.next = "Tag"
                 with m.If(at == end):
                     m.d.sync += at.eq(0)
                     with m.If(beat.last):
-                        m.d.sync += [held.eq(0), bad.eq(beat.error)]
+                        m.d.sync += [held.eq(0), bad.eq(beat.error), step.eq(0)]
                         m.next = "Fcs"
                         with m.If(short & ~beat.error):
                             m.next = "Pad"
                     with m.Elif(~self.i.valid):
-                        m.d.sync += [bad.eq(1), draining.eq(1)]
+                        m.d.sync += [bad.eq(1), draining.eq(1), step.eq(0)]
                         m.next = "Fcs"
+
+            with m.State("Tag"):
+                m.d.comb += [in_frame.eq(1), in_data.eq(1), octet.eq(tag_octets[step[:2]])]
+                with m.If(step == _TAG_END - 1):
+                    m.d.sync += step.eq(_TAG_END - 1)
+                    m.next = "Data"
 
             with m.State("Pad"):
                 m.d.comb += [in_frame.eq(1), in_data.eq(1)]
@@ -164,11 +198,24 @@ class MacTx(wiring.Component):
                 with m.If(step == GAP_OCTETS - 1):
                     m.next = "Idle"
 
-        m.d.sync += self.done.valid.eq(finished)
-        m.d.comb += [self.done.payload.octets.eq(octets), self.done.payload.underrun.eq(bad)]
+        done, ended = self.done.payload, Signal()
+        group, all_ones = Signal(), Signal()
+        with m.If(in_address):
+            m.d.sync += all_ones.eq((all_ones | (step == 0)) & octet.all())
+            with m.If(step == 0):
+                m.d.sync += group.eq(octet[0])
+        m.d.sync += ended.eq(finished)
+        m.d.comb += [
+            self.done.valid.eq(ended & self.enable),
+            done.octets.eq(octets),
+            done.underrun.eq(bad),
+            done.broadcast.eq(group & all_ones),
+            done.multicast.eq(group & ~all_ones),
+            self.tag.ready.eq(finished & self.enable),
+        ]
         m.d.comb += self.busy.eq(busy | draining | self.gmii_tx_en)
         self._output(m, octet=octet, in_frame=in_frame, in_data=in_data, in_fcs=in_fcs, bad=bad)
-        return m
+        return EnableInserter(self.enable)(m)
 
     def _output(self, m: Module, *, octet: Value, in_frame: Value, in_data: Value, in_fcs: Value, bad: Value) -> None:
         """Make the output stage: two registers deep, with the FCS worked out between them."""

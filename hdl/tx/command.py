@@ -2,7 +2,7 @@
 
 from amaranth.lib import data, enum
 
-__all__ = ["ChecksumCommand", "ChecksumMode", "FrameCommand", "FramePart"]
+__all__ = ["ChecksumCommand", "ChecksumMode", "FrameCommand", "FramePart", "TxTag"]
 
 
 class ChecksumMode(enum.Enum, shape=2):
@@ -35,6 +35,14 @@ class FrameCommand(data.Struct):
     csum_offset: 16
     l3_start: 8
     next_hop: 32
+    vlan_tci: 16
+
+
+class TxTag(data.Struct):
+    """The tag that the MAC is to put into a frame, if ``present``: EtherType 0x8100 and ``tci``."""
+
+    present: 1
+    tci: 16
 
 
 class FramePart(data.Struct):

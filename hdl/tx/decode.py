@@ -11,7 +11,13 @@ from .fetch import FetchedDescriptor
 __all__ = ["IMPLEMENTED_FLAGS", "DescriptorDecode", "FrameRecord"]
 
 IMPLEMENTED_FLAGS = (
-    TxFlags.FIRST | TxFlags.LAST | TxFlags.CSUM_PARTIAL | TxFlags.CSUM_L4 | TxFlags.CSUM_IPV4 | TxFlags.RESOLVE
+    TxFlags.FIRST
+    | TxFlags.LAST
+    | TxFlags.CSUM_PARTIAL
+    | TxFlags.CSUM_L4
+    | TxFlags.CSUM_IPV4
+    | TxFlags.RESOLVE
+    | TxFlags.VLAN
 )
 
 
@@ -157,6 +163,7 @@ class DescriptorDecode(wiring.Component):
                 frame.payload.csum_offset.eq(desc.csum_offset),
                 frame.payload.l3_start.eq(desc.l3_start),
                 frame.payload.next_hop.eq(desc.next_hop),
+                frame.payload.vlan_tci.eq(desc.vlan_tci),
             ]
 
         give_up = Signal()  # End the frame in the datapath.

@@ -7,13 +7,14 @@ from amaranth.utils import ceil_log2
 
 from ...stack.abi.desc import TxStatus
 from ..packet import check_width_bits, packet_layout, packet_signature
-from .command import ChecksumCommand
+from .command import ChecksumCommand, TxTag
 from .plan import FramePlan
 
 __all__ = ["FrameStage", "Verdict"]
 
 _MAC_OCTETS = 6
 _ETHERNET_HEADER_OCTETS = 14
+_TAG_OCTETS = 4
 
 
 class Verdict(data.Struct):
@@ -35,7 +36,7 @@ class FrameStage(wiring.Component):
     width_bits : int
         Width of the packet streams: 32, 64 or 128.
     max_frame_octets : int
-        Longest frame, without FCS.
+        Longest frame, without FCS, its tag in.
 
     Members
     -------
@@ -49,6 +50,8 @@ class FrameStage(wiring.Component):
         One for each frame, before its last beat.
     verdict : Out(stream.Signature(Verdict))
         One for each frame, with its last beat. One that waits follows ``abort``: it counts when it is taken.
+    tag : Out(stream.Signature(TxTag))
+        One for each frame whose verdict is OK, with it. It must be ready whenever ``verdict`` is.
     abort : In(1)
         Mark the frames that end while it is high.
 
@@ -71,6 +74,7 @@ class FrameStage(wiring.Component):
                 "o": Out(packet_signature(width_bits)),
                 "command": Out(stream.Signature(ChecksumCommand)),
                 "verdict": Out(stream.Signature(Verdict)),
+                "tag": Out(stream.Signature(TxTag)),
                 "abort": In(1),
             }
         )
@@ -120,7 +124,10 @@ class FrameStage(wiring.Component):
         bad_length, bad_checksum = Signal(), Signal()
         m.d.comb += [
             bad_length.eq(
-                (last_octet < _ETHERNET_HEADER_OCTETS - 1) | (last_octet >= self._max_frame_octets) | ~beat.keep[0]
+                (last_octet < _ETHERNET_HEADER_OCTETS - 1)
+                | (last_octet >= self._max_frame_octets)
+                | (plan.tag.present & (last_octet >= self._max_frame_octets - _TAG_OCTETS))
+                | ~beat.keep[0]
             ),
             bad_checksum.eq(plan.misplaced | (last_octet <= plan.beyond)),
         ]
@@ -145,6 +152,8 @@ class FrameStage(wiring.Component):
             self.verdict.valid.eq(may_move & beat.last),
             ends.eq(self.verdict.valid & self.verdict.ready),
             take.eq(Mux(beat.last, ends, may_move)),
+            self.tag.valid.eq(ends & (status == TxStatus.OK)),
+            self.tag.payload.eq(plan.tag),
         ]
         too_many = Signal()
         m.d.comb += too_many.eq((index == max_beats) & ~beat.last)

@@ -7,8 +7,9 @@ from amaranth.lib.wiring import In, Out
 from ..arp_cache import ArpFound
 from ..packet import packet_layout, packet_signature
 from ..register_slice import RegisterSlice
+from ..short_fifo import ShortFifo
 from .checksum import TxChecksum
-from .command import ChecksumCommand, FrameCommand
+from .command import ChecksumCommand, FrameCommand, TxTag
 from .frame_stage import FrameStage
 from .plan import FramePlanner
 from .result_order import ResultOrder
@@ -25,7 +26,8 @@ class TxPath(wiring.Component):
     must not be sent vanishes; its ``result`` says why, the first of these that holds:
 
     * ABORTED: ``abort`` was high when its last beat came;
-    * BAD_LENGTH: shorter than an Ethernet header, longer than ``max_frame_octets``, or its last part was empty;
+    * BAD_LENGTH: shorter than an Ethernet header, longer with its tag than ``max_frame_octets``, or its last part was
+      empty;
     * PAYLOAD_ERROR: ``i`` had ``error``;
     * BAD_CHECKSUM_FIELD: a checksum field or header lies outside the frame, or an IPv4 header starts or ends at an odd
       place or has less than 20 or more than 60 octets;
@@ -42,7 +44,7 @@ class TxPath(wiring.Component):
     width_bits : int
         Width of the packet streams: 32, 64 or 128.
     max_frame_octets : int
-        Longest frame, without FCS.
+        Longest frame, without FCS, its tag in.
 
     Members
     -------
@@ -55,7 +57,9 @@ class TxPath(wiring.Component):
     found : In(stream.Signature(ArpFound))
         Its answers.
     o : Out(packet_signature(width_bits))
-        Frames to send; ``error`` is never set.
+        Frames to send; ``error`` is never set. They have no tag yet: checksums and places do not count it.
+    tag : Out(stream.Signature(TxTag))
+        One for each of them, there before its first beat; to be taken before its ``done`` or with it.
     done : In(stream.Signature({"underrun": 1}))
         One for each frame that the MAC ended; always accepted.
     result : Out(stream.Signature({"status": 8}))
@@ -82,6 +86,7 @@ class TxPath(wiring.Component):
                 "lookup": Out(stream.Signature(32)),
                 "found": In(stream.Signature(ArpFound)),
                 "o": Out(packet_signature(width_bits)),
+                "tag": Out(stream.Signature(TxTag)),
                 "done": In(stream.Signature(data.StructLayout({"underrun": 1}))),
                 "result": Out(stream.Signature(data.StructLayout({"status": 8}))),
                 "abort": In(1),
@@ -111,6 +116,10 @@ class TxPath(wiring.Component):
         wiring.connect(m, commands.o, checksum.command)
         wiring.connect(m, stage.verdict, order.verdict)
         wiring.connect(m, checksum.o, wiring.flipped(self.o))
+        # A tag's frame has a verdict inside `order` at least as long, which limits them.
+        m.submodules.tags = tags = ShortFifo(shape=TxTag, depth=_DEPTH, always_room=True)
+        wiring.connect(m, stage.tag, tags.i)
+        wiring.connect(m, tags.o, wiring.flipped(self.tag))
         wiring.connect(m, wiring.flipped(self.done), order.done)
         wiring.connect(m, order.result, wiring.flipped(self.result))
 

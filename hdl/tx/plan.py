@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ...stack.abi.desc import TxFlags
 from ..arp_cache import ArpFound
 from ..short_fifo import ShortFifo
-from .command import ChecksumCommand, ChecksumMode, FrameCommand
+from .command import ChecksumCommand, ChecksumMode, FrameCommand, TxTag
 
 __all__ = ["FramePlan", "FramePlanner"]
 
@@ -27,6 +27,7 @@ class FramePlan(data.Struct):
     misplaced: 1
     beyond: 16
     checksum: ChecksumCommand
+    tag: TxTag
 
 
 class _Order(data.Struct):
@@ -34,6 +35,7 @@ class _Order(data.Struct):
 
     resolve: 1
     checksum: ChecksumCommand
+    tag: TxTag
 
 
 class _Sums(data.Struct):
@@ -109,6 +111,8 @@ class FramePlanner(wiring.Component):
             order.checksum.l3_start.eq(command.l3_start),
             order.checksum.csum_start.eq(command.csum_start),
             order.checksum.csum_offset.eq(command.csum_offset),
+            order.tag.present.eq(has(TxFlags.VLAN)),
+            order.tag.tci.eq(command.vlan_tci),
         ]
         with m.If(self.frame.valid & self.frame.ready):
             m.d.sync += [self.lookup.valid.eq(order.resolve), self.lookup.payload.eq(command.next_hop)]
@@ -160,5 +164,6 @@ class FramePlanner(wiring.Component):
                 plan.misplaced.eq((wants_ipv4 & bad_header) | (wants_any & sums.beyond[-1])),
                 plan.beyond.eq(Mux(wants_any, sums.beyond, 0)),
                 plan.checksum.eq(checksum),
+                plan.tag.eq(sums.order.tag),
             ]
         return m

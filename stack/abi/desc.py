@@ -27,7 +27,7 @@ class TxFlags(IntFlag):
     CSUM_L4 = 1 << 3  # The same place, but the device adds the IPv4 pseudo header and ignores what is stored there.
     CSUM_IPV4 = 1 << 4  # IPv4 header from l3_start up to csum_start: fill in its checksum.
     RESOLVE = 1 << 5  # Write the destination MAC address of next_hop from the ARP cache.
-    VLAN = 1 << 6  # Insert a tag of EtherType 0x8100 and vlan_tci after the addresses.
+    VLAN = 1 << 6  # Insert a tag of EtherType 0x8100 and vlan_tci after the addresses; places do not count it.
     SEGMENT = 1 << 7  # Segment by mss. Reserved: completed as UNSUPPORTED.
     TIMESTAMP = 1 << 8  # Report the time of the start of frame. Reserved: completed as UNSUPPORTED.
 
@@ -40,7 +40,7 @@ class TxStatus(IntEnum):
     PAYLOAD_ERROR = 2  # The bus answered a read of the frame's octets with an error; nothing was sent.
     DESC_ERROR = 3  # The bus answered the read of a descriptor with an error; nothing of its frame was sent.
     ABORTED = 4  # The queue was reset before the frame went out.
-    BAD_LENGTH = 5  # Shorter than an Ethernet header or longer than the device's largest frame; nothing was sent.
+    BAD_LENGTH = 5  # Shorter than an Ethernet header or, with its tag, longer than LIMITS says; nothing was sent.
     UNSUPPORTED = 6  # A flag that this device does not implement; nothing was sent.
     UNDERRUN = 7  # The frame was cut short on the wire and marked bad.
     BAD_CHECKSUM_FIELD = 8  # A checksum field or header lies outside the frame; nothing was sent.

@@ -3,6 +3,7 @@
 import logging
 import random
 import zlib
+from collections import deque
 from dataclasses import dataclass, field
 
 import cocotb
@@ -48,26 +49,55 @@ class Harness:
         self.cycle = 0
         self.frames: list[OnWire] = []
         self.done: list[tuple[int, int]] = []
-        self.busy_without_reason = 0
+        self.groups: list[tuple[int, int]] = []  # broadcast and multicast of each.
+        self.tags: deque[int | None] = deque()  # Of the frames to come; if there are none, no frame has a tag.
+        self.slow = lambda: 0  # Cycles without an octet between two with one.
 
     async def start(self) -> None:
         """Reset."""
         dut = self.dut
         cocotb.start_soon(Clock(dut.clk, 8, unit="ns").start())
         dut.rst.value = 1
+        dut.enable.value = 1
         self.source = PacketSource(dut)
-        self.sink = GmiiSink(dut.gmii_txd, dut.gmii_tx_er, dut.gmii_tx_en, dut.clk, dut.rst)
+        self.sink = GmiiSink(dut.gmii_txd, dut.gmii_tx_er, dut.gmii_tx_en, dut.clk, dut.rst, dut.enable)
         self.sink.log.setLevel(logging.WARNING)
         for _ in range(4):
             await RisingEdge(dut.clk)
         dut.rst.value = 0
-        cocotb.start_soon(self._watch())
+        for task in (self._watch(), self._give_tags(), self._enable()):
+            cocotb.start_soon(task)
+
+    async def _give_tags(self) -> None:
+        dut = self.dut
+        while True:
+            tag = self.tags[0] if self.tags else None
+            dut.tag_valid.value = bool(self.tags)
+            dut.tag_present.value = tag is not None or not self.tags
+            dut.tag_tci.value = self.random.getrandbits(16) if tag is None else tag
+            await RisingEdge(dut.clk)
+            if int(dut.tag_ready.value) and self.tags:
+                self.tags.popleft()
+
+    async def _enable(self) -> None:
+        dut = self.dut
+        while True:
+            for _ in range(self.slow()):
+                dut.enable.value = 0
+                await RisingEdge(dut.clk)
+            dut.enable.value = 1
+            await RisingEdge(dut.clk)
 
     async def _watch(self) -> None:
         dut = self.dut
         inside = taking = False
         while True:
             await RisingEdge(dut.clk)
+            if not int(dut.enable.value):
+                assert not int(dut.i_ready.value)
+                assert not int(dut.done_valid.value)
+                assert not int(dut.tag_ready.value)
+                continue
             self.cycle += 1
             assert int(dut.busy.value) or not taking, "not busy inside a frame"
             if int(dut.i_valid.value) and int(dut.i_ready.value):
@@ -85,6 +115,7 @@ class Harness:
             inside = bool(enabled)
             if int(dut.done_valid.value):
                 self.done.append((int(dut.done_underrun.value), int(dut.done_octets.value)))
+                self.groups.append((int(dut.done_broadcast.value), int(dut.done_multicast.value)))
 
     async def wait(self, cycles: int) -> None:
         """Let some cycles go by."""
@@ -96,6 +127,8 @@ class Harness:
         quiet = 0
         while quiet < 4:
             await RisingEdge(self.dut.clk)
+            if not int(self.dut.enable.value):
+                continue
             quiet = 0 if int(self.dut.busy.value) or int(self.dut.i_valid.value) else quiet + 1
 
     @property
@@ -271,3 +304,85 @@ async def a_frame_without_octets_does_not_hang(dut):
     await harness.finish()
     assert harness.done[0][0] == 1
     assert harness.done[1] == (0, 64)
+
+
+def tagged(octets: bytes, tci: int | None) -> bytes:
+    """Return the frame with its tag."""
+    if tci is None:
+        return octets
+    header = Ether(octets[:14])
+    tag = Dot1Q(prio=tci >> 13, id=tci >> 12 & 1, vlan=tci & 0xFFF, type=header.type)
+    return bytes(Ether(dst=header.dst, src=header.src, type=0x8100) / tag / Raw(octets[14:]))
+
+
+@bench_test
+async def tags_go_in_behind_the_addresses_and_count_as_payload(dut):
+    harness = await started(dut)
+    frames = []
+    for length in (*range(14, 70), 100, 1514, 9014, *range(54, 62)):
+        octets, tci = harness.random.randbytes(length), harness.random.choice((None, harness.random.getrandbits(16)))
+        harness.tags.append(tci)
+        harness.source.send(octets, stalls=harness.legal_stalls())
+        frames.append(tagged(octets, tci))
+    await harness.wait(2)
+    await harness.finish()
+    harness.check_all(frames)
+    assert set(harness.gaps) == {GAP_OCTETS}
+    assert not harness.tags
+
+
+@bench_test
+async def a_frame_cut_short_takes_its_tag_with_it(dut):
+    harness = await started(dut)
+    octets = harness.source.beat_octets
+    first, second = harness.random.randbytes(10 * octets), harness.random.randbytes(60)
+    for starved in (1, 2, 5):
+        harness.frames.clear()
+        harness.done.clear()
+        harness.tags += [0x1234, 0xABCD]
+        harness.source.send(first, stalls=lambda beat, starved=starved: 40 if beat == starved else 0)
+        harness.source.send(second)
+        await harness.wait(200)
+        await harness.finish()
+        cut, good = harness.frames
+        assert cut.errors[-FCS_OCTETS:] == [1] * FCS_OCTETS
+        assert tagged(first, 0x1234).startswith(bytes(cut.octets[8:-FCS_OCTETS]))
+        harness.sink.recv_nowait()
+        harness.check(good, tagged(second, 0xABCD))
+        assert [underrun for underrun, _ in harness.done] == [1, 0]
+
+
+@bench_test
+async def it_says_what_group_a_frame_goes_to(dut):
+    harness = await started(dut)
+    addresses = [b"\xff" * 6, b"\xff" * 5 + b"\xfe", b"\x01" + b"\0" * 5, b"\xfe" + b"\xff" * 5, b"\x02" * 6]
+    addresses += [bytes(0xFF ^ (1 << bit % 8 if octet == bit // 8 else 0) for octet in range(6)) for bit in range(48)]
+    harness.random.shuffle(addresses)
+    for address in addresses:
+        harness.tags.append(harness.random.choice((None, 0xFFFF)))
+        harness.source.send(address + harness.random.choice((b"\xff", b"\0")) * 54)
+    await harness.wait(2)
+    await harness.finish()
+    everyone = b"\xff" * 6
+    expected = [(address == everyone, address[0] & 1 and address != everyone) for address in addresses]
+    assert harness.groups == expected
+
+
+@bench_test
+async def with_enable_low_nothing_moves(dut):
+    """At 100 Mb/s there is an octet each ten cycles; here also at other times."""
+    harness = await started(dut)
+    for slow in (lambda: 9, lambda: harness.random.randrange(4), lambda: harness.random.choice((0, 9))):
+        harness.slow = slow
+        harness.frames.clear()
+        harness.done.clear()
+        frames = []
+        for length in (14, 59, 60, 61, 64, 200):
+            octets, tci = harness.random.randbytes(length), harness.random.choice((None, 0x5A5A))
+            harness.tags.append(tci)
+            harness.source.send(octets, stalls=harness.legal_stalls())
+            frames.append(tagged(octets, tci))
+        await harness.wait(30)
+        await harness.finish()
+        harness.check_all(frames)
+        assert set(harness.gaps) == {GAP_OCTETS}

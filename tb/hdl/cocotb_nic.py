@@ -48,7 +48,7 @@ async def it_says_what_it_is(dut):
     assert widths["axi_octets"] == len(dut.m_axi_rdata) // 8
     assert (widths["arp_sets_log2"], widths["arp_ways"]) == (6, 4)
     assert (await harness.get(GLOBAL, "LIMITS"))["max_frame_octets"] == 9018
-    assert (await harness.get(GLOBAL, "FEATURES"))["tx_flags"] == 0b111111
+    assert (await harness.get(GLOBAL, "FEATURES"))["tx_flags"] == 0b1111111
 
 
 @bench_test
@@ -73,7 +73,7 @@ async def random_frames_go_out_right_or_are_completed_with_a_reason(dut):
                 frame.status = TxStatus.PAYLOAD_ERROR
             statuses.append(frame.status)
             if frame.status is TxStatus.OK:
-                expected.append(frame.wire)
+                expected.append(frame.tagged)
             if rng.random() < 0.3:
                 await harness.ring()
         await harness.ring()

@@ -15,7 +15,7 @@ from hardwire.tb.hdl.nic_frames import FrameToSend, random_frame
 from hardwire.tb.hdl.packet_sink import PacketSink
 from hardwire.tb.hdl.packet_source import PacketSource
 
-COMMAND = ("flags", "csum_start", "csum_offset", "l3_start", "next_hop")
+COMMAND = ("flags", "csum_start", "csum_offset", "l3_start", "next_hop", "vlan_tci")
 
 
 class Harness:
@@ -29,12 +29,13 @@ class Harness:
         self.stalls = 0.0
         self.commands: deque[FrameToSend] = deque()
         self.statuses: list[int] = []
+        self.tags: list[int | None] = []
         self.underruns: set[int] = set()  # Numbers of frames that the MAC is to cut short.
 
     async def start(self) -> None:
         """Reset the device and set all models going."""
         dut = self.dut
-        for name in ("frame_valid", "lookup_ready", "found_valid", "done_valid", "result_ready", "abort"):
+        for name in ("frame_valid", "lookup_ready", "found_valid", "done_valid", "result_ready", "abort", "tag_ready"):
             getattr(dut, name).value = 0
         cocotb.start_soon(Clock(dut.clk, 8, unit="ns").start())
         self.source = PacketSource(dut)
@@ -97,10 +98,14 @@ class Harness:
         while True:
             await RisingEdge(dut.clk)
             dut.done_valid.value = 0
+            dut.tag_ready.value = 0
             if ended < len(self.sink.frames) and self.rng.random() < 0.5:
                 assert dut.done_ready.value
                 dut.done_underrun.value = ended in self.underruns
                 dut.done_valid.value = 1
+                assert dut.tag_valid.value
+                self.tags.append(int(dut.tag_tci.value) if dut.tag_present.value else None)
+                dut.tag_ready.value = 1
                 ended += 1
 
     async def _take_results(self) -> None:
@@ -130,7 +135,7 @@ async def random_frames_leave_in_order_and_each_has_its_status(dut):
     harness = Harness(dut)
     await harness.start()
     rng = harness.rng
-    wire, statuses = [], []
+    wire, tags, statuses = [], [], []
     for _ in range(5):
         harness.stalls = rng.choice((0.0, 0.1, 0.5))
         harness.sink.stalls = rng.choice((0.0, 0.3, 0.8))
@@ -144,10 +149,13 @@ async def random_frames_leave_in_order_and_each_has_its_status(dut):
                     harness.underruns.add(len(wire))
                     frame.status = TxStatus.UNDERRUN
                 wire.append(frame.wire)
+                tags.append(frame.tci)
             statuses.append(frame.status)
             harness.send(frame, error=error)
         assert await harness.receive(len(statuses)) == statuses
     assert [frame.octets for frame in harness.sink.frames] == wire
+    assert harness.tags == tags
+    assert not dut.tag_valid.value
     assert not any(frame.error for frame in harness.sink.frames)
 
 
@@ -155,11 +163,13 @@ async def random_frames_leave_in_order_and_each_has_its_status(dut):
 async def limits_of_a_frames_length_are_exact(dut):
     harness = Harness(dut)
     await harness.start()
-    lengths = (13, 14, 15, 1, 9017, 9018, 9019, 14, 20_000, 14)
+    lengths = (13, 14, 15, 1, 9013, 9014, 9015, 9017, 9018, 9019, 14, 20_000, 14)
     for length in lengths:
         octets = harness.rng.randbytes(length)
-        harness.send(FrameToSend(octets, octets))
-    good = [14 <= length <= 9018 for length in lengths]
+        harness.send(FrameToSend(octets, octets, {"vlan_tci": 0x1234}))
+        harness.send(FrameToSend(octets, octets, {"flags": TxFlags.VLAN, "vlan_tci": 0x1234}))
+    lengths = [length for length in lengths for _ in range(2)]
+    good = [14 <= length <= 9018 - number % 2 * 4 for number, length in enumerate(lengths)]
     expected = [TxStatus.OK if ok else TxStatus.BAD_LENGTH for ok in good]
     assert await harness.receive(len(lengths)) == expected
     assert [len(frame.octets) for frame in harness.sink.frames] == [

@@ -9,8 +9,8 @@ from hardwire.stack.abi import TxFlags, TxStatus
 from hardwire.tb.cocotb_test import SOAK, bench_test
 from hardwire.tb.hdl.tx_ring_harness import Harness
 
-RESERVED = (TxFlags.VLAN, TxFlags.SEGMENT, TxFlags.TIMESTAMP, TxFlags(1 << 9), TxFlags(1 << 15))
-OFFLOADS = (TxFlags(0), TxFlags.CSUM_PARTIAL, TxFlags.CSUM_L4 | TxFlags.CSUM_IPV4, TxFlags.RESOLVE)
+RESERVED = (TxFlags.SEGMENT, TxFlags.TIMESTAMP, TxFlags(1 << 9), TxFlags(1 << 15))
+OFFLOADS = (TxFlags(0), TxFlags.CSUM_PARTIAL, TxFlags.CSUM_L4 | TxFlags.CSUM_IPV4, TxFlags.RESOLVE, TxFlags.VLAN)
 
 
 class Frames:

@@ -17,12 +17,27 @@ __all__ = ["FrameToSend", "random_frame", "udp6_frame"]
 
 @dataclass
 class FrameToSend:
-    """A frame as it lies in memory, the fields of its first descriptor, and what comes of it."""
+    """A frame as it lies in memory, the fields of its first descriptor, and what comes of it.
+
+    ``wire`` is without the tag that the device puts in.
+    """
 
     octets: bytes
     wire: bytes
     fields: dict[str, int] = field(default_factory=dict)
     status: TxStatus = TxStatus.OK
+
+    @property
+    def tci(self) -> int | None:
+        """Tag control information of the tag to put in, if any."""
+        return self.fields["vlan_tci"] if self.fields.get("flags", 0) & TxFlags.VLAN else None
+
+    @property
+    def tagged(self) -> bytes:
+        """What must be on the wire, but for padding and FCS."""
+        if self.tci is None:
+            return self.wire
+        return self.wire[:12] + struct.pack("!HH", 0x8100, self.tci) + self.wire[12:]
 
 
 def _ones_complement_sum(octets: bytes) -> int:
@@ -89,6 +104,10 @@ def random_frame(rng: random.Random, *, neighbours: dict[int, bytes], most: int 
         frame = _packet(rng, IP(src="10.0.0.1", dst="10.0.0.2", options=options, id=rng.getrandbits(16)), size=size)
     if rng.random() < 0.4:
         _resolve(rng, frame, neighbours)
+    if rng.random() < 0.3:
+        frame.fields["vlan_tci"] = rng.getrandbits(16)
+        if rng.random() < 0.7:
+            frame.fields["flags"] = frame.fields.get("flags", TxFlags(0)) | TxFlags.VLAN
     if rng.random() < 0.15:
         _spoil(rng, frame)
     return frame
@@ -109,11 +128,12 @@ def _spoil(rng: random.Random, frame: FrameToSend) -> None:
     """Make a frame one that the device must refuse."""
     fields = frame.fields
     if rng.random() < 0.5:
-        frame.octets = rng.randbytes(rng.choice((1, 2, 13, 9019, 9100)))
+        frame.octets = rng.randbytes(rng.choice((1, 2, 13, 9019, 9100) if frame.tci is None else (13, 9015, 9018)))
         frame.status = TxStatus.BAD_LENGTH
         return
-    ip_only = TxFlags.CSUM_IPV4 | (fields.get("flags", 0) & TxFlags.RESOLVE)
-    fields["flags"] = rng.choice((TxFlags.CSUM_PARTIAL, ip_only, ip_only | TxFlags.CSUM_L4))
+    kept = fields.get("flags", 0) & (TxFlags.RESOLVE | TxFlags.VLAN)
+    ip_only = TxFlags.CSUM_IPV4 | kept
+    fields["flags"] = rng.choice((TxFlags.CSUM_PARTIAL | kept, ip_only, ip_only | TxFlags.CSUM_L4))
     length = len(frame.octets)
     if fields["flags"] & TxFlags.CSUM_PARTIAL:
         fields["csum_start"] = rng.choice((length - 1, length, 65535, rng.randrange(length)))

@@ -6,8 +6,8 @@ from hardwire.stack.abi import TxFlags, TxStatus
 
 __all__ = ["Expected", "RingModel"]
 
-_WORKING = TxFlags.FIRST | TxFlags.LAST | TxFlags.CSUM_PARTIAL | TxFlags.CSUM_L4 | TxFlags.CSUM_IPV4 | TxFlags.RESOLVE
-_COMMAND = ("flags", "csum_start", "csum_offset", "l3_start", "next_hop")
+_RESERVED = 0xFFFF & ~0b1111111
+_COMMAND = ("flags", "csum_start", "csum_offset", "l3_start", "next_hop", "vlan_tci")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class RingModel:
                 self._state, self._refusal = "refusing", TxStatus.ABORTED
             elif not flags & TxFlags.FIRST:
                 self._state, self._refusal = "refusing", TxStatus.BAD_SEQUENCE
-            elif desc["flags"] & ~int(_WORKING) & 0xFFFF:
+            elif desc["flags"] & _RESERVED:
                 self._state, self._refusal = "refusing", TxStatus.UNSUPPORTED
             else:
                 self._state = "sending"
