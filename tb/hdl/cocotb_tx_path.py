@@ -98,13 +98,14 @@ class Harness:
         while True:
             await RisingEdge(dut.clk)
             dut.done_valid.value = 0
+            if dut.tag_ready.value:
+                assert dut.tag_valid.value
+                self.tags.append(int(dut.tag_tci.value) if dut.tag_present.value else None)
             dut.tag_ready.value = 0
             if ended < len(self.sink.frames) and self.rng.random() < 0.5:
                 assert dut.done_ready.value
                 dut.done_underrun.value = ended in self.underruns
                 dut.done_valid.value = 1
-                assert dut.tag_valid.value
-                self.tags.append(int(dut.tag_tci.value) if dut.tag_present.value else None)
                 dut.tag_ready.value = 1
                 ended += 1
 
