@@ -49,8 +49,9 @@ def arp_rcv(skb: SkBuff, dev: "NetDevice", pt: "PacketType", orig_dev: "NetDevic
     if not pskb_may_pull(skb, _PACKET.size):
         kfree_skb_reason(skb, SkbDropReason.ARP_PKT_TOO_SMALL)
         return NET_RX_DROP
+    # RFC 1042 §3: hardware 6 is IEEE 802, which shares addresses with Ethernet.
     hrd, _, hln, pln, *_ = _PACKET.unpack_from(skb.view, skb.data)
-    if hrd != 1 or hln != dev.addr_len or pln != 4:
+    if hrd not in (1, 6) or hln != dev.addr_len or pln != 4:
         kfree_skb_reason(skb, SkbDropReason.NOT_SPECIFIED)
         return NET_RX_DROP
     return arp_process(dev.net, skb)

@@ -40,7 +40,7 @@ NextHop = tuple["NetDevice | None", int, int]
 
 def inet_addr_type_dev_table(net: "Net", dev: "NetDevice | None", addr: int) -> RtType:
     """Return what kind of address it is, going by the routing table (and by one device's routes, if given)."""
-    if not addr >> 24 or addr == 0xFFFFFFFF:
+    if not addr or addr == 0xFFFFFFFF:
         return RtType.BROADCAST
     if addr >> 28 == 0xE:
         return RtType.MULTICAST
@@ -66,7 +66,7 @@ def fib_compute_spec_dst(skb: "SkBuff") -> int:
         return address
     net = dev.net
     scope = RtScope.LINK
-    if saddr >> 24:
+    if saddr:
         scope = RtScope.UNIVERSE
         found = fib_lookup(net, Flowi4(saddr, tos=skb.view[skb.network_header + 1] & 0x1C))
         if not isinstance(found, int):

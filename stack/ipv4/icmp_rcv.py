@@ -42,7 +42,15 @@ if TYPE_CHECKING:
     from ..core.skbuff import SkBuff
     from .route import RTable
 
-__all__ = ["icmp_discard", "icmp_echo", "icmp_rcv", "icmp_socket_deliver", "icmp_timestamp", "icmp_unreach"]
+__all__ = [
+    "icmp_discard",
+    "icmp_echo",
+    "icmp_rcv",
+    "icmp_redirect",
+    "icmp_socket_deliver",
+    "icmp_timestamp",
+    "icmp_unreach",
+]
 
 _HEADER = Struct("!BBHI")
 _RTCF_GROUP = 0x30000000  # RTCF_BROADCAST | RTCF_MULTICAST
@@ -120,8 +128,8 @@ def icmp_echo(net: "Net", skb: "SkBuff") -> SkbDropReason | None:
     """Answer an echo request with the same data (RFC 1122 §3.2.2.6)."""
     if net.ipv4.sysctl_icmp_echo_ignore_all:
         return None
-    _, _, _, rest = _HEADER.unpack_from(skb.view, skb.transport_header)
-    icmp_reply(IcmpBxm(skb, 0, skb.len, ICMP_ECHOREPLY, 0, rest))
+    _, code, _, rest = _HEADER.unpack_from(skb.view, skb.transport_header)
+    icmp_reply(IcmpBxm(skb, 0, skb.len, ICMP_ECHOREPLY, code, rest))
     return None
 
 
@@ -160,6 +168,16 @@ def icmp_unreach(net: "Net", skb: "SkBuff") -> SkbDropReason | None:
     return None
 
 
+def icmp_redirect(net: "Net", skb: "SkBuff") -> SkbDropReason | None:
+    """Hand a redirect to the protocol of the packet that it is about; no route is learned from it."""
+    if not pskb_may_pull(skb, 20):
+        net.mib["Icmp:InErrors"] += 1
+        return SkbDropReason.PKT_TOO_SMALL
+    _, _, _, gateway = _HEADER.unpack_from(skb.view, skb.transport_header)
+    icmp_socket_deliver(net, skb, gateway)
+    return None
+
+
 def icmp_socket_deliver(net: "Net", skb: "SkBuff", info: int) -> None:
     """Hand an error to raw sockets and to the protocol of the packet that caused it; it has 8 octets behind its header.
 
@@ -180,7 +198,7 @@ _HANDLERS: "dict[int, Callable[[Net, SkBuff], SkbDropReason | None]]" = {
     ICMP_ECHOREPLY: ping_rcv,
     ICMP_DEST_UNREACH: icmp_unreach,
     ICMP_SOURCE_QUENCH: icmp_unreach,
-    ICMP_REDIRECT: icmp_discard,  # Of another gateway: hosts with routes of their own (secure_redirects) need it not.
+    ICMP_REDIRECT: icmp_redirect,
     ICMP_ECHO: icmp_echo,
     ICMP_TIME_EXCEEDED: icmp_unreach,
     ICMP_PARAMETERPROB: icmp_unreach,

@@ -61,14 +61,13 @@ def ip_rcv_options(skb: "SkBuff", dev: "NetDevice") -> bool:
         net.mib["Ip:InDiscards"] += 1
         kfree_skb_reason(skb, SkbDropReason.NOMEM)
         return False
-    opt = IpOptions()
+    opt = skb.cb = IpOptions()
     fault = ip_options_compile_skb(skb, opt)
     if fault:
         net.mib["Ip:InHdrErrors"] += 1
         icmp.icmp_send(skb, ICMP_PARAMETERPROB, 0, fault << 24)
         kfree_skb_reason(skb, SkbDropReason.IP_INHDR)
         return False
-    skb.cb = opt
     if opt.srr:
         in_dev = dev.ip_ptr
         if in_dev is None or not (in_dev.cnf.accept_source_route and net.ipv4.devconf_all.accept_source_route):
@@ -164,12 +163,12 @@ def _timestamp(skb: "SkBuff", opt: IpOptions, at: int, length: int) -> int:
     overflow, flag = divmod(view[place + 3], 16)
     if pointer < 5:
         return at + 2
-    opt.ts = at
     if pointer > length:
         if flag != IPOPT_TS_PRESPEC:
             if overflow == 15:
                 return at + 3
             view[place + 3] = (overflow + 1) << 4 | flag
+        opt.ts = at
         return 0
     if pointer + (7 if flag in (IPOPT_TS_TSANDADDR, IPOPT_TS_PRESPEC) else 3) > length:
         return at + 2
@@ -186,6 +185,7 @@ def _timestamp(skb: "SkBuff", opt: IpOptions, at: int, length: int) -> int:
             stamp = asked + inet_current_timestamp(skb.kernel)
     view[slot : slot + len(stamp)] = stamp
     view[place + 2] = pointer + len(stamp)
+    opt.ts = at
     return 0
 
 

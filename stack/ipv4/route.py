@@ -179,7 +179,7 @@ def ip_route_output_key_hash_rcu(net: "Net", fl4: Flowi4) -> RTable:
     dev_out: NetDevice | None = None
     on_link = daddr >> 28 == 0xE or daddr == 0xFFFFFFFF
     if saddr:
-        if saddr >> 28 == 0xE or saddr == 0xFFFFFFFF or not saddr >> 24:
+        if saddr >> 28 == 0xE or saddr == 0xFFFFFFFF:
             raise OSError(EINVAL, "not a source address")
         if not orig_oif and on_link:
             # A multicast or broadcast goes out where its source address is at home.
@@ -252,7 +252,7 @@ def __mkroute_output(
         kind = _BROADCAST
     elif daddr >> 28 == 0xE:
         kind = _MULTICAST
-    elif not daddr >> 24:
+    elif not daddr:
         raise OSError(EINVAL, "not a destination address")
     if dev_out.flags & IFF_LOOPBACK:
         flags |= RTCF_LOCAL

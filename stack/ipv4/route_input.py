@@ -86,7 +86,7 @@ def ip_route_input_mc(skb: "SkBuff", daddr: int, saddr: int, tos: int, dev: "Net
     in_dev: InDevice = dev.ip_ptr
     if saddr >> 24 == 127 and not (in_dev.cnf.route_localnet or net.ipv4.devconf_all.route_localnet):
         return SkbDropReason.IP_LOCALNET
-    if not saddr >> 24:
+    if not saddr:
         # RFC 1112 and RFC 2131: hosts without an address speak to the groups on the link only.
         if daddr >> 8 != 0xE00000:
             return SkbDropReason.IP_INVALID_SOURCE
@@ -122,9 +122,9 @@ def ip_route_input_slow(skb: "SkBuff", daddr: int, saddr: int, tos: int, dev: "N
         return SkbDropReason.IP_INVALID_SOURCE
     if daddr == 0xFFFFFFFF or not (saddr or daddr):
         return _brd_input(skb, saddr, tos, dev, in_dev)
-    if not saddr >> 24:
+    if not saddr:
         return SkbDropReason.IP_INVALID_SOURCE
-    if not daddr >> 24:
+    if not daddr:
         return SkbDropReason.IP_INVALID_DEST
     if (daddr >> 24 == 127 or saddr >> 24 == 127) and not (
         in_dev.cnf.route_localnet or ipv4.devconf_all.route_localnet
@@ -153,7 +153,7 @@ def _brd_input(
     """Give a broadcast its route, if it comes from a source that it may come from."""
     if skb.protocol != ETH_P_IP:
         return SkbDropReason.INVALID_PROTO
-    if saddr >> 24:
+    if saddr:
         reason = fib_validate_source(skb, saddr, 0, tos, 0, dev, in_dev)
         if reason is not None:
             return reason
