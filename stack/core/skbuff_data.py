@@ -25,6 +25,7 @@ __all__ = [
     "skb_clone",
     "skb_cloned",
     "skb_copy",
+    "skb_copy_and_csum_bits",
     "skb_copy_bits",
     "skb_cow_head",
     "skb_expand_head",
@@ -97,6 +98,13 @@ def skb_copy_bits(skb: SkBuff, offset: int, length: int) -> bytes:
         If the skb does not have them all.
     """
     return b"".join(skb_runs_between(skb, offset, length))
+
+
+def skb_copy_and_csum_bits(skb: SkBuff, offset: int, view: memoryview, to: int, length: int) -> int:
+    """Copy ``length`` octets from ``offset`` on to ``view[to:]``, and return their sum."""
+    octets = skb_copy_bits(skb, offset, length)
+    view[to : to + length] = octets
+    return csum_partial(octets)
 
 
 def skb_store_bits(skb: SkBuff, offset: int, octets: bytes) -> None:

@@ -117,6 +117,7 @@ def _learn(
     is_garp = False
     if neigh is not None or arp_accept(in_dev, sip):
         is_garp = _is_garp(net, dev, operation, sha, sip, tha, tip)
+    if arp_accept(in_dev, sip):
         if neigh is None and (
             is_garp or (operation == ARPOP_REPLY and inet_addr_type_dev_table(net, dev, sip) == RtType.UNICAST)
         ):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.netdevice import IFF_LOOPBACK
 from ..core.skbuff import CHECKSUM_NONE, PACKET_HOST
-from ..core.skbuff_data import skb_copy_bits
+from ..core.skbuff_data import skb_copy_and_csum_bits
 from ..core.sock import SOCK_MIN_SNDBUF, Proto
 from ..core.softirq import local_bh_disable, local_bh_enable
 from ..uapi import AF_INET, IP_PMTUDISC_DONT, IPPROTO_ICMP, MSG_DONTWAIT, SOCK_RAW
@@ -84,9 +84,8 @@ def icmp_glue_bits(
     param: IcmpBxm, view: memoryview, to: int, offset: int, length: int, odd: int, skb: "SkBuff"
 ) -> None:
     """Copy the next part of a message's data, and sum it."""
-    octets = skb_copy_bits(param.skb, param.offset + offset, length)
-    view[to : to + length] = octets
-    skb.csum = csum_block_add(skb.csum, csum_partial(octets), odd)
+    csum = skb_copy_and_csum_bits(param.skb, param.offset + offset, view, to, length)
+    skb.csum = csum_block_add(skb.csum, csum, odd)
 
 
 def icmp_push_reply(net: "Net", param: IcmpBxm, fl4: Flowi4, ipc: IpcmCookie, rt: "RTable") -> None:
