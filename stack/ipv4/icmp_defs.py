@@ -1,6 +1,6 @@
 """Numbers and names of ICMP (Linux: include/uapi/linux/icmp.h; RFC 792, RFC 1122 §3.2.2)."""
 
-from errno import EACCES, ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, EMSGSIZE, ENETUNREACH, ENOPROTOOPT, EOPNOTSUPP
+from errno import ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, EMSGSIZE, ENETUNREACH, ENONET, ENOPROTOOPT, EOPNOTSUPP
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ icmp_err_convert = (
     (EOPNOTSUPP, False),
     (ENETUNREACH, True),
     (EHOSTDOWN, True),
-    (ENETUNREACH, True),
+    (ENONET, True),
     (ENETUNREACH, True),
     (EHOSTUNREACH, True),
     (ENETUNREACH, False),
     (EHOSTUNREACH, False),
-    (EACCES, True),
+    (EHOSTUNREACH, True),
     (EHOSTUNREACH, True),
     (EHOSTUNREACH, True),
 )

@@ -28,6 +28,7 @@ PACKETS = {
     "request for others, sender known": [arp(sip=OTHER, sha=OTHER_MAC), arp(1, OTHER, 0x0A000033, sha=PEER_MAC)],
     "another address at once": [arp(sip=OTHER, sha=OTHER_MAC), arp(2, OTHER, ME, sha=PEER_MAC, mac=MY_MAC)],
     "gratuitous change at once": [arp(sip=OTHER, sha=OTHER_MAC), arp(1, OTHER, OTHER, sha=PEER_MAC)],
+    "gratuitous reply to nobody at once": [arp(sip=OTHER, sha=OTHER_MAC), arp(2, OTHER, OTHER, sha=PEER_MAC)],
     "the same address again": [arp(sip=OTHER, sha=OTHER_MAC), arp(2, OTHER, ME, sha=OTHER_MAC, mac=MY_MAC)],
     "request, another address": [arp(sip=OTHER, sha=OTHER_MAC), arp(sip=OTHER, sha=PEER_MAC)],
     "duplicate of our address": [arp(2, ME, ME, sha=OTHER_MAC)],
