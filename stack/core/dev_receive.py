@@ -32,7 +32,6 @@ __all__ = [
     "netdev_rx_handler_register",
     "netdev_rx_handler_unregister",
     "netif_receive_skb",
-    "netif_receive_skb_list",
     "netif_receive_skb_list_internal",
 ]
 
@@ -213,11 +212,6 @@ def gro_normal_list(napi: "Napi") -> None:
     if rx_list:
         napi.rx_list = []
         netif_receive_skb_list_internal(rx_list)
-
-
-def netif_receive_skb_list(skbs: Iterable[SkBuff]) -> None:
-    """Receive several packets, within a softirq."""
-    netif_receive_skb_list_internal(skbs)
 
 
 def netif_receive_skb_list_internal(skbs: Iterable[SkBuff]) -> None:

@@ -5,7 +5,7 @@ from errno import EEXIST, EINVAL, ENODEV, ENOTSUP
 from typing import TYPE_CHECKING
 
 from ..sched.sch_generic import dev_activate, dev_deactivate, dev_init_scheduler
-from .dev_addr_lists import dev_set_rx_mode
+from .dev_addr_lists import dev_mc_flush, dev_set_rx_mode, dev_uc_flush
 from .link_watch import linkwatch_init_dev
 from .netdev_event import NetdevEvent, call_netdevice_notifiers
 from .netdevice import (
@@ -103,6 +103,8 @@ def unregister_netdevice(dev: NetDevice) -> None:
             raise OSError(ENODEV, f"{dev.name} is not registered")
         __dev_close(dev)
         call_netdevice_notifiers(NetdevEvent.UNREGISTER, dev)
+        dev_uc_flush(dev)
+        dev_mc_flush(dev)
         del net.devices[dev.ifindex]
         del net.dev_by_name[dev.name]
 

@@ -62,7 +62,6 @@ class NeighParms:
         self.queue_len_bytes = 212992
         self.arp_announce = 0
         self.locktime = HZ  # How long one answer keeps others from replacing it.
-        self.proxy_delay = 8 * HZ // 10
         self._reachable_time = 0
         self._last_rand = 0
 

@@ -98,7 +98,6 @@ class IpDevConf:
         "arp_ignore",
         "drop_gratuitous_arp",
         "drop_unicast_in_l2_multicast",
-        "proxy_arp",
         "route_localnet",
         "rp_filter",
     )
@@ -111,7 +110,6 @@ class IpDevConf:
         self.arp_ignore = 0
         self.drop_gratuitous_arp = 0
         self.drop_unicast_in_l2_multicast = 0
-        self.proxy_arp = 0
         self.route_localnet = 0
         self.rp_filter = 0
 

@@ -20,7 +20,6 @@ __all__ = [
     "ICMP_PROT_UNREACH",
     "ICMP_REDIRECT",
     "ICMP_SOURCE_QUENCH",
-    "ICMP_SR_FAILED",
     "ICMP_TIMESTAMP",
     "ICMP_TIMESTAMPREPLY",
     "ICMP_TIME_EXCEEDED",
@@ -51,7 +50,6 @@ ICMP_HOST_UNREACH = 1
 ICMP_PROT_UNREACH = 2
 ICMP_PORT_UNREACH = 3
 ICMP_FRAG_NEEDED = 4
-ICMP_SR_FAILED = 5
 NR_ICMP_UNREACH = 15
 
 # RFC 1122 §4.1.3.3 and §4.2.3.9: the errno for each code, and whether a connected socket has to know it.

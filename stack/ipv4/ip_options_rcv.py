@@ -37,15 +37,12 @@ class IpOptions:
     -------
     srr, rr, ts : int
         Source route, record route and timestamp.
-    is_strictroute : bool
-        The source route is a strict one.
     """
 
-    __slots__ = ("is_strictroute", "rr", "srr", "ts")
+    __slots__ = ("rr", "srr", "ts")
 
     def __init__(self) -> None:
         self.srr = self.rr = self.ts = 0
-        self.is_strictroute = False
 
 
 def ip_rcv_options(skb: "SkBuff", dev: "NetDevice") -> bool:
@@ -122,7 +119,6 @@ def _compile_one(skb: "SkBuff", opt: IpOptions, kind: int, at: int, length: int)
         if opt.srr:
             return at
         opt.srr = at
-        opt.is_strictroute = kind == IPOPT_SSRR
         return 0
     if kind == IPOPT_RR:
         return _record_route(skb, opt, at, length)

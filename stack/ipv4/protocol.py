@@ -1,14 +1,14 @@
 """Who receives IPv4 packets of which protocol (Linux: net/ipv4/protocol.c)."""
 
 from collections.abc import Callable
-from errno import EEXIST, ENOENT
+from errno import EEXIST
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..core.net import Net
     from ..core.skbuff import SkBuff
 
-__all__ = ["MAX_INET_PROTOS", "NetProtocol", "inet_add_protocol", "inet_del_protocol"]
+__all__ = ["MAX_INET_PROTOS", "NetProtocol", "inet_add_protocol"]
 
 MAX_INET_PROTOS = 256
 
@@ -53,16 +53,3 @@ def inet_add_protocol(net: "Net", prot: NetProtocol, protocol: int) -> None:
     if net.ipv4.inet_protos[protocol] is not None:
         raise OSError(EEXIST, f"protocol {protocol} is taken")
     net.ipv4.inet_protos[protocol] = prot
-
-
-def inet_del_protocol(net: "Net", prot: NetProtocol, protocol: int) -> None:
-    """Have a protocol receive no longer.
-
-    Raises
-    ------
-    OSError
-        ``ENOENT`` if it did not.
-    """
-    if net.ipv4.inet_protos[protocol] is not prot:
-        raise OSError(ENOENT, f"protocol {protocol} is not that one")
-    net.ipv4.inet_protos[protocol] = None

@@ -57,7 +57,7 @@ from hardwire.stack.core.softirq import run_in_softirq
 from hardwire.stack.iproute import neigh_add, neigh_show
 from hardwire.stack.vlan.vlan_core import VlanInfo, vlan_vid_add, vlan_vid_del
 from hardwire.stack.wire.checksum import csum_partial
-from hardwire.tb.stack.fake import FakePlatform, make_kernel
+from hardwire.tb.stack.fake import FakePlatform
 from hardwire.tb.stack.inet_host import MS, SECOND, raises
 from hardwire.tb.stack.pair import Pair, PairHost
 from hardwire.tb.stack.test_receive_linux import FRAMES, MY_MAC, PEER_MAC
@@ -465,10 +465,8 @@ def test_a_link_that_flaps_is_followed_once_a_second(host):
 
 
 def test_a_device_without_a_link_at_first_starts_when_it_comes():
-    kernel, platform = make_kernel()
-    pair_host = PairHost(platform, MY_MAC, "10.0.0.2/24")
-    del kernel
-    dev = pair_host.dev
+    host = PairHost(FakePlatform(), MY_MAC, "10.0.0.2/24")
+    platform, dev = host.platform, host.dev
     dev_close(dev)
     netif_carrier_off(dev)
     platform.advance(2 * SECOND)
