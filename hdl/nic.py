@@ -14,6 +14,7 @@ from .blocks import BLOCKS
 from .config import NicConfig
 from .counter import Counter
 from .csr import CsrBank
+from .mac.mdio import Mdio
 from .mac.rx import MacRx
 from .mac.tx import MacTx
 from .rmon import Rmon, RxRmon
@@ -184,6 +185,11 @@ class Nic(wiring.Component):
         wiring.connect(m, bank.arp, arp_port.csr)
         resetting = self._reset(m, bank, {bank.txq[0]: ring, bank.rxq[0]: rx_ring}, arp_port)
         self._select(m, bank, rx_mac, rx_path)
+        m.submodules.mdio = mdio = Mdio(clock_khz=config.clock_khz)
+        for name in ("mdio", "mdio_status"):
+            wiring.connect(m, getattr(bank.mac, name), getattr(mdio.csr, name))
+        m.d.comb += mdio.mdio_i.eq(self.mdio_i)
+        m.d.comb += [getattr(self, name).eq(getattr(mdio, name)) for name in ("mdc", "mdio_o", "mdio_oe")]
         drained = ring.idle & path.idle & dma.idle & rx_ring.idle
         starting = Signal(range(config.arp_sets * config.arp_ways + 17), init=config.arp_sets * config.arp_ways + 16)
         with m.If(starting != 0):  # After reset the cache removes all entries.
@@ -196,7 +202,9 @@ class Nic(wiring.Component):
 
         m.d.comb += [
             self.irq.eq(ring.irq | rx_ring.irq),
-            self.idle.eq(quiet & ~Cat(mac.busy, rx_mac.busy, bank.busy, arp_port.busy, counting, starting != 0).any()),
+            self.idle.eq(
+                quiet & ~Cat(mac.busy, rx_mac.busy, mdio.busy, bank.busy, arp_port.busy, counting, starting != 0).any()
+            ),
             self.wake_in.eq(Mux(ring.wake_in < rx_ring.wake_in, ring.wake_in, rx_ring.wake_in)),
             *(queue.advance_stb.eq(self.advance_stb) for queue in (ring, rx_ring)),
             *(queue.advance_cycles.eq(self.advance_cycles) for queue in (ring, rx_ring)),
@@ -303,7 +311,7 @@ class Nic(wiring.Component):
         add, done = stats.add, mac.done.payload
         m.d.comb += [
             tx_rmon.frame.valid.eq(mac.done.valid & ~done.underrun),
-            tx_rmon.frame.payload.octets.eq(done.octets),
+            *(tx_rmon.frame.payload[name].eq(done[name]) for name in ("octets", "broadcast", "multicast")),
             *(add[name].eq(tx_rmon.add[name]) for name in tx_rmon.add.shape().members),
             add.tx_underruns.eq(mac.done.valid & done.underrun),
             add.tx_cpl_retries.eq(ring.cpl_retried),

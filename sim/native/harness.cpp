@@ -314,9 +314,9 @@ struct hw_nic final : hw::Station {
   // Waits for host memory, and nothing at all can change before that answers: all parts of the gateware are at rest, and
   // the MAC is not between two frames.
   bool frozen() {
-    return still >= kSettleCycles && memory.pending() && !csr.busy() && !source.in_frame() && !sink.in_frame &&
-           state.cycle >= last_sent + kGapCycles && !address_stalled() && !d->m_axi_rvalid && !d->m_axi_bvalid &&
-           d->m_axi_wready == memory.wants_data();
+    return still >= kSettleCycles && !fed && !inputs_changed && memory.pending() && !csr.busy() && !source.in_frame() &&
+           !sink.in_frame && state.cycle >= last_sent + kGapCycles && !address_stalled() && !d->m_axi_rvalid &&
+           !d->m_axi_bvalid && d->m_axi_wready == memory.wants_data();
   }
   // Let the free-running counters jump: one edge for `cycles` of them.
   void skip(uint64_t cycles) {
