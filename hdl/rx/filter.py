@@ -38,7 +38,8 @@ class RxFilter(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. ``accept`` is valid 3 cycles after a last beat, for one cycle. One beat a cycle.
+    Domain ``sync``. ``accept`` is valid 3 cycles after a last beat, for one cycle. One beat a cycle. The hash counts
+    in frames whose last beat comes at least one cycle after the destination's last octet: all that a MAC finds good.
 
     Parameters
     ----------
@@ -125,9 +126,11 @@ class RxFilter(wiring.Component):
             chosen = [destination[n] for n, column in enumerate(columns) if column >> bit & 1]
             m.d.sync += hash_index[bit].eq(reduce(xor, chosen, Const(none >> bit & 1, 1)))
 
-        # Three cycles after it.
+        # Three cycles after it. The 64 bits of the hash are chosen from in a cycle of their own.
         address_ok = Signal()
-        to_group = self.all_multicast | self.hash.bit_select(hash_index, 1)
+        hash_hit = Signal()
+        m.d.sync += hash_hit.eq(self.hash.bit_select(hash_index, 1))
+        to_group = self.all_multicast | hash_hit
         m.d.sync += address_ok.eq(own.all() | Mux(ones.all(), self.broadcast, group & to_group))
 
         # The table is looked up in the cycle after the last beat.
