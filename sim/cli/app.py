@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ... import __version__
-from . import bench, doctor, formal, regs, send, tb, verilog
+from . import bench, doctor, formal, lan, regs, send, tb, verilog
 from .report import FAILED, CommandError
 
 __all__ = ["main"]
@@ -21,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("send")(send.send)
+app.command("lan")(lan.lan)
 app.command("tb", context_settings=tb.PASS_ON, add_help_option=False)(tb.tb)
 app.command("formal")(formal.formal)
 app.command("verilog")(verilog.verilog)

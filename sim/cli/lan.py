@@ -1,0 +1,151 @@
+"""``hardwire lan``: several hosts, each with its card, on a cable or a switch, and a program on each."""
+
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .report import FAILED, MISUSED, CommandError, console, print_json, say
+
+if TYPE_CHECKING:
+    from ..lan import Lan
+    from ..programs import Program
+
+__all__ = ["lan"]
+
+_LIMIT_NS = 10**15
+
+
+def lan(
+    programs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PROGRAM...",
+            help="A program for each host in turn, in quotes: 'ping ADDR [-c N] [-s OCTETS] [-i MS] [-W MS]', "
+            "'udp-echo [PORT]', 'send ADDR:PORT [-c N] [-s OCTETS] [--echo]', idle. Host N is 10.0.0.N.",
+        ),
+    ],
+    hosts: Annotated[int, typer.Option(metavar="N", help="Hosts; those without a program are idle.")] = 2,
+    switched: Annotated[bool, typer.Option("--switch", help="A switch between two hosts, too.")] = False,
+    delay_ns: Annotated[float, typer.Option(metavar="NS", help="Of each cable.")] = 100,
+    rate_mbps: Annotated[float, typer.Option(metavar="MBPS", help="Of each cable.")] = 1000,
+    loss: Annotated[float, typer.Option(metavar="P", help="Chance that a cable loses a frame.")] = 0,
+    corruption: Annotated[float, typer.Option(metavar="P", help="Chance that it damages one.")] = 0,
+    duplication: Annotated[float, typer.Option(metavar="P", help="Chance that it doubles one.")] = 0,
+    reordering: Annotated[float, typer.Option(metavar="P", help="Chance that it holds one back.")] = 0,
+    pcap: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Record what each card sends and receives: host1.pcapng, ...")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+) -> None:
+    """Run programs on simulated hosts that share a network; show what came of them and of the frames."""
+    from ..build import BuildError
+    from ..programs import ProgramError, parse_program
+    from ..world import World
+
+    try:
+        parsed = [parse_program(text) for text in programs]
+        parsed += [parse_program("idle") for _ in range(hosts - len(parsed))]
+        network = _lan(
+            World(seed=seed),
+            len(parsed),
+            True if switched else None,
+            delay_ns=delay_ns,
+            rate_bps=rate_mbps * 1e6,
+            loss=loss,
+            corruption=corruption,
+            duplication=duplication,
+            reordering=reordering,
+        )
+    except (ProgramError, ValueError) as error:
+        raise CommandError(str(error), MISUSED) from error
+    except BuildError as error:
+        raise CommandError(f"the simulator could not be built: {error}", FAILED) from error
+    _run(network, parsed, pcap)
+    report = _report(network, parsed)
+    if as_json:
+        print_json(report)
+    else:
+        _print(report, parsed)
+    if pcap is not None:
+        say(f"wrote {len(parsed)} captures to {pcap}")
+
+
+def _lan(world: Any, hosts: int, switched: bool | None, **cable: float) -> "Lan":
+    from ..lan import Lan
+
+    return Lan(world, hosts, switched=switched, **cable)
+
+
+def _run(network: "Lan", programs: "list[Program]", pcap: Path | None) -> None:
+    """Run all programs until those that end have ended, and all frames have arrived."""
+    from ..capture import Capture
+
+    world = network.machines[0].world
+    with ExitStack() as captures:
+        if pcap is not None:
+            try:
+                pcap.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise CommandError(f"--pcap: cannot make {pcap}: {error.strerror}", MISUSED) from error
+            for number, machine in enumerate(network.machines, 1):
+                capture = captures.enter_context(Capture(pcap / f"host{number}.pcapng", [machine.dev.name]))
+                capture.watch(machine.nic, machine.dev.name)
+        waited = []
+        for number, (program, machine) in enumerate(zip(programs, network.machines, strict=True), 1):
+            task = world.spawn(program.run, program, machine, name=f"host{number}: {program.text}")
+            if not program.serves:
+                waited.append(task)
+
+        def wait() -> None:
+            while not all(task.done for task in waited):
+                world.sleep(1_000_000)
+
+        world.run(wait, limit_ns=_LIMIT_NS)
+        world.advance(1_000_000)  # For what is still on its way.
+
+
+def _report(network: "Lan", programs: "list[Program]") -> dict[str, Any]:
+    hosts = []
+    for number, (program, machine) in enumerate(zip(programs, network.machines, strict=True), 1):
+        ethtool = machine.dev.ethtool_ops
+        counters = dict(zip(ethtool.get_strings(), ethtool.get_ethtool_stats(), strict=True))
+        hosts.append(
+            {
+                "host": f"host{number}",
+                "address": f"10.0.0.{number}",
+                "mac": machine.dev.dev_addr.hex(":"),
+                "program": program.text,
+                "result": program.result,
+                "counters": {name: count for name, count in counters.items() if count},
+                "cycles_evaluated": machine.nic.cycles_evaluated,
+            }
+        )
+    links = [
+        {"link": f"link{number}", "direction": direction, **asdict(counters)}
+        for number, link in enumerate(network.links)
+        for direction, counters in zip(("a to b", "b to a"), link.counters, strict=True)
+    ]
+    return {"time_ns": network.machines[0].world.now_ns, "hosts": hosts, "links": links}
+
+
+def _print(report: dict[str, Any], programs: "list[Program]") -> None:
+    from rich.tree import Tree
+
+    tree = Tree(f"{len(programs)} hosts, {report['time_ns'] / 1e6:,.3f} ms simulated")
+    for host, program in zip(report["hosts"], programs, strict=True):
+        branch = tree.add(f"{host['host']}  {host['address']}  {host['mac']}")
+        told = branch.add(program.text)
+        for line in program.lines or [", ".join(f"{count} {what}" for what, count in program.result.items())]:
+            if line:
+                told.add(line)
+        frames = branch.add("frames")
+        for name, count in host["counters"].items():
+            frames.add(f"{name} {count:,}")
+    for link in report["links"]:
+        counts = ", ".join(f"{count:,} {what}" for what, count in link.items() if isinstance(count, int) and count)
+        tree.add(f"{link['link']} {link['direction']}: {counts or 'no frames'}")
+    console().print(tree, soft_wrap=True)

@@ -1,0 +1,199 @@
+"""Programs for simulated hosts: what ``hardwire lan`` runs, in a few words each."""
+
+import argparse
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from ..stack.uapi import AF_INET, IPPROTO_ICMP, SOCK_RAW
+from ..stack.wire.checksum import csum_partial
+from .machine import Machine
+from .world import FS_PER_NS
+
+__all__ = ["PROGRAMS", "Program", "ProgramError", "parse_program"]
+
+_ICMP_ECHO, _ICMP_ECHOREPLY = 8, 0
+_MAX_PAYLOAD_OCTETS = 65_507
+
+
+class ProgramError(ValueError):
+    """A program's words make no sense."""
+
+
+@dataclass
+class Program:
+    """A program on one host.
+
+    Members
+    -------
+    text : str
+        As it was asked for.
+    serves : bool
+        It answers others for as long as they run, and does not end by itself.
+    lines : list[str]
+        What it has said.
+    result : dict
+        What came of it.
+    """
+
+    text: str
+    run: Callable[["Program", Machine], None]
+    serves: bool = False
+    lines: list[str] = field(default_factory=list)
+    result: dict[str, Any] = field(default_factory=dict)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ProgramError(f"{self.prog}: {message}; {self.format_usage().strip()}")
+
+
+def _parser(name: str) -> _Parser:
+    return _Parser(prog=name, add_help=False, allow_abbrev=False)
+
+
+def _endpoint(text: str) -> tuple[str, int]:
+    address, _, port = text.rpartition(":")
+    if not address or not port.isdigit() or not 0 < int(port) < 1 << 16:
+        raise argparse.ArgumentTypeError(f"{text!r} is not ADDR:PORT")
+    return address, int(port)
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdigit() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} to {most}")
+        return int(text)
+
+    return number
+
+
+def _ping(words: list[str]) -> Program:
+    """Send ICMP echo requests and wait for each reply (RFC 792)."""
+    parser = _parser("ping")
+    parser.add_argument("address", metavar="ADDR")
+    parser.add_argument("-c", dest="count", type=_number(1, 1_000_000), default=4)
+    parser.add_argument("-s", dest="size", type=_number(0, _MAX_PAYLOAD_OCTETS - 8), default=56)
+    parser.add_argument("-i", dest="interval_ms", type=_number(0, 1_000_000), default=1000)
+    parser.add_argument("-W", dest="timeout_ms", type=_number(1, 1_000_000), default=1000)
+    asked = parser.parse_args(words)
+
+    def run(program: Program, machine: Machine) -> None:
+        world = machine.world
+        sock = machine.net.socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)
+        payload = bytes(n & 0xFF for n in range(asked.size))
+        times_ns: list[float] = []
+        for sequence in range(1, asked.count + 1):
+            started_fs = world.now_fs
+            header = bytes((_ICMP_ECHO, 0, 0, 0)) + (1).to_bytes(2, "big") + (sequence & 0xFFFF).to_bytes(2, "big")
+            check = ~csum_partial(header + payload) & 0xFFFF
+            deadline_fs = started_fs + asked.timeout_ms * 1_000_000 * FS_PER_NS
+            try:
+                sock.sendto(header[:2] + check.to_bytes(2, "big") + header[4:] + payload, (asked.address, 0))
+                while True:
+                    sock.settimeout(max(deadline_fs - world.now_fs, 1) / 1e15)
+                    packet, (source, _) = sock.recvfrom(_MAX_PAYLOAD_OCTETS + 28)
+                    message = packet[4 * (packet[0] & 15) :]
+                    if message[0] == _ICMP_ECHOREPLY and message[4:] == header[4:] + payload:
+                        break
+            except TimeoutError:
+                program.lines.append(f"no answer: icmp_seq={sequence}")
+            except OSError as error:
+                program.lines.append(f"icmp_seq={sequence}: {error.strerror}")
+            else:
+                took_ns = (world.now_fs - started_fs) / FS_PER_NS
+                times_ns.append(took_ns)
+                program.lines.append(
+                    f"{len(message)} octets from {source}: icmp_seq={sequence} ttl={packet[8]} "
+                    f"time={took_ns / 1000:.3f} µs"
+                )
+            if sequence < asked.count:
+                world.sleep(max(0, asked.interval_ms * 1_000_000 - (world.now_fs - started_fs) // FS_PER_NS))
+        lost = asked.count - len(times_ns)
+        program.result |= {"transmitted": asked.count, "received": len(times_ns), "lost": lost}
+        text = f"{asked.count} sent, {len(times_ns)} received"
+        if times_ns:
+            least, mean, most = min(times_ns), sum(times_ns) / len(times_ns), max(times_ns)
+            program.result["round_trip_ns"] = {"min": least, "avg": mean, "max": most}
+            text += f"; round trip min/avg/max {least / 1000:.3f}/{mean / 1000:.3f}/{most / 1000:.3f} µs"
+        program.lines.append(text)
+
+    return Program(shlex.join(["ping", *words]), run)
+
+
+def _udp_echo(words: list[str]) -> Program:
+    """Send each datagram back (RFC 862)."""
+    parser = _parser("udp-echo")
+    parser.add_argument("port", metavar="PORT", nargs="?", type=_number(1, 65_535), default=7)
+    asked = parser.parse_args(words)
+
+    def run(program: Program, machine: Machine) -> None:
+        sock = machine.net.socket()
+        sock.bind(("0.0.0.0", asked.port))
+        program.result |= {"datagrams": 0, "octets": 0}
+        while True:
+            payload, source = sock.recvfrom(_MAX_PAYLOAD_OCTETS)
+            sock.sendto(payload, source)
+            program.result["datagrams"] += 1
+            program.result["octets"] += len(payload)
+
+    return Program(shlex.join(["udp-echo", *words]), run, serves=True)
+
+
+def _send(words: list[str]) -> Program:
+    """Send datagrams; with ``--echo`` wait for each to come back."""
+    parser = _parser("send")
+    parser.add_argument("to", metavar="ADDR:PORT", type=_endpoint)
+    parser.add_argument("-c", dest="count", type=_number(1, 1_000_000), default=1)
+    parser.add_argument("-s", dest="size", type=_number(0, _MAX_PAYLOAD_OCTETS), default=1000)
+    parser.add_argument("--echo", action="store_true")
+    parser.add_argument("-W", dest="timeout_ms", type=_number(1, 1_000_000), default=1000)
+    asked = parser.parse_args(words)
+
+    def run(program: Program, machine: Machine) -> None:
+        sock = machine.net.socket()
+        sock.settimeout(asked.timeout_ms / 1000)
+        program.result |= {"sent": 0, "octets": 0} | ({"echoed": 0} if asked.echo else {})
+        for number in range(asked.count):
+            payload = number.to_bytes(4, "big")[-asked.size :] if asked.size < 4 else number.to_bytes(4, "big")
+            payload = payload.ljust(asked.size, b"\0")[: asked.size]
+            try:
+                sock.sendto(payload, asked.to)
+                program.result["sent"] += 1
+                program.result["octets"] += asked.size
+                if asked.echo:
+                    program.result["echoed"] += sock.recvfrom(_MAX_PAYLOAD_OCTETS)[0] == payload
+            except TimeoutError:
+                program.lines.append(f"no answer: datagram {number}")
+            except OSError as error:
+                program.lines.append(f"datagram {number}: {error.strerror}")
+        program.lines.append(", ".join(f"{count} {what}" for what, count in program.result.items()))
+
+    return Program(shlex.join(["send", *words]), run)
+
+
+def _idle(words: list[str]) -> Program:
+    """Do nothing: the host's stack still answers."""
+    _parser("idle").parse_args(words)
+    return Program("idle", lambda program, machine: None)
+
+
+PROGRAMS = {"ping": _ping, "udp-echo": _udp_echo, "send": _send, "idle": _idle}
+
+
+def parse_program(text: str) -> Program:
+    """Return the program that a line of words asks for.
+
+    Raises
+    ------
+    ProgramError
+        If there is no such program, or it has no use for the words.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ProgramError(f"{text!r}: {error}") from error
+    if not words or words[0] not in PROGRAMS:
+        raise ProgramError(f"there is no program {text!r}; there are {', '.join(PROGRAMS)}")
+    return PROGRAMS[words[0]](words[1:])
