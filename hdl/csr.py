@@ -1,6 +1,5 @@
 """The register bank: the registers of ``stack.abi`` behind an AXI4-Lite subordinate."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -8,156 +7,97 @@ from operator import or_
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
 from ..stack.abi.model import Access, Block, Field, Register
 from ..stack.abi.regs import BLOCKS, STATS
 from .axi import AxiLiteSignature, Resp
+from .block_ram import BlockRam
+from .csr_signature import (
+    block_signature,
+    is_constant,
+    is_writable,
+    log2_octets,
+    member_name,
+    pair_of,
+    window_signature,
+)
 
 __all__ = ["CsrBank", "block_signature", "window_signature"]
 
-
-def _member_name(name: str) -> str:
-    """Return a block's or register's name as a member."""
-    name = name.lower()
-    return "device" if name == "global" else name  # global is a keyword of Python.
+_KEPT_BITS = 16  # Width of a field from which on reading it back from a RAM costs less than from its register.
 
 
-def _pair_of(block: Block, register: Register) -> tuple[Register, Register] | None:
-    """Return the two halves ``X_LO``, ``X_HI`` if the register is one of them."""
-    stem, _, half = register.name.rpartition("_")
-    return (block[f"{stem}_LO"], block[f"{stem}_HI"]) if half in ("LO", "HI") else None
+def _kept_field(register: Register) -> Field | None:
+    """Return the register's only field that can be read, if it gives what was written to it, and is wide."""
+    readable = [f for f in register.fields if f.access is not Access.PULSE]
+    wide = len(readable) == 1 and readable[0].access is Access.RW and readable[0].width >= _KEPT_BITS
+    return readable[0] if wide else None
 
 
-def _log2_octets(block: Block) -> int:
-    """Return the size of a copy of the block, rounded up to a power of two, as log2."""
-    return ceil_log2(max(r.offset for r in block.registers) + 4)
+def _telling_bits(addresses: set[int]) -> list[int]:
+    """Return numbers of address bits that are enough to tell some addresses from each other."""
+    bits = list(range(max(addresses).bit_length()))
+    for bit in reversed(bits):
+        fewer = [b for b in bits if b != bit]
+        if len({tuple(address >> b & 1 for b in fewer) for address in addresses}) == len(addresses):
+            bits = fewer
+    return bits
 
 
-def _is_constant(register: Register) -> bool:
-    """Tell if the map itself gives the register's value: read-only with a reset value."""
-    return register.reset != 0 and all(f.access is Access.RO for f in register.fields)
+class _Copy:
+    """One copy of a block: its address, its members, and what of a transfer concerns it.
 
-
-def _is_writable(register: Register) -> bool:
-    return any(f.access is not Access.RO for f in register.fields)
-
-
-def _field_members(field: Field) -> dict[str, wiring.Member]:
-    match field.access:
-        case Access.RO:
-            return {field.name: In(field.width)}
-        case Access.PULSE:
-            return {field.name: Out(field.width)}
-        case Access.W1C:
-            names = {f"{field.name}_set": In(field.width), f"{field.name}_clear": In(field.width)}
-            return {field.name: Out(field.width)} | names
-    members = {field.name: Out(field.width, init=field.reset), f"{field.name}_clear": In(1)}
-    if field.width == 1:
-        members[f"{field.name}_set"] = In(1)
-    return members
-
-
-def _pair_members(low: Register, high: Register) -> dict[str, wiring.Member]:
-    width = low["value"].width + high["value"].width
-    return {"value": In(width) if low["value"].access is Access.RO else Out(width)}
-
-
-def block_signature(block: Block) -> wiring.Signature:
-    """Return the members of one copy of a block, as `CsrBank` has them.
-
-    A component that works with a block has ``In(block_signature(BLOCK))`` and is joined to the bank
-    by ``connect``. The members are the registers, in lower case; a register's members are its fields:
-
-    * RO: ``field``, from the hardware.
-    * RW: ``field``, to the hardware; ``field_clear`` takes it back to its reset value, and if it is one
-      bit wide ``field_set`` sets it. If several meet: ``field_clear``, ``field_set``, a write.
-    * W1C: ``field``, to the hardware; each bit of ``field_set`` sets one, of ``field_clear`` clears one.
-      Setting wins over clearing and over a write, so that no event is lost.
-    * PULSE: ``field``, to the hardware, for one cycle.
-    * A register that can be written has ``stb`` too: high for one cycle, the first one with the new value.
-    * ``X_LO`` and ``X_HI`` are one register ``x`` with one field ``value`` as wide as both.
-    * A read-only register that has a reset value in the map is a constant and has no member.
+    ``writing``: the write under way is in it. ``holds``, ``reading``: the read under way is, also a cycle later.
+    ``row``: what is read of it, or 0; joined with the others one cycle later.
     """
-    members: dict[str, wiring.Member] = {}
-    for register in block.registers:
-        pair = _pair_of(block, register)
-        if pair is not None:
-            members[_member_name(register.name[:-3])] = Out(wiring.Signature(_pair_members(*pair)))
-        elif not _is_constant(register):
-            fields: dict[str, wiring.Member] = {}
-            for field in register.fields:
-                fields |= _field_members(field)
-            if _is_writable(register):
-                fields["stb"] = Out(1)
-            members[_member_name(register.name)] = Out(wiring.Signature(fields))
-    return wiring.Signature(members)
 
+    def __init__(self, block: Block, base: int, ports: wiring.PureInterface) -> None:
+        self.block = block
+        self.base = base
+        self.ports = ports
+        self.log2_octets = log2_octets(block)
+        self.writing = Signal(name=f"{block.name}_writing")
+        self.holds = Signal(name=f"{block.name}_holds")
+        self.reading = Signal(name=f"{block.name}_reading")
+        self.row = Signal(32, name=f"{block.name}_row")
 
-def window_signature(block: Block) -> wiring.Signature:
-    """Return the members of a block whose registers another component has, all of them read-only.
+    def covers(self, address: Value) -> Value:
+        """Tell if an address lies in the copy, its size rounded up to a power of two."""
+        return address[self.log2_octets :] == self.base >> self.log2_octets
 
-    * ``addr``: number of the register, by its offset in words. Stable from ``read`` to ``valid``.
-    * ``read``: high for one cycle to read it; again only after ``valid``.
-    * ``data``, ``valid``: its value, in a later cycle, with ``valid`` high for one cycle.
-    """
-    addr_width = _log2_octets(block) - 2
-    return wiring.Signature({"addr": Out(addr_width), "read": Out(1), "data": In(32), "valid": In(1)})
+    def word(self, address: Value) -> Value:
+        """Return the number of the word in the copy."""
+        return address[2 : self.log2_octets]
+
+    def has(self, address: Value) -> Value:
+        """Tell if an address in the copy is a register's."""
+        return self.word(address).matches(*(r.offset >> 2 for r in self.block.registers))
 
 
 @dataclass(frozen=True)
-class _Transfer:
-    """A write or a read to carry out while ``stb`` is high: ``select`` has one bit a register.
+class _Hit:
+    """A write of one register, or a read: while ``stb`` is high, if ``select`` is.
 
-    Of one register, it is to be used as ``with m.If(hit.stb), m.If(hit.select)``: simulators skip the inner one then.
+    It is to be used as ``with m.If(hit.stb), m.If(hit.select)``: simulators skip the inner one then.
     """
 
     select: Value
     stb: Value
 
-    def of(self, first: int, count: int = 1) -> "_Transfer":
-        """Return what concerns some of the registers only."""
-        return _Transfer(self.select[first : first + count], self.stb)
 
+@dataclass(frozen=True)
+class _Kept:
+    """A register that is read from the RAM, and what is high when the write under way is for it."""
 
-def _row(
-    m: Module, block: Block, ports: wiring.PureInterface, write: _Transfer, data: Value, read: _Transfer
-) -> Iterator[Value]:
-    """Make one copy of a block; return the values of its registers as software reads them."""
-    for number, register in enumerate(block.registers):
-        hit = write.of(number)
-        pair = _pair_of(block, register)
-        if _is_constant(register):
-            yield Const(register.reset, 32)
-        elif pair is None:
-            yield _register(m, register, getattr(ports, _member_name(register.name)), hit, data)
-        else:
-            whole = getattr(ports, _member_name(register.name[:-3])).value
-            latch = read.of(block.registers.index(pair[0]))
-            yield _half(m, register, pair, whole, hit, data, latch)
-
-
-def _register(m: Module, register: Register, ports: wiring.PureInterface, hit: _Transfer, data: Value) -> Value:
-    """Make a register; return its value as software reads it."""
-    if _is_writable(register):
-        m.d.sync += ports.stb.eq(0)
-        with m.If(hit.stb), m.If(hit.select):
-            m.d.sync += ports.stb.eq(1)
-    value = Signal(32, name=register.name)
-    for field in register.fields:
-        place = slice(field.lsb, field.lsb + field.width)
-        m.d.comb += value[place].eq(_field(m, ports, field, hit, data[place]))
-    return value
+    copy: _Copy
+    register: Register
+    field: Field
+    select: Value
+    written: Signal  # Since reset, or since hardware took it back.
 
 
 def _half(
-    m: Module,
-    register: Register,
-    pair: tuple[Register, Register],
-    whole: Value,
-    hit: _Transfer,
-    data: Value,
-    latch: _Transfer,
+    m: Module, register: Register, pair: tuple[Register, Register], whole: Value, hit: _Hit, data: Value, latch: _Hit
 ) -> Value:
     """Make one half of a pair; return its value as software reads it."""
     low_width = pair[0]["value"].width
@@ -174,7 +114,20 @@ def _half(
     return half
 
 
-def _field(m: Module, ports: wiring.PureInterface, field: Field, hit: _Transfer, new: Value) -> Value:
+def _register(m: Module, register: Register, ports: wiring.PureInterface, hit: _Hit, data: Value) -> Value:
+    """Make a register; return its value as software reads it."""
+    if is_writable(register):
+        m.d.sync += ports.stb.eq(0)
+        with m.If(hit.stb), m.If(hit.select):
+            m.d.sync += ports.stb.eq(1)
+    value = Signal(32, name=register.name)
+    for field in register.fields:
+        place = slice(field.lsb, field.lsb + field.width)
+        m.d.comb += value[place].eq(_field(m, ports, field, hit, data[place]))
+    return value
+
+
+def _field(m: Module, ports: wiring.PureInterface, field: Field, hit: _Hit, new: Value) -> Value:
     """Make one field; return its value as software reads it."""
     port = getattr(ports, field.name)
     match field.access:
@@ -211,6 +164,9 @@ class CsrBank(wiring.Component):
     A read-only pair of 64 bits is a counter: reading its low half latches the high half, each pair on its own.
     Other pairs are not latched.
 
+    A wide field that only software writes, or that hardware at most takes back to its reset value, is read back from a
+    RAM that has what was written, and its register serves the hardware alone.
+
     The registers of a window are elsewhere: the bank forwards the reads of them, and a write does nothing. See
     `window_signature`.
 
@@ -219,9 +175,9 @@ class CsrBank(wiring.Component):
     Domain ``sync``. All outputs to the bus and to the hardware come from registers (the ready outputs through an
     inverter); no combinational path through the component. A write takes effect two cycles after the later of its
     address and data was accepted, with the response in the same cycle; one write every three cycles. Read data comes
-    three cycles after the address, that of a window two cycles after its ``valid``; one read at a time. A read that is
-    issued when it sees a write's response samples its inputs in the cycle after the write's ``stb`` or later. Reads and
-    writes do not wait for each other.
+    four cycles after the address, five if a write was carried out just then, that of a window two cycles after its
+    ``valid``; one read at a time. A read that is issued when it sees a write's response samples its inputs in the cycle
+    after the write's ``stb`` or later.
 
     Parameters
     ----------
@@ -269,80 +225,153 @@ class CsrBank(wiring.Component):
         for block in blocks:
             member = Out(window_signature(block) if block in windows else block_signature(block))
             copies = 1
-            if block in windows and (block.count > 1 or any(_is_writable(r) for r in block.registers)):
+            if block in windows and (block.count > 1 or any(is_writable(r) for r in block.registers)):
                 raise ValueError(f"{block.name} cannot be a window: it repeats or can be written")
             if block.count > 1:
                 if not 1 <= queues <= block.count:
                     raise ValueError(f"queues must be in 1..{block.count}, not {queues!r}")
                 member, copies = member.array(queues), queues
-            members[_member_name(block.name)] = member
+            members[member_name(block.name)] = member
             end = block.base + (copies - 1) * block.stride + max(r.offset for r in block.registers) + 4
             if end > 1 << addr_width:
                 raise ValueError(f"{block.name} ends at {end:#x}, which needs more than {addr_width!r} address bits")
-            size = 1 << _log2_octets(block)
+            size = 1 << log2_octets(block)
             if block.base % size or block.stride % size:
                 raise ValueError(f"{block.name} at {block.base:#x} is not aligned to its size of {size:#x} octets")
         super().__init__(members)
-        self._blocks = blocks
         self._windows = windows
-        # What is read of each copy of a block, or 0; joined one cycle later.
-        self._rows = [Signal(32, name=f"{block.name}_row") for block, _, _ in self._copies()]
-
-    def _copies(self) -> Iterator[tuple[Block, int, wiring.PureInterface]]:
-        """Yield each copy of each block: the block, the copy's address and its members."""
-        for block in self._blocks:
-            ports = getattr(self, _member_name(block.name))
-            for index, copy in enumerate(ports if block.count > 1 else [ports]):
-                yield block, block.base + index * block.stride, copy
+        self._copies = [
+            _Copy(block, block.base + index * block.stride, copy)
+            for block in blocks
+            for ports in [getattr(self, member_name(block.name))]
+            for index, copy in enumerate(ports if block.count > 1 else [ports])
+        ]
 
     def elaborate(self, platform):
         m = Module()
-        write, data, write_busy = self._write_channels(m)
-        read, read_busy = self._read_channels(m)
+        write_address, is_word, write_stb, data, write_busy = self._write_channels(m)
+        read_address, storing, stored = Signal.like(self.bus.araddr), Signal(), Signal(32)
+        read_stb, read_busy = self._read_channels(m, read_address, storing, stored)
         m.d.comb += self.busy.eq(write_busy | read_busy)
-        first = 0
-        for (block, _, ports), row in zip(self._copies(), self._rows, strict=True):
-            if block in self._windows:
-                m.d.comb += ports.read.eq(read.stb & read.select[first])
-                # Never both; in this order the clearing is the flip-flops' own.
-                with m.If(ports.valid):
-                    m.d.sync += row.eq(ports.data)
-                with m.If(read.stb):
-                    m.d.sync += row.eq(0)
-                first += 1
+        kept = []
+        for copy in self._copies:
+            m.d.comb += copy.holds.eq(copy.covers(read_address))
+            m.d.sync += copy.reading.eq(copy.holds)
+            if copy.block in self._windows:
+                m.d.comb += copy.ports.read.eq(read_stb & copy.reading & copy.has(read_address))
+                m.d.sync += copy.row.eq(copy.ports.data)
+                with m.If(~copy.ports.valid):
+                    m.d.sync += copy.row.eq(0)
                 continue
-            count = len(block.registers)
-            in_read = read.of(first, count)
-            values = _row(m, block, ports, write.of(first, count), data, in_read)
-            gated = [Mux(selected, value, 0) for selected, value in zip(in_read.select, values, strict=True)]
-            with m.If(read.stb):
-                m.d.sync += row.eq(reduce(or_, gated))
-            first += count
+            value = Signal(32, name=f"{copy.block.name}_value")
+            for register in copy.block.registers:
+                word = register.offset >> 2
+                hit = _Hit(copy.writing & is_word[word] if is_writable(register) else Const(0), write_stb)
+                read = self._make(m, copy, register, hit, data, _Hit(copy.reading, read_stb), read_address)
+                field = _kept_field(register)
+                if field is not None:
+                    written = Signal(name=f"{register.name}_written")
+                    kept.append(_Kept(copy, register, field, hit.select, written))
+                else:
+                    with m.Switch(copy.word(read_address)), m.Case(word):
+                        m.d.comb += value.eq(read)
+            m.d.sync += copy.row.eq(value)
+            with m.If(~copy.reading):
+                m.d.sync += copy.row.eq(0)
+        if kept:
+            self._keep(m, kept, write_address, write_stb, data, read_address, storing, stored)
         return m
 
-    def _select(self, m: Module, address: Value) -> tuple[Value, Value]:
-        """Return one bit a register, or a window, that tells if the address is its, and if any is set."""
-        select, mapped = [], []
-        for block, base, _ in self._copies():
-            log2_octets = _log2_octets(block)
-            word = address[2:log2_octets]
-            in_row, exists = Signal(), Signal()
-            m.d.comb += in_row.eq(address[log2_octets:] == base >> log2_octets)
-            with m.Switch(word):
-                with m.Case(*(r.offset >> 2 for r in block.registers)):
-                    m.d.comb += exists.eq(1)
-            if block in self._windows:
-                select.append(in_row & exists)
-            else:
-                select += [in_row & (word == r.offset >> 2) for r in block.registers]
-            mapped.append(in_row & exists)
-        return Cat(select), Cat(mapped).any()
+    def _make(
+        self, m: Module, copy: _Copy, register: Register, hit: _Hit, data: Value, read: _Hit, read_address: Value
+    ) -> Value:
+        """Make a register of a copy; return its value as software reads it."""
+        pair = pair_of(copy.block, register)
+        if is_constant(register):
+            return Const(register.reset, 32)
+        if pair is None:
+            return _register(m, register, getattr(copy.ports, member_name(register.name)), hit, data)
+        whole = getattr(copy.ports, member_name(register.name[:-3])).value
+        latch = _Hit(read.select & (copy.word(read_address) == pair[0].offset >> 2), read.stb)
+        return _half(m, register, pair, whole, hit, data, latch)
 
-    def _write_channels(self, m: Module) -> tuple[_Transfer, Value, Value]:
-        """Accept writes and answer them; return the write to carry out, its data, and if any is under way."""
+    def _keep(
+        self,
+        m: Module,
+        kept: list[_Kept],
+        write_address: Value,
+        write_stb: Value,
+        data: Value,
+        read_address: Value,
+        storing: Signal,
+        stored: Signal,
+    ) -> None:
+        """Make the RAM.
+
+        ``storing``: it is written, so no read may start. ``stored``: what is read of it two cycles after the start.
+        """
+        copies = {k.copy.base: k.copy for k in kept}.values()
+        bits = _telling_bits({c.base + octet for c in copies for octet in range(0, 1 << c.log2_octets, 4)})
+        m.submodules.kept = ram = BlockRam(shape=32, depth=1 << len(bits))
+        write_data = Signal(32)
+        m.d.sync += [storing.eq(write_stb & Cat(c.writing for c in copies).any()), write_data.eq(data)]
+        m.d.comb += [
+            ram.write_en.eq(storing),
+            ram.write_addr.eq(Cat(write_address[bit] for bit in bits)),
+            ram.write_data.eq(write_data),
+            ram.read_en.eq(1),
+            ram.read_addr.eq(Cat(read_address[bit] for bit in bits)),
+        ]
+        # Bits that some of the registers do not have, each with the same ones beside it.
+        lacking: dict[tuple[int, ...], list[int]] = {}
+        for bit in range(32):
+            lacking.setdefault(tuple(n for n, k in enumerate(kept) if not k.field.mask >> bit & 1), []).append(bit)
+        for numbers, lacked in lacking.items():
+            with m.If(Cat(kept[n].select for n in numbers).any()):
+                m.d.sync += [write_data[bit].eq(0) for bit in lacked]
+
+        # What was not written reads as its reset value. All is as it was when the RAM was read.
+        is_written, reset = Signal(2), [Signal(32, name=f"reset_{age}") for age in range(2)]
+        written_now, reset_now = [], []
+        for copy in copies:
+            written, fresh = Signal(name=f"{copy.block.name}_written"), Signal(32, name=f"{copy.block.name}_fresh")
+            with m.Switch(copy.word(read_address)):
+                for k in kept:
+                    if k.copy is copy:
+                        with m.Case(k.register.offset >> 2):
+                            m.d.comb += [written.eq(k.written), fresh.eq(Mux(k.written, 0, k.register.reset))]
+            written_now.append(copy.holds & written)
+            reset_now.append(Mux(copy.holds, fresh, 0))
+        m.d.sync += [
+            is_written.eq(Cat(Cat(written_now).any(), is_written)),
+            reset[0].eq(reduce(or_, reset_now)),
+            reset[1].eq(reset[0]),
+        ]
+        m.d.comb += stored.eq(Mux(is_written[1], ram.read_data, 0) | reset[1])
+        for k in kept:
+            with m.If(write_stb), m.If(k.select):
+                m.d.sync += k.written.eq(1)
+            if pair_of(k.copy.block, k.register) is None:
+                port = getattr(k.copy.ports, member_name(k.register.name))
+                with m.If(getattr(port, f"{k.field.name}_clear")):
+                    m.d.sync += k.written.eq(0)
+
+    def _is_mapped(self, address: Value, covered: list[Value]) -> Value:
+        """Tell if an address that each copy covers, or not, is a register's."""
+        return Cat(c & copy.has(address) for c, copy in zip(covered, self._copies, strict=True)).any()
+
+    def _write_channels(self, m: Module) -> tuple[Value, dict[int, Signal], Value, Value, Value]:
+        """Accept writes and answer them.
+
+        Return the address of the write to carry out, the number of its word as one bit for each that can be written,
+        when to do it, its data, and if any is under way.
+        """
         bus = self.bus
-        select, is_mapped = self._select(m, bus.awaddr)
-        held, data = Signal(len(select)), Signal.like(bus.wdata)
+        copies = [copy for copy in self._copies if copy.block not in self._windows]
+        words = {r.offset >> 2 for copy in copies for r in copy.block.registers if is_writable(r)}
+        word_bits = max((copy.log2_octets for copy in copies), default=2) - 2
+        is_word = {word: Signal(name=f"is_word_{word}") for word in sorted(words)}
+        address, data = Signal.like(bus.awaddr), Signal.like(bus.wdata)
         aw_held, w_held, mapped, whole, partial = Signal(), Signal(), Signal(), Signal(), Signal()
         both, both_next, started, stb = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
@@ -353,7 +382,10 @@ class CsrBank(wiring.Component):
         ]
         m.d.sync += [started.eq(both_next & ~both), stb.eq(both_next & ~both & Mux(w_held, whole, bus.wstrb.all()))]
         with m.If(bus.awvalid & ~aw_held):
-            m.d.sync += [held.eq(select), mapped.eq(is_mapped), aw_held.eq(1)]
+            m.d.sync += [address.eq(bus.awaddr), aw_held.eq(1)]
+            m.d.sync += [copy.writing.eq(copy.covers(bus.awaddr)) for copy in self._copies]
+            m.d.sync += [is_it.eq(bus.awaddr[2 : 2 + word_bits] == word) for word, is_it in is_word.items()]
+        m.d.comb += mapped.eq(self._is_mapped(address, [copy.writing for copy in self._copies]))
         with m.If(bus.wvalid & ~w_held):
             m.d.sync += [
                 data.eq(bus.wdata),
@@ -365,28 +397,31 @@ class CsrBank(wiring.Component):
             m.d.sync += [bus.bvalid.eq(1), bus.bresp.eq(Mux(mapped & ~partial, Resp.OKAY, Resp.SLVERR))]
         with m.If(bus.bvalid & bus.bready):
             m.d.sync += [bus.bvalid.eq(0), aw_held.eq(0), w_held.eq(0)]
-        return _Transfer(held, stb), data, aw_held | w_held
+        return address, is_word, stb, data, aw_held | w_held
 
-    def _read_channels(self, m: Module) -> tuple[_Transfer, Value]:
-        """Accept reads and answer them; return the read to carry out, and if any is under way."""
+    def _read_channels(self, m: Module, address: Signal, storing: Value, stored: Value) -> tuple[Value, Value]:
+        """Accept reads and answer them; return when to carry one out, and if any is under way."""
         bus = self.bus
-        select, is_mapped = self._select(m, bus.araddr)
-        selected = Signal(len(select))
-        held, mapped, stb, rows_valid = Signal(), Signal(), Signal(), Signal()
-        m.d.comb += bus.arready.eq(~held)
-        m.d.sync += stb.eq(~held & bus.arvalid)
-        windows = [ports for block, _, ports in self._copies() if block in self._windows]
-        elsewhere = Cat(ports.read for ports in windows).any()
-        m.d.sync += rows_valid.eq(stb & ~elsewhere | Cat(ports.valid for ports in windows).any())
+        held, waiting, start, stb, rows_valid = Signal(), Signal(), Signal(), Signal(), Signal()
+        windows = [copy.ports for copy in self._copies if copy.block in self._windows]
+        m.d.comb += [
+            bus.arready.eq(~held),
+            start.eq(waiting & ~storing),
+            *(window.addr.eq(address[2:]) for window in windows),
+        ]
+        elsewhere = Cat(window.read for window in windows).any()
+        m.d.sync += [stb.eq(start), rows_valid.eq(stb & ~elsewhere | Cat(window.valid for window in windows).any())]
+        with m.If(start):
+            m.d.sync += waiting.eq(0)
         with m.If(bus.arvalid & ~held):
-            m.d.sync += [ports.addr.eq(bus.araddr[2:]) for ports in windows]
-            m.d.sync += [selected.eq(select), mapped.eq(is_mapped), held.eq(1)]
+            m.d.sync += [address.eq(bus.araddr), held.eq(1), waiting.eq(1)]
+        mapped = self._is_mapped(address, [copy.reading for copy in self._copies])
         with m.If(rows_valid):
             m.d.sync += [
                 bus.rvalid.eq(1),
-                bus.rdata.eq(reduce(or_, self._rows)),
+                bus.rdata.eq(reduce(or_, [stored, *(copy.row for copy in self._copies)])),
                 bus.rresp.eq(Mux(mapped, Resp.OKAY, Resp.SLVERR)),
             ]
         with m.If(bus.rvalid & bus.rready):
             m.d.sync += [bus.rvalid.eq(0), held.eq(0)]
-        return _Transfer(selected, stb), held
+        return stb, held
