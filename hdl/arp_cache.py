@@ -11,6 +11,8 @@ from .short_fifo import ShortFifo
 
 __all__ = ["ArpCache", "ArpFound", "ArpOperation", "ArpOperationResult"]
 
+_RESULTS = 16  # A power of two.
+
 
 class ArpFound(data.Struct):
     """What a lookup found; ``mac`` is a number, its first octet on the wire in the top bits."""
@@ -31,8 +33,8 @@ class ArpCache(wiring.Component):
     ------
     Domain ``sync``. A lookup is accepted every ``ways`` cycles, with less than 4 ways on average every 4, while
     ``result`` is taken, and its result follows ``ways + 4`` cycles later. Operations use the cycles that lookups leave:
-    about ``5 * ways + 10`` of them, FLUSH ``sets * ways``. Four results have room. No combinational path from input to
-    output.
+    about ``5 * ways + 10`` of them, FLUSH ``sets * ways``. Sixteen results have room. No combinational path from input
+    to output.
 
     Parameters
     ----------
@@ -79,14 +81,14 @@ class ArpCache(wiring.Component):
         row_bits = ceil_log2(self._sets * ways)
         m.submodules.entries = ram = BlockRam(shape=ArpEntry, depth=self._sets * ways)
         m.submodules.activity = activity = BlockRam(shape=1, depth=self._sets * ways)
-        m.submodules.results = results = ShortFifo(shape=ArpFound, depth=4)
+        m.submodules.results = results = ShortFifo(shape=ArpFound, depth=_RESULTS, always_room=True)
         wiring.connect(m, results.o, wiring.flipped(self.result))
 
         # One row is read in a cycle: of a lookup if there is one, else of an operation.
         tag = data.StructLayout({"lookup": 1, "op": 1, "last": 1, "row": row_bits})
         issued, tag1, tag2, tag3 = (Signal(tag, name=name) for name in ("issued", "tag1", "tag2", "tag3"))
         key, row, left = Signal(32), Signal(row_bits), Signal(range(max(ways, 2)))
-        in_flight = Signal(range(5))  # Lookups that have a place in ``results``.
+        in_flight = Signal(range(_RESULTS + 1))  # Lookups that have a place in ``results``.
         ready, start, quiet = Signal(), Signal(), Signal()
         op_reads, op_row, op_key = Signal(), Signal(row_bits), Signal(32)
         first_row = arp_set(self.lookup.payload, sets=self._sets) << way_bits
@@ -106,7 +108,7 @@ class ArpCache(wiring.Component):
         m.d.sync += [
             in_flight.eq(in_flight + start - (self.result.valid & self.result.ready)),
             # Decided a cycle ahead, when one more lookup may be starting.
-            ready.eq(((left == 1) | ((left == 0) & ~(start & (ways > 1)))) & (in_flight <= 2)),
+            ready.eq(((left == 1) | ((left == 0) & ~(start & (ways > 1)))) & (in_flight <= _RESULTS - 2)),
         ]
         with m.If(start):
             m.d.sync += [key.eq(self.lookup.payload), row.eq(first_row + 1), left.eq(ways - 1)]

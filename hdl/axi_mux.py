@@ -1,12 +1,11 @@
 """Let several AXI4 managers share a bus."""
 
 from amaranth.hdl import Cat, Module, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from .axi import Axi4ReadSignature, Axi4WriteSignature, check_axi_width_bits
-from .register_slice import RegisterSlice
 
 __all__ = ["AxiReadMux", "AxiWriteMux"]
 
@@ -46,9 +45,9 @@ class AxiReadMux(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. Addresses pass a ``RegisterSlice``: 1 cycle, one address a cycle. Combinational from the bus to
-    the managers' R channels and from their ``rready`` to the bus; from a manager's ``arvalid`` to the others'
-    ``arready``.
+    Domain ``sync``. Addresses 1 cycle, from registers; one each 2 cycles, as none is accepted while one waits.
+    Combinational from the bus to the managers' R channels and from their ``rready`` to the bus; from a manager's
+    ``arvalid`` to the others' ``arready``.
 
     Parameters
     ----------
@@ -86,22 +85,22 @@ class AxiReadMux(wiring.Component):
         served = Signal(numbers)  # Whose address came last.
         chosen = _choose(m, asking, served)
 
-        m.submodules.ar = ar = RegisterSlice(data.StructLayout({name: getattr(self.o, name).shape() for name in _AR}))
-        m.d.comb += ar.i.valid.eq(asking.any())
-        with m.If(ar.i.valid & ar.i.ready):
+        # What goes into the registers is chosen apart from when it does, so that this is all they cost.
+        address = {name: Signal.like(getattr(self.o, name), name=f"next_{name}") for name in _AR}
+        with m.If(self.o.arready):
+            m.d.sync += self.o.arvalid.eq(0)
+        with m.If(~self.o.arvalid):
+            m.d.sync += [self.o.arvalid.eq(asking.any()), *(getattr(self.o, n).eq(new) for n, new in address.items())]
+        with m.If(~self.o.arvalid & asking.any()):
             m.d.sync += served.eq(chosen)
-        for number, manager in enumerate(self.i):
-            with m.If(chosen == number):
-                m.d.comb += [
-                    manager.arready.eq(ar.i.ready),
-                    *(ar.i.payload[name].eq(getattr(manager, name)) for name in _AR[1:]),
-                    ar.i.payload.arid.eq(Cat(manager.arid, chosen)),
-                ]
-        m.d.comb += [
-            self.o.arvalid.eq(ar.o.valid),
-            ar.o.ready.eq(self.o.arready),
-            *(getattr(self.o, name).eq(ar.o.payload[name]) for name in _AR),
-        ]
+        with m.Switch(chosen):
+            for number, manager in enumerate(self.i):
+                with m.Case(number) if number + 1 < len(self.i) else m.Default():
+                    m.d.comb += [
+                        manager.arready.eq(~self.o.arvalid),
+                        *(address[name].eq(getattr(manager, name)) for name in _AR[1:]),
+                        address["arid"].eq(Cat(manager.arid, chosen)),
+                    ]
 
         for number, manager in enumerate(self.i):
             mine = self.o.rid[self._id_width_bits :] == number

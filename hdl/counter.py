@@ -1,6 +1,6 @@
-"""A counter whose value can be seen in every cycle."""
+"""A counter of cycles whose value can be seen in every cycle."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,14 +10,14 @@ LOW_BITS = 16  # Longest carry chain that adds two numbers, unless what is added
 
 
 class Counter(wiring.Component):
-    """Add a number in every cycle to a sum of 64 bits.
+    """Count cycles in 64 bits, and add a number besides in every cycle.
 
     The sum is in two parts, with the carry between them in a register; the low part waits for it, so ``value`` is
     always a sum that was true in one cycle.
 
     Timing
     ------
-    Domain ``sync``. ``value`` has all that was on ``add`` up to two cycles ago. From registers.
+    Domain ``sync``. ``value`` has all cycles, and all that was on ``add``, up to two cycles ago. From registers.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Counter(wiring.Component):
     Members
     -------
     add : In(add_width)
-        Number to add in this cycle.
+        Number to add in this cycle, besides 1.
     value : Out(64)
         Sum since reset, modulo 2**64.
 
@@ -49,7 +49,8 @@ class Counter(wiring.Component):
         carry = Signal()
         high = Signal(64 - low_bits)
         m.d.sync += [
-            Cat(low, carry).eq(low + self.add),
+            # The lowest bit carries the 1 in: it spares a second adder.
+            Cat(low, carry).eq((Cat(Const(1, 1), low) + Cat(Const(1, 1), self.add))[1:]),
             low_waiting.eq(low),
             high.eq(high + carry),
         ]

@@ -1,6 +1,6 @@
 """The whole network card."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -70,7 +70,7 @@ class Nic(wiring.Component):
         does not count: ``wake_in`` tells it. While high, only a register access or the end of ``wake_in`` cycles can
         change anything.
     wake_in : Out(32)
-        Cycles until the device starts something by itself; all ones: never. Valid while ``idle``.
+        The device starts nothing by itself for so many cycles, perhaps for more; all ones: never. Valid while ``idle``.
     advance_stb, advance_cycles : In(1), In(32)
         Let all free-running counters jump ahead by so many cycles (less than ``wake_in``), besides the one of this
         clock edge. Only while ``idle``.
@@ -205,7 +205,7 @@ class Nic(wiring.Component):
             self.idle.eq(
                 quiet & ~Cat(mac.busy, rx_mac.busy, mdio.busy, bank.busy, arp_port.busy, counting, starting != 0).any()
             ),
-            self.wake_in.eq(Mux(ring.wake_in < rx_ring.wake_in, ring.wake_in, rx_ring.wake_in)),
+            self.wake_in.eq(ring.wake_in & rx_ring.wake_in),  # No more than either.
             *(queue.advance_stb.eq(self.advance_stb) for queue in (ring, rx_ring)),
             *(queue.advance_cycles.eq(self.advance_cycles) for queue in (ring, rx_ring)),
             self.probe_desc_stb.eq(ring.desc_stb),
@@ -282,7 +282,9 @@ class Nic(wiring.Component):
         """Fill in the registers of the whole device."""
         config = self._config
         m.submodules.cycles = cycles = Counter(add_width=32)
-        m.d.sync += cycles.add.eq(Mux(self.advance_stb, self.advance_cycles, 0) + 1)
+        m.d.sync += cycles.add.eq(self.advance_cycles)
+        with m.If(~self.advance_stb):
+            m.d.sync += cycles.add.eq(0)
         m.d.comb += [
             device.queues.tx_queues.eq(1),
             device.queues.rx_queues.eq(1),

@@ -10,7 +10,7 @@ from ..axi import check_axi_width_bits
 __all__ = ["AddressCommand", "BurstSplitter", "Part", "Run", "check_burst_octets"]
 
 _PAGE_BITS = 12  # A burst must not cross a multiple of 4 KiB (A3.4.1).
-_LIMB_BITS = 18  # Longest carry of the page counter in one cycle.
+_LIMB_BITS = 13  # Of the page counter's bits, those that are counted in one cycle.
 
 
 class Part(data.Struct):
@@ -65,8 +65,8 @@ class BurstSplitter(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. Latency 1 cycle from part to burst, then one burst a cycle; one more cycle for each part, two
-    or more for each carry into the next 4 KiB. Combinational from ``address.ready`` and ``run.ready`` to each other's
+    Domain ``sync``. Latency 1 cycle from part to burst, then one burst a cycle; one more cycle for each part, four
+    for each carry into the next 4 KiB. Combinational from ``address.ready`` and ``run.ready`` to each other's
     ``valid``: each of the two, once high, must stay so until something comes, else ``valid`` of the other one falls.
 
     Parameters
@@ -115,7 +115,8 @@ class BurstSplitter(wiring.Component):
         first = Signal(window_bits)
         window = Signal(_PAGE_BITS - window_bits)
         page = Signal(64 - _PAGE_BITS)
-        carry = Signal(-(-len(page) // _LIMB_BITS) + 1)  # Bit k: add 1 to limb k. The last one only catches overflow.
+        # To the next page: the limbs take turns at the lowest place, where there is an adder.
+        carry, turns = Signal(), Signal(len(page) // _LIMB_BITS)
         ends_at = Signal(16 + 1)  # Last octet of the part, counted from the start of its first window.
         frame_end = Signal()
         empty = Signal()
@@ -142,9 +143,9 @@ class BurstSplitter(wiring.Component):
             self.address.payload.araddr.eq(Cat(first, window, page) & ~(self._axi_octets - 1)),
             self.address.payload.arlen.eq(run.last[beat_bits:] - first[beat_bits:]),
         ]
-        may_send, carrying = Signal(), Signal()
+        may_send = Signal()
         m.d.comb += [
-            may_send.eq(active & ~carrying),
+            may_send.eq(active & ~turns[0]),
             self.run.valid.eq(may_send & (self.address.ready | empty)),
             self.address.valid.eq(may_send & self.run.ready & ~empty),
         ]
@@ -154,13 +155,12 @@ class BurstSplitter(wiring.Component):
             with m.If(part_end):
                 m.d.sync += active.eq(0)
             with m.Elif(window.all()):
-                m.d.sync += [carry[0].eq(1), carrying.eq(1)]
-        with m.Elif(~carry.any()):
-            m.d.sync += carrying.eq(0)
-        for number, at in enumerate(range(0, len(page), _LIMB_BITS)):
-            limb = page[at : at + _LIMB_BITS]
-            with m.If(carry[number]):
-                m.d.sync += [limb.eq(limb + 1), carry[number].eq(0), carry[number + 1].eq(limb.all())]
-        with m.If(carry[-1]):
-            m.d.sync += carry[-1].eq(0)
+                m.d.sync += [carry.eq(1), turns.eq(-1)]
+        with m.If(turns[0]):
+            limb = page[:_LIMB_BITS] + carry
+            m.d.sync += [
+                page.eq(Cat(page[_LIMB_BITS:], limb[:_LIMB_BITS])),
+                carry.eq(limb[_LIMB_BITS]),
+                turns.eq(turns >> 1),
+            ]
         return m

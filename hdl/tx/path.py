@@ -5,11 +5,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arp_cache import ArpFound
-from ..packet import packet_layout, packet_signature
-from ..register_slice import RegisterSlice
+from ..packet import packet_signature
 from ..short_fifo import ShortFifo
 from .checksum import TxChecksum
-from .command import ChecksumCommand, FrameCommand, TxTag
+from .command import FrameCommand, TxTag
 from .frame_stage import FrameStage
 from .plan import FramePlanner
 from .result_order import ResultOrder
@@ -35,7 +34,7 @@ class TxPath(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. From a frame's last beat in to its first beat out 7 cycles (see ``TxChecksum`` for where it is 4
+    Domain ``sync``. From a frame's last beat in to its first beat out 6 cycles (see ``TxChecksum`` for where it is 4
     more), one beat a cycle. From ``done`` to ``result`` 2 cycles. Packet outputs come from registers; see
     ``FrameStage`` for ``i.ready``.
 
@@ -107,13 +106,8 @@ class TxPath(wiring.Component):
         wiring.connect(m, wiring.flipped(self.found), planner.result)
         wiring.connect(m, planner.o, stage.plan)
         wiring.connect(m, wiring.flipped(self.i), stage.i)
-        # They cut the way from the checksum's ready to the DMA.
-        m.submodules.beats = beats = RegisterSlice(packet_layout(self._shape["width_bits"]))
-        m.submodules.commands = commands = RegisterSlice(ChecksumCommand)
-        wiring.connect(m, stage.o, beats.i)
-        wiring.connect(m, beats.o, checksum.i)
-        wiring.connect(m, stage.command, commands.i)
-        wiring.connect(m, commands.o, checksum.command)
+        wiring.connect(m, stage.o, checksum.i)
+        wiring.connect(m, stage.command, checksum.command)
         wiring.connect(m, stage.verdict, order.verdict)
         wiring.connect(m, checksum.o, wiring.flipped(self.o))
         # A tag's frame has a verdict inside `order` at least as long, which limits them.

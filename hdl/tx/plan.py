@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...stack.abi.desc import TxFlags
 from ..arp_cache import ArpFound
-from ..short_fifo import ShortFifo
+from ..ram_fifo import RamFifo
 from .command import ChecksumCommand, ChecksumMode, FrameCommand, TxTag
 
 __all__ = ["FramePlan", "FramePlanner"]
@@ -54,8 +54,8 @@ class FramePlanner(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. ``lookup`` follows ``frame`` by 1 cycle, ``o`` by 4, or ``result`` by 3. One frame each 2 cycles.
-    All outputs come from registers.
+    Domain ``sync``. ``lookup`` follows ``frame`` by 1 cycle, ``o`` by 5, or ``result`` by 1. One frame each 2 cycles.
+    All outputs come from registers, ``result.ready`` through gates.
 
     Parameters
     ----------
@@ -87,9 +87,7 @@ class FramePlanner(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.orders = orders = ShortFifo(shape=_Order, depth=self._depth)
-        m.submodules.results = results = ShortFifo(shape=ArpFound, depth=self._depth)
-        wiring.connect(m, wiring.flipped(self.result), results.i)
+        m.submodules.orders = orders = RamFifo(shape=_Order, depth=self._depth)
 
         command, order = self.frame.payload, orders.i.payload
 
@@ -150,17 +148,17 @@ class FramePlanner(wiring.Component):
         free, go = Signal(), Signal()
         m.d.comb += [
             free.eq(~self.o.valid | self.o.ready),
-            go.eq(sums_valid & (results.o.valid | ~sums.order.resolve)),
+            go.eq(sums_valid & (self.result.valid | ~sums.order.resolve)),
             sums_ready.eq(free & go),
-            results.o.ready.eq(free & sums_valid & sums.order.resolve),
+            self.result.ready.eq(free & sums_valid & sums.order.resolve),
         ]
         plan = self.o.payload
         with m.If(free):
             m.d.sync += [
                 self.o.valid.eq(go),
                 plan.resolve.eq(sums.order.resolve),
-                plan.hit.eq(results.o.payload.hit),
-                plan.mac.eq(results.o.payload.mac),
+                plan.hit.eq(self.result.payload.hit),
+                plan.mac.eq(self.result.payload.mac),
                 plan.misplaced.eq((wants_ipv4 & bad_header) | (wants_any & sums.beyond[-1])),
                 plan.beyond.eq(Mux(wants_any, sums.beyond, 0)),
                 plan.checksum.eq(checksum),

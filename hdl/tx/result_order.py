@@ -48,7 +48,7 @@ class ResultOrder(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.verdicts = verdicts = ShortFifo(shape=Verdict, depth=self._depth)
-        m.submodules.dones = dones = ShortFifo(shape=1, depth=self._depth)
+        m.submodules.dones = dones = ShortFifo(shape=1, depth=self._depth, always_room=True)
         wiring.connect(m, wiring.flipped(self.verdict), verdicts.i)
         m.d.comb += [
             dones.i.valid.eq(self.done.valid),

