@@ -95,7 +95,7 @@ class AxiReadMux(wiring.Component):
             m.d.sync += served.eq(chosen)
         with m.Switch(chosen):
             for number, manager in enumerate(self.i):
-                with m.Case(number) if number + 1 < len(self.i) else m.Default():
+                with m.Case(number):
                     m.d.comb += [
                         manager.arready.eq(~self.o.arvalid),
                         *(address[name].eq(getattr(manager, name)) for name in _AR[1:]),

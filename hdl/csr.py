@@ -47,8 +47,9 @@ def _telling_bits(addresses: set[int]) -> list[int]:
 class _Copy:
     """One copy of a block: its address, its members, and what of a transfer concerns it.
 
-    ``writing``: the write under way is in it. ``holds``, ``reading``: the read under way is, also a cycle later.
-    ``row``: what is read of it, or 0; joined with the others one cycle later.
+    ``writing``: the write under way is in it. ``holds``: the read under way is; ``reading``: in the cycle after its
+    start, the only one in which ``row`` is filled. ``row``: what is read of it, or 0; joined with the others one cycle
+    later.
     """
 
     def __init__(self, block: Block, base: int, ports: wiring.PureInterface) -> None:
@@ -251,14 +252,14 @@ class CsrBank(wiring.Component):
         m = Module()
         write_address, is_word, write_stb, data, write_busy = self._write_channels(m)
         read_address, storing, stored = Signal.like(self.bus.araddr), Signal(), Signal(32)
-        read_stb, read_busy = self._read_channels(m, read_address, storing, stored)
+        start, read_stb, read_busy = self._read_channels(m, read_address, storing, stored)
         m.d.comb += self.busy.eq(write_busy | read_busy)
         kept = []
         for copy in self._copies:
             m.d.comb += copy.holds.eq(copy.covers(read_address))
-            m.d.sync += copy.reading.eq(copy.holds)
+            m.d.sync += copy.reading.eq(copy.holds & start)
             if copy.block in self._windows:
-                m.d.comb += copy.ports.read.eq(read_stb & copy.reading & copy.has(read_address))
+                m.d.comb += copy.ports.read.eq(copy.reading & copy.has(read_address))
                 m.d.sync += copy.row.eq(copy.ports.data)
                 with m.If(~copy.ports.valid):
                     m.d.sync += copy.row.eq(0)
@@ -399,8 +400,8 @@ class CsrBank(wiring.Component):
             m.d.sync += [bus.bvalid.eq(0), aw_held.eq(0), w_held.eq(0)]
         return address, is_word, stb, data, aw_held | w_held
 
-    def _read_channels(self, m: Module, address: Signal, storing: Value, stored: Value) -> tuple[Value, Value]:
-        """Accept reads and answer them; return when to carry one out, and if any is under way."""
+    def _read_channels(self, m: Module, address: Signal, storing: Value, stored: Value) -> tuple[Value, Value, Value]:
+        """Accept reads and answer them; return when one starts, the cycle after, and if any is under way."""
         bus = self.bus
         held, waiting, start, stb, rows_valid = Signal(), Signal(), Signal(), Signal(), Signal()
         windows = [copy.ports for copy in self._copies if copy.block in self._windows]
@@ -415,7 +416,7 @@ class CsrBank(wiring.Component):
             m.d.sync += waiting.eq(0)
         with m.If(bus.arvalid & ~held):
             m.d.sync += [address.eq(bus.araddr), held.eq(1), waiting.eq(1)]
-        mapped = self._is_mapped(address, [copy.reading for copy in self._copies])
+        mapped = self._is_mapped(address, [copy.holds for copy in self._copies])
         with m.If(rows_valid):
             m.d.sync += [
                 bus.rvalid.eq(1),
@@ -424,4 +425,4 @@ class CsrBank(wiring.Component):
             ]
         with m.If(bus.rvalid & bus.rready):
             m.d.sync += [bus.rvalid.eq(0), held.eq(0)]
-        return stb, held
+        return start, stb, held
