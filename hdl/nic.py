@@ -176,7 +176,11 @@ class Nic(wiring.Component):
         wiring.connect(m, rx_path.o, rx_ring.i)
         m.d.comb += rx_path.drop.eq(rx_ring.drop)
 
-        self._memory(m, reads=(ring.axi_read, dma.axi, rx_ring.axi_read), writes=(ring.axi_write, rx_ring.axi_write))
+        self._memory(
+            m,
+            reads=(ring.axi_read, dma.axi, rx_ring.axi_read),
+            writes=(ring.axi_write, rx_ring.axi_write, rx_ring.axi_write_completion),
+        )
 
         # Registers.
         wiring.connect(m, wiring.flipped(self.s_axil), bank.bus)

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from .block_ram import BlockRam
+from .step import one_more
 
 __all__ = ["RamFifo"]
 
@@ -68,7 +69,10 @@ class RamFifo(wiring.Component):
             self.o.payload.eq(ram.read_data),
             self.busy.eq(some | on_the_way | self.o.valid),
         ]
-        m.d.sync += written.eq(written + ram.write_en)
+        with m.If(ram.write_en):
+            m.d.sync += written.eq(one_more(written))
         with m.If(ram.read_en):
-            m.d.sync += [on_the_way.eq(some), self.o.valid.eq(on_the_way), fetched.eq(fetched + some)]
+            m.d.sync += [on_the_way.eq(some), self.o.valid.eq(on_the_way)]
+            with m.If(some):
+                m.d.sync += fetched.eq(one_more(fetched))
         return m

@@ -6,6 +6,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from .step import one_more
+
 __all__ = ["ShortFifo"]
 
 
@@ -67,11 +69,13 @@ class ShortFifo(wiring.Component):
             read.addr.eq(fetched),
             self.busy.eq((written != fetched) | self.o.valid),
         ]
-        m.d.sync += written.eq(written + write.en)
+        with m.If(write.en):
+            m.d.sync += written.eq(one_more(written))
         with m.If(~self.o.valid | self.o.ready):
             m.d.sync += [
                 self.o.valid.eq(written != fetched),
                 self.o.payload.eq(read.data),
-                fetched.eq(fetched + (written != fetched)),
             ]
+            with m.If(written != fetched):
+                m.d.sync += fetched.eq(one_more(fetched))
         return m

@@ -39,7 +39,7 @@ _PARTS = (
     ("rx_ring.fetch",),
     ("rx_ring.dma",),
     ("rx_ring.write",),
-    ("rx_ring.mux", "write_mux"),
+    ("write_mux",),
 )
 _COUNT = len(_PARTS) + 1
 # These have an edge in each cycle. At rest they do nothing but count, to what ``wake_in`` tells.

@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from ...stack.abi.desc import RX_CPL, RX_DESC, RX_PAD_OCTETS, RxStatus
 from ...stack.abi.regs import RXQ
 from ..axi import Axi4ReadSignature, Axi4WriteSignature, check_axi_width_bits
-from ..axi_mux import AxiWriteMux
 from ..csr import block_signature
 from ..dma.write import DmaWrite
 from ..irq_moderation import IrqModeration
@@ -41,8 +40,8 @@ class RxRing(wiring.Component):
     Timing
     ------
     Domain ``sync``. Outputs come from registers, but ``i.ready`` (some gates from ``axi_write.wready``),
-    ``axi_write.bready``, ``idle`` and ``wake_in``. ``frame`` to its ``ready`` 1 cycle, to ``awvalid`` 5 cycles; last B
-    of a frame's octets to ``awvalid`` of its completion 8 cycles; that one's B to ``irq`` 6 cycles.
+    ``axi_write.bready``, ``idle`` and ``wake_in``. ``frame`` to its ``ready`` 1 cycle, to ``awvalid`` 4 cycles; last B
+    of a frame's octets to ``awvalid`` of its completion 7 cycles; that one's B to ``irq`` 6 cycles.
 
     Parameters
     ----------
@@ -53,7 +52,7 @@ class RxRing(wiring.Component):
     ring_log2_max : int
         Largest ring, as log2 of its descriptors, 1 to 15.
     id_width_bits : int
-        Bits of a transaction ID, at least 2; the upper one tells completions from octets of frames.
+        Bits of a transaction ID; all transactions of a port have ID 0, so that they are answered in order.
     prefetch : int
         Descriptors fetched ahead, a power of two from 8 up.
     outstanding : int
@@ -65,8 +64,10 @@ class RxRing(wiring.Component):
     -------
     csr : In(block_signature(RXQ))
         The queue's registers, from ``CsrBank``.
-    axi_read, axi_write : Out(Axi4ReadSignature), Out(Axi4WriteSignature)
-        Host memory: descriptors; octets of frames, and completions.
+    axi_read : Out(Axi4ReadSignature)
+        Host memory: descriptors.
+    axi_write, axi_write_completion : Out(Axi4WriteSignature)
+        Host memory: octets of frames, completions.
     frame : In(stream.Signature(RxFrame))
         A good frame waits inside.
     drop : Out(1)
@@ -103,7 +104,7 @@ class RxRing(wiring.Component):
         stream_width_bits: int = 64,
         axi_width_bits: int = 64,
         ring_log2_max: int = 15,
-        id_width_bits: int = 2,
+        id_width_bits: int = 1,
         prefetch: int = 16,
         outstanding: int = 16,
         burst_octets: int = 256,
@@ -112,8 +113,8 @@ class RxRing(wiring.Component):
         check_axi_width_bits(axi_width_bits)
         if not 1 <= ring_log2_max <= 15:
             raise ValueError(f"ring_log2_max must be in 1..15, not {ring_log2_max!r}")
-        if id_width_bits < 2:
-            raise ValueError(f"id_width_bits must be at least 2, not {id_width_bits!r}")
+        if id_width_bits < 1:
+            raise ValueError(f"id_width_bits must be at least 1, not {id_width_bits!r}")
         if prefetch < 8 or prefetch & (prefetch - 1):
             raise ValueError(f"prefetch must be a power of two from 8 up, not {prefetch!r}")
         if outstanding < 4 or outstanding & (outstanding - 1):
@@ -121,7 +122,7 @@ class RxRing(wiring.Component):
         if burst_octets not in (64, 128, 256) or 8 * burst_octets < 2 * axi_width_bits:
             raise ValueError(f"burst_octets must be 64, 128 or 256 and at least two beats, not {burst_octets!r}")
         self._stream_width_bits = stream_width_bits
-        self._bus = {"axi_width_bits": axi_width_bits, "id_width_bits": id_width_bits - 1}
+        self._bus = {"axi_width_bits": axi_width_bits, "id_width_bits": id_width_bits}
         self._ring_log2_max = ring_log2_max
         self._prefetch = prefetch
         self._outstanding = outstanding
@@ -131,6 +132,7 @@ class RxRing(wiring.Component):
                 "csr": In(block_signature(RXQ)),
                 "axi_read": Out(Axi4ReadSignature(data_width=axi_width_bits, id_width=id_width_bits)),
                 "axi_write": Out(Axi4WriteSignature(data_width=axi_width_bits, id_width=id_width_bits)),
+                "axi_write_completion": Out(Axi4WriteSignature(data_width=axi_width_bits, id_width=id_width_bits)),
                 "frame": In(stream.Signature(RxFrame)),
                 "drop": Out(1),
                 "i": In(packet_signature(stream_width_bits)),
@@ -157,7 +159,7 @@ class RxRing(wiring.Component):
         csr, log2_max = self.csr, self._ring_log2_max
         m.submodules.fetch = fetch = DescriptorFetch(
             axi_width_bits=self._bus["axi_width_bits"],
-            id_width_bits=self._bus["id_width_bits"] + 1,
+            id_width_bits=self._bus["id_width_bits"],
             ring_log2_max=log2_max,
             prefetch=self._prefetch,
             record=RX_DESC,
@@ -176,7 +178,6 @@ class RxRing(wiring.Component):
         m.submodules.write = write = CompletionWrite(
             **self._bus, ring_log2_max=log2_max, record=RX_CPL, completion=RxCompletion
         )
-        m.submodules.mux = mux = AxiWriteMux(**self._bus)
         m.submodules.moderation = moderation = IrqModeration(index_width_bits=log2_max)
 
         mask = Signal(log2_max, init=1)
@@ -189,9 +190,8 @@ class RxRing(wiring.Component):
         connect(m, plan.part, dma.request)
         connect(m, plan.record, records.i)
         connect(m, flipped(self.i), dma.i)
-        connect(m, dma.axi, mux.i[0])
-        connect(m, write.axi, mux.i[1])
-        connect(m, mux.o, flipped(self.axi_write))
+        connect(m, dma.axi, flipped(self.axi_write))
+        connect(m, write.axi, flipped(self.axi_write_completion))
         m.d.comb += [
             self.drop.eq(plan.drop),
             self.no_buffer.eq(plan.no_buffer),

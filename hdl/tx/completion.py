@@ -1,6 +1,6 @@
 """Completions: what became of each frame, in order, into the completion ring in host memory."""
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,6 +8,7 @@ from ...stack.abi.desc import TX_CPL
 from ...stack.abi.model import Record
 from ..axi import Axi4WriteSignature
 from ..block_ram import BlockRam
+from ..step import one_more
 from .completion_send import CompletionSend
 from .result_join import Completion
 
@@ -25,7 +26,7 @@ class CompletionWrite(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. All outputs come from registers, but ``busy`` (comparisons). ``i`` to ``awvalid``
+    Domain ``sync``. All outputs come from registers, but ``index`` (a gate) and ``busy`` (comparisons). ``i`` to ``awvalid``
     4 cycles; B to ``index`` 2 cycles, to ``written`` 3 and to ``head`` 4. One completion each beats + 4 cycles.
 
     Parameters
@@ -115,9 +116,12 @@ class CompletionWrite(wiring.Component):
                 inner, outer = getattr(send.axi, name), getattr(self.axi, name)
                 m.d.comb += outer.eq(inner) if member.flow == Out else inner.eq(outer)
 
-        # Slots from `done` to `new` hold completions; those from `done` to `unsent` were sent. One bit more than an
-        # address tells full from empty.
-        new, unsent, done = (Signal(range(2 * self._outstanding), name=name) for name in ("new", "unsent", "done"))
+        # Slots from `done` to `new` hold completions; those before `unsent` were sent, those before `sent_once` at least
+        # once, those before `replied` answered. One bit more than an address tells full from empty.
+        def pointer(name: str) -> Signal:
+            return Signal(range(2 * self._outstanding), name=name)
+
+        new, unsent, done, sent_once, replied = map(pointer, ("new", "unsent", "done", "sent_once", "replied"))
         answered, failed = Signal(), Signal()
         m.d.comb += self.axi.bready.eq(1)
         m.d.sync += [answered.eq(self.axi.bvalid), failed.eq(self.axi.bresp[1])]
@@ -125,46 +129,30 @@ class CompletionWrite(wiring.Component):
         finished = self._answers(m, done, answered & ~rewind, failed, rewind)
         completion, place = self._slots(m, new, unsent, done)
 
-        # The ring's index and lap that belong to `unsent`; those of `done` are `self.index` and `done_lap`.
-        index, lap, done_lap = Signal.like(self.index), Signal(), Signal()
-        under_way = Signal(range(self._outstanding + 1))
-        again = Signal(range(self._outstanding + 1))  # Slots from `unsent` on that were sent before.
-        sent = Signal()
-        # No entry of the ring is written anew before its old completion is confirmed: a write that the bus answered
-        # with an error may have reached memory, software may have gone on, and the repetition must not look like the
-        # entry's next lap. (A cycle late, so one less than the ring has.)
-        in_ring = Signal()
-        m.d.sync += in_ring.eq((unsent - done)[: len(new)] < self.mask)
+        sent, under_way = Signal(), Signal()
+        blocked = self._places(m, send, unsent, done, finished)
         m.d.comb += [
+            under_way.eq(unsent != replied),
             send.i.payload.completion.eq(completion),
-            send.i.payload.at.eq(index),
-            send.i.payload.phase.eq(~lap),
             sent.eq(send.i.valid & send.i.ready),
-            rewound.eq(rewind & ~send.i.valid & (under_way == 0)),
+            rewound.eq(rewind & ~send.i.valid & ~under_way),
         ]
-        waits, read = Signal(), Signal()  # The slots' memory needs two cycles.
-        m.d.comb += waits.eq((unsent != new) & ~rewind & in_ring)
+        waits, read, fresh = Signal(), Signal(), Signal()  # The slots' memory needs two cycles.
+        m.d.comb += [waits.eq((unsent != new) & ~rewind & ~blocked), fresh.eq(unsent == sent_once)]
         m.d.sync += [
             read.eq(waits & ~send.i.valid),
             send.i.valid.eq(Mux(send.i.valid, ~send.i.ready, waits & read)),
-            under_way.eq(under_way + sent - answered),
-            self.retried.eq(sent & (again != 0)),
+            self.retried.eq(sent & ~fresh),
         ]
+        with m.If(sent & fresh):
+            m.d.sync += sent_once.eq(one_more(sent_once))
         with m.If(rewound):
-            m.d.sync += [
-                rewind.eq(0),
-                unsent.eq(done),
-                index.eq(self.index),
-                lap.eq(done_lap),
-                again.eq(again + (unsent - done)[: len(new)]),
-            ]
-        with m.Elif(sent):
-            m.d.sync += [
-                unsent.eq(unsent + 1),
-                index.eq((index + 1) & self.mask),
-                lap.eq(lap ^ (index == self.mask)),
-                again.eq(again - (again != 0)),
-            ]
+            m.d.sync += [rewind.eq(0), unsent.eq(done), replied.eq(done)]
+        with m.Else():
+            with m.If(sent):
+                m.d.sync += unsent.eq(one_more(unsent))
+            with m.If(answered):
+                m.d.sync += replied.eq(one_more(replied))
 
         was_finished = Signal()
         m.d.sync += [
@@ -172,14 +160,47 @@ class CompletionWrite(wiring.Component):
             self.written.eq(was_finished),
         ]
         m.d.comb += self.place.eq(place)
-        with m.If(finished):
-            m.d.sync += [self.index.eq((self.index + 1) & self.mask), done_lap.eq(done_lap ^ (self.index == self.mask))]
         with m.If(self.written):
             m.d.sync += self.head.eq((place.index + 1) & self.mask)
         with m.If(self.clear):
-            m.d.sync += [self.index.eq(0), index.eq(0), lap.eq(0), done_lap.eq(0), self.head.eq(0)]
-        m.d.comb += self.busy.eq((new != done) | rewind | (under_way != 0) | send.i.valid | was_finished | self.written)
+            m.d.sync += [self.head.eq(0), *(at.eq(0) for at in (new, unsent, done, sent_once, replied))]
+        m.d.comb += self.busy.eq((new != done) | rewind | under_way | send.i.valid | was_finished | self.written)
         return m
+
+    def _places(self, m: Module, send, unsent: Signal, done: Signal, finished: Signal) -> Value:
+        """Say where in the ring the slots ``done`` and ``unsent`` go; return if the latter has to wait.
+
+        Both count from 0 with the ring, so they are the lower bits of the ring's index; the upper ones of ``unsent``
+        are those of ``done``, or the next ones.
+        """
+        bits = len(done) - 1
+        mask = Cat(self.mask, C(0, bits))
+        low_mask, high_mask = mask[:bits], self.mask[bits:]
+        high, next_high = Signal.like(high_mask), Signal.like(high_mask)
+        lap = Signal()  # Of `done`, if the ring is not smaller than the slots.
+        ahead, wraps = unsent ^ done, Signal()
+        m.d.comb += [
+            next_high.eq((high + 1) & high_mask),
+            wraps.eq(next_high == 0),
+            self.index.eq(Cat(done[:-1] & low_mask, high)),
+            send.i.payload.at.eq(Cat(unsent[:-1] & low_mask, Mux(ahead[-1], next_high, high))),
+            send.i.payload.phase.eq(~(lap ^ (ahead[-1] & wraps))),
+        ]
+        with m.If(finished & done[:-1].all()):
+            m.d.sync += [high.eq(next_high), lap.eq(lap ^ wraps)]
+        with m.If(self.clear):
+            m.d.sync += [high.eq(0), lap.eq(0)]
+        # No entry of the ring is written anew before its old completion is confirmed: a write that the bus answered
+        # with an error may have reached memory, software may have gone on, and the repetition must not look like the
+        # entry's next lap. A ring that is as large as the slots has room for all of them.
+        blocked = Signal()
+        for log2 in range(1, bits):
+            with m.If(mask[log2 - 1] & ~mask[log2]):
+                m.d.comb += [
+                    send.i.payload.phase.eq(~unsent[log2]),
+                    blocked.eq(ahead[log2] & ~ahead[:log2].any()),
+                ]
+        return blocked
 
     def _answers(self, m: Module, done: Signal, answered: Value, failed: Signal, rewind: Signal) -> Signal:
         """Move ``done`` on for each completion in memory, or set ``rewind``; return if one is."""
@@ -192,9 +213,13 @@ class CompletionWrite(wiring.Component):
             repeat.eq(failed & ~last_try),
             finished.eq(answered & ~repeat),
         ]
-        m.d.sync += done.eq(done + finished)
+        with m.If(finished):
+            m.d.sync += done.eq(one_more(done))
         with m.If(answered):
-            m.d.sync += [rewind.eq(repeat), failures.eq(Mux(failed, failures + ~failures.all(), 0))]
+            m.d.sync += [
+                rewind.eq(repeat),
+                failures.eq(Mux(failed, one_more(failures) | failures.all().replicate(4), 0)),
+            ]
         return finished
 
     def _slots(self, m: Module, new: Signal, unsent: Signal, done: Signal) -> tuple[Value, Value]:
@@ -202,8 +227,8 @@ class CompletionWrite(wiring.Component):
         m.submodules.slots = slots = BlockRam(shape=self._completion, depth=self._outstanding)
         m.submodules.places = places = BlockRam(shape=_PLACE, depth=self._outstanding)
         put = Signal()
-        # A cycle late, which the last slot is for.
-        m.d.sync += self.i.ready.eq((new - done)[: len(new)] < self._outstanding - 1)
+        # Known a cycle late, so not after a cycle in which one was put.
+        m.d.sync += self.i.ready.eq(((new ^ done) != self._outstanding) & ~put)
         m.d.comb += [
             put.eq(self.i.valid & self.i.ready),
             slots.write_data.eq(self.i.payload),
@@ -214,5 +239,6 @@ class CompletionWrite(wiring.Component):
         ]
         for ram in (slots, places):
             m.d.comb += [ram.write_en.eq(put), ram.write_addr.eq(new[:-1]), ram.read_en.eq(1)]
-        m.d.sync += new.eq(new + put)
+        with m.If(put):
+            m.d.sync += new.eq(one_more(new))
         return slots.read_data, places.read_data

@@ -137,8 +137,8 @@ class TxRing(wiring.Component):
         m.submodules.write = write = CompletionWrite(**bus)
         m.submodules.moderation = moderation = IrqModeration(index_width_bits=log2_max)
 
-        mask = Signal(log2_max)
-        m.d.sync += mask.eq(Cat(csr.size.log2 > bit for bit in range(log2_max)))
+        mask = Signal(log2_max, init=1)
+        m.d.sync += mask.eq(Cat(1, *(csr.size.log2 > bit for bit in range(1, log2_max))))
         m.d.comb += [fetch.mask.eq(mask), write.mask.eq(mask), moderation.mask.eq(mask)]
 
         connect(m, fetch.o, decode.i)

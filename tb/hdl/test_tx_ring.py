@@ -81,3 +81,44 @@ def test_ring_takes_a_descriptor_and_gives_a_completion():
     simulator.run()
     completion = TX_CPL.unpack(b"".join(written))
     assert completion == {"timestamp": 0, "cookie": 0xC0FFEE, "index": 0, "status": 1, "phase": 1}
+
+
+def test_a_ring_of_one_is_one_of_two():
+    """SIZE.log2 of 0 counts as 1, so that a doorbell and a reset come to their ends."""
+    ring = TxRing()
+
+    async def testbench(ctx):
+        ctx.set(ring.csr.size.log2, 0)
+        ctx.set(ring.csr.ctrl.enable, 1)
+        ctx.set(ring.csr.tail.index, 1)
+        await ctx.tick().repeat(8)
+        assert ctx.get(ring.axi_read.arvalid), "nothing is fetched"
+        ctx.set(ring.axi_read.arready, 1)
+        await ctx.tick()
+        for _ in range(4):
+            ctx.set(ring.axi_read.rvalid, 1)
+            await ctx.tick()
+        ctx.set(ring.axi_read.rvalid, 0)
+        ctx.set(ring.csr.ctrl.reset, 1)
+        await ctx.tick()
+        ctx.set(ring.csr.ctrl.reset, 0)
+        ctx.set(ring.axi_write.awready, 1)
+        ctx.set(ring.axi_write.wready, 1)
+        ctx.set(ring.frame.ready, 1)
+        ctx.set(ring.part.ready, 1)
+        writes = 0
+        for _ in range(200):
+            last, cleared = ctx.get(ring.axi_write.wvalid & ring.axi_write.wlast), ctx.get(ring.csr.ctrl.enable_clear)
+            writes += last
+            ctx.set(ring.axi_write.bvalid, last)
+            await ctx.tick()
+            if cleared:
+                break
+        else:
+            raise AssertionError("the reset does not end")
+        assert writes == 1
+
+    simulator = Simulator(ring)
+    simulator.add_clock(8e-9)
+    simulator.add_testbench(testbench)
+    simulator.run()
