@@ -9,7 +9,7 @@ from ..axi import Axi4WriteSignature, Burst, check_axi_width_bits
 from ..packet import check_width_bits, packet_signature
 from ..short_fifo import ShortFifo
 from .resize import Resize
-from .split import BurstSplitter, Part, check_burst_octets
+from .windows import BufferPart, WindowSplitter, check_window_octets
 
 __all__ = ["DmaWrite"]
 
@@ -19,10 +19,9 @@ _ENTRY = data.StructLayout({"empty": 1, "frame_end": 1})
 class DmaWrite(wiring.Component):
     """Write frames to where their parts say, and tell of each when it is in memory.
 
-    The parts of a frame take its octets in turn. Each starts at a multiple of the widths of bus and stream, and is a
-    multiple of them long unless the frame ends in it. Together they are not longer than the frame; what is left of the
-    frame after its last part is swallowed. A part of length 0 takes nothing; as a frame's last one it ends it. Bursts
-    never cross 4 KiB. All have ID 0, so that their responses come in order.
+    The parts of a frame take its octets in turn. Each starts at a multiple of 64 octets. Together they are not longer
+    than the frame; what is left of the frame after its last part is swallowed. Bursts never cross 4 KiB. All have ID 0,
+    so that their responses come in order.
 
     Timing
     ------
@@ -41,13 +40,13 @@ class DmaWrite(wiring.Component):
     outstanding : int
         Bursts under way, a power of two from 2 up.
     burst_octets : int
-        Longest burst: a power of two, 2 to 256 beats, at most 4,096 octets.
+        Longest burst: 64, 128 or 256 octets, at least two beats.
     pad_octets : int
         Octets at the start of each frame that are not written, less than a beat of either side.
 
     Members
     -------
-    request : In(stream.Signature(Part))
+    request : In(stream.Signature(BufferPart))
         Parts of frames.
     i : In(packet_signature(stream_width_bits))
         Frames; ``error`` means nothing.
@@ -76,7 +75,7 @@ class DmaWrite(wiring.Component):
     ) -> None:
         check_width_bits(stream_width_bits)
         check_axi_width_bits(axi_width_bits)
-        check_burst_octets(burst_octets, axi_width_bits)
+        check_window_octets(burst_octets, axi_width_bits)
         if not 0 <= pad_octets < min(stream_width_bits, axi_width_bits) // 8:
             raise ValueError(f"pad_octets must be less than a beat, not {pad_octets!r}")
         if outstanding < 2 or outstanding & (outstanding - 1):
@@ -87,7 +86,7 @@ class DmaWrite(wiring.Component):
         self._pad_octets = pad_octets
         super().__init__(
             {
-                "request": In(stream.Signature(Part)),
+                "request": In(stream.Signature(BufferPart)),
                 "i": In(packet_signature(stream_width_bits)),
                 "axi": Out(Axi4WriteSignature(data_width=axi_width_bits, id_width=id_width_bits)),
                 "done": Out(stream.Signature(data.StructLayout({"error": 1}))),
@@ -98,7 +97,7 @@ class DmaWrite(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         axi = self.axi
-        m.submodules.split = split = BurstSplitter(
+        m.submodules.split = split = WindowSplitter(
             axi_width_bits=self._widths["axi_width_bits"], burst_octets=self._burst_octets
         )
         m.submodules.resize = resize = Resize(**self._widths)

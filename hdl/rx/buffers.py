@@ -1,11 +1,11 @@
 """Which buffers a received frame goes into."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...stack.abi.desc import RX_ALIGN_OCTETS, RX_DESC, RX_PAD_OCTETS, RxStatus
-from ..dma.split import Part
+from ..dma.windows import BufferPart
 from ..tx.fetch import fetched_layout
 from .frame import RX_FLAGS_BITS, RxFrame
 
@@ -59,7 +59,7 @@ class BufferPlan(wiring.Component):
         Frames, in order.
     drop : Out(1)
         In the cycle in which a frame is taken: its octets are not wanted.
-    part : Out(stream.Signature(Part))
+    part : Out(stream.Signature(BufferPart))
         Where its octets go.
     record : Out(stream.Signature(BufferRecord))
         What was used; always taken at once, as it has room.
@@ -79,7 +79,7 @@ class BufferPlan(wiring.Component):
     descriptor: In(stream.Signature(fetched_layout(RX_DESC)))
     frame: In(stream.Signature(RxFrame))
     drop: Out(1)
-    part: Out(stream.Signature(Part))
+    part: Out(stream.Signature(BufferPart))
     record: Out(stream.Signature(BufferRecord))
     room: In(1)
     no_buffer: Out(1)
@@ -94,9 +94,13 @@ class BufferPlan(wiring.Component):
         completion = self.record.payload.completion
 
         # What is wrong with the descriptor, and if all that is left goes into it, is known a cycle after both are.
-        left = Signal(17)
+        rest = Signal(17)  # Of the frame's octets that have no place yet, less one.
+        beyond = Signal(len(rest) + 1)  # The same after this buffer; negative if it is the last one.
         checked, bad, fits, popped = Signal(), Signal(), Signal(), Signal()
-        m.d.comb += popped.eq(self.descriptor.valid & self.descriptor.ready)
+        m.d.comb += [
+            popped.eq(self.descriptor.valid & self.descriptor.ready),
+            beyond.eq(Cat(rest[:align_bits], rest[align_bits:] - d.fields.length[align_bits:])),
+        ]
         m.d.sync += [
             checked.eq(self.descriptor.valid & ~popped),
             bad.eq(
@@ -105,7 +109,7 @@ class BufferPlan(wiring.Component):
                 | d.fields.length[:align_bits].any()
                 | ~d.fields.length[align_bits:].any()
             ),
-            fits.eq(left <= d.fields.length),
+            fits.eq(beyond[-1]),
         ]
 
         used = Signal()  # The descriptor goes into the next record.
@@ -131,7 +135,7 @@ class BufferPlan(wiring.Component):
             ]
         with m.FSM() as fsm:
             with m.State("Idle"):
-                m.d.sync += [left.eq(frame.length + RX_PAD_OCTETS), self.drop.eq(1)]
+                m.d.sync += [rest.eq(frame.length + (RX_PAD_OCTETS - 1)), self.drop.eq(1)]
                 with m.If(self.flush):
                     m.d.comb += self.descriptor.ready.eq(1)
                 with m.Elif(self.open & checked & bad & self.room):
@@ -152,12 +156,13 @@ class BufferPlan(wiring.Component):
                 m.d.comb += [
                     ends.eq(~checked | bad | fits),
                     self.part.valid.eq(checked | self.none),
-                    part.length.eq(Mux(checked & ~bad, Mux(fits, left[:16], d.fields.length), 0)),
+                    part.length.eq(Mux(fits, rest[:16], d.fields.length)),
+                    part.empty.eq(~checked | bad),
                     part.last.eq(ends),
                 ]
                 with m.If(self.part.ready & self.part.valid):
                     m.d.comb += [self.descriptor.ready.eq(checked), used.eq(checked)]
-                    m.d.sync += left.eq(left - d.fields.length)
+                    m.d.sync += rest.eq(beyond)
                     with m.If(ends):
                         m.d.sync += [self.record.valid.eq(1), self.record.payload.frame.eq(1)]
                         m.next = "Idle"

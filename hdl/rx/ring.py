@@ -8,6 +8,7 @@ from ...stack.abi.desc import RX_CPL, RX_DESC, RX_PAD_OCTETS, RxStatus
 from ...stack.abi.regs import RXQ
 from ..axi import Axi4ReadSignature, Axi4WriteSignature, check_axi_width_bits
 from ..csr import block_signature
+from ..dma.windows import check_window_octets
 from ..dma.write import DmaWrite
 from ..irq_moderation import IrqModeration
 from ..packet import check_width_bits, packet_signature
@@ -119,8 +120,7 @@ class RxRing(wiring.Component):
             raise ValueError(f"prefetch must be a power of two from 8 up, not {prefetch!r}")
         if outstanding < 4 or outstanding & (outstanding - 1):
             raise ValueError(f"outstanding must be a power of two from 4 up, not {outstanding!r}")
-        if burst_octets not in (64, 128, 256) or 8 * burst_octets < 2 * axi_width_bits:
-            raise ValueError(f"burst_octets must be 64, 128 or 256 and at least two beats, not {burst_octets!r}")
+        check_window_octets(burst_octets, axi_width_bits)
         self._stream_width_bits = stream_width_bits
         self._bus = {"axi_width_bits": axi_width_bits, "id_width_bits": id_width_bits}
         self._ring_log2_max = ring_log2_max

@@ -26,8 +26,9 @@ class CompletionWrite(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. All outputs come from registers, but ``index`` (a gate) and ``busy`` (comparisons). ``i`` to ``awvalid``
-    4 cycles; B to ``index`` 2 cycles, to ``written`` 3 and to ``head`` 4. One completion each beats + 4 cycles.
+    Domain ``sync``. All outputs come from registers, but ``index`` (a gate) and ``busy`` (comparisons). ``i`` to
+    ``awvalid`` 4 cycles; B to ``index`` 2 cycles, to ``written`` 3 and to ``head`` 4. One completion each beats + 4
+    cycles.
 
     Parameters
     ----------
@@ -116,8 +117,8 @@ class CompletionWrite(wiring.Component):
                 inner, outer = getattr(send.axi, name), getattr(self.axi, name)
                 m.d.comb += outer.eq(inner) if member.flow == Out else inner.eq(outer)
 
-        # Slots from `done` to `new` hold completions; those before `unsent` were sent, those before `sent_once` at least
-        # once, those before `replied` answered. One bit more than an address tells full from empty.
+        # Slots from `done` to `new` hold completions; those before `unsent` were sent, those before `sent_once` at
+        # least once, those before `replied` answered. One bit more than an address tells full from empty.
         def pointer(name: str) -> Signal:
             return Signal(range(2 * self._outstanding), name=name)
 
