@@ -136,7 +136,7 @@ class Harness(RingHarness):
 
     async def _take_frames(self) -> None:
         dut = self.dut
-        names = ("flags", "csum_start", "csum_offset", "l3_start", "next_hop")
+        names = ("flags", "csum_start", "csum_offset", "l3_start", "next_hop", "vlan_tci")
         while True:
             await RisingEdge(dut.clk)
             if dut.frame_valid.value and dut.frame_ready.value:
