@@ -93,7 +93,7 @@ def _ping(words: list[str]) -> Program:
                 sock.sendto(header[:2] + check.to_bytes(2, "big") + header[4:] + payload, (asked.address, 0))
                 while True:
                     sock.settimeout(max(deadline_fs - world.now_fs, 1) / 1e15)
-                    packet, (source, _) = sock.recvfrom(_MAX_PAYLOAD_OCTETS + 28)
+                    packet, sender = sock.recvfrom(_MAX_PAYLOAD_OCTETS + 28)
                     message = packet[4 * (packet[0] & 15) :]
                     if message[0] == _ICMP_ECHOREPLY and message[4:] == header[4:] + payload:
                         break
@@ -105,8 +105,8 @@ def _ping(words: list[str]) -> Program:
                 took_ns = (world.now_fs - started_fs) / FS_PER_NS
                 times_ns.append(took_ns)
                 program.lines.append(
-                    f"{len(message)} octets from {source}: icmp_seq={sequence} ttl={packet[8]} "
-                    f"time={took_ns / 1000:.3f} µs"
+                    f"{len(message)} octets from {sender[0] if sender else asked.address}: "
+                    f"icmp_seq={sequence} ttl={packet[8]} time={took_ns / 1000:.3f} µs"
                 )
             if sequence < asked.count:
                 world.sleep(max(0, asked.interval_ms * 1_000_000 - (world.now_fs - started_fs) // FS_PER_NS))
@@ -134,6 +134,7 @@ def _udp_echo(words: list[str]) -> Program:
         program.result |= {"datagrams": 0, "octets": 0}
         while True:
             payload, source = sock.recvfrom(_MAX_PAYLOAD_OCTETS)
+            assert source is not None  # Every datagram has one.
             sock.sendto(payload, source)
             program.result["datagrams"] += 1
             program.result["octets"] += len(payload)

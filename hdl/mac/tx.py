@@ -74,7 +74,7 @@ class MacTx(wiring.Component):
     i : In(packet_signature(width_bits))
         Frames from destination address to payload, without padding and FCS, of at least 1 octet.
     tag : In(stream.Signature(TxTag))
-        One for each frame, there when its eleventh octet is sent and taken with its last one. If there is none, the
+        One for each frame, there when its eleventh octet is sent and taken with its ``done``. If there is none, the
         frame has no tag.
     enable : In(1), init=1
         An octet may go in this cycle.
@@ -211,7 +211,7 @@ class MacTx(wiring.Component):
             done.underrun.eq(bad),
             done.broadcast.eq(group & all_ones),
             done.multicast.eq(group & ~all_ones),
-            self.tag.ready.eq(finished & self.enable),
+            self.tag.ready.eq(ended & self.enable),
         ]
         m.d.comb += self.busy.eq(busy | draining | self.gmii_tx_en)
         self._output(m, octet=octet, in_frame=in_frame, in_data=in_data, in_fcs=in_fcs, bad=bad)
