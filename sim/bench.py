@@ -28,16 +28,21 @@ Say = Callable[[str], None]
 
 def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
     """Measure everything; ``say`` hears what goes on."""
+    from .bench_receive import duplex_line_rate, echo, wire_to_interrupt
     from .bench_stack import send_rate, sim_speed
 
     say("line rate")
-    cycles = {octets: line_rate(octets) for octets in LINE_RATE_OCTETS}
+    cycles = {octets: duplex_line_rate(octets) for octets in LINE_RATE_OCTETS}
     say("latency")
-    doorbell_to_preamble = latency()
+    conditions = [(octets, memory_ns) for memory_ns in (0, 1000) for octets in (64, 1518)]
+    to_preamble = {_condition(*at): latency(*at) for at in conditions}
+    to_interrupt = {_condition(*at): wire_to_interrupt(*at) for at in conditions}
     say("simulation speed")
     sim = sim_speed()
     say("sending")
     send = send_rate()
+    say("echo")
+    echoes = echo()
     say("simulation speed under cocotb")
     sim |= cocotb_speed() if cocotb else {"cocotb_cycles_per_s": None, "vs_cocotb": None}
     say("start")
@@ -46,7 +51,8 @@ def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
         "line_rate_cycles": {str(o): {"achieved": achieved, "limit": limit} for o, (achieved, limit) in cycles.items()},
         "sim": sim,
         "send": send,
-        "latency": {"doorbell_to_preamble_cycles": doorbell_to_preamble},
+        "echo": echoes,
+        "latency": {"doorbell_to_preamble_cycles": to_preamble, "wire_to_interrupt_cycles": to_interrupt},
         "start": start(),
     }
 
@@ -82,12 +88,16 @@ def line_rate(frame_octets: int, *, frames: int = _FRAMES, bus: BusModel | None 
     return achieved, float(_PREAMBLE + frame_octets + _GAP)
 
 
-def latency() -> int:
-    """Return the cycles from the doorbell to the first preamble octet, with a memory that answers at once."""
-    nic = SimNic(World().host(), bus=BusModel(read_latency_ns=0, write_latency_ns=0))
+def _condition(frame_octets: int, memory_ns: float) -> str:
+    return f"{frame_octets} octets, memory {memory_ns:.0f} ns"
+
+
+def latency(frame_octets: int = 64, memory_ns: float = 0) -> int:
+    """Return the cycles from the doorbell to the first preamble octet."""
+    nic = SimNic(World().host(), bus=BusModel(read_latency_ns=memory_ns, write_latency_ns=memory_ns))
     queue = RawQueue(nic)
-    queue.fill(bytes(60))
-    nic.world.advance(10_000)
+    queue.fill(bytes(frame_octets - _FCS))
+    nic.world.advance(100_000)
     nic.log_events()
     queue.ring_doorbell(1)
     nic.world.drain()

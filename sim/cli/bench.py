@@ -38,11 +38,11 @@ def _print(figures: dict[str, Any]) -> None:
         table.add_row(
             f"line rate, {octets} octets",
             f"{cycles['achieved']:.2f} / {cycles['limit']:.0f} cycles, {ratio:.4f}",
-            "1,000 frames, 1 Gb/s, 1 µs memory",
+            "1,000 frames each way at once, 1 Gb/s, 1 µs memory",
         )
-    table.add_row(
-        "doorbell to preamble", f"{figures['latency']['doorbell_to_preamble_cycles']} cycles", "memory answers at once"
-    )
+    for what, cycles in figures["latency"].items():
+        for condition, count in cycles.items():
+            table.add_row(what.removesuffix("_cycles").replace("_", " "), f"{count} cycles", condition)
     table.add_row(
         "simulation, driver in Python", f"{sim['cycles_per_s']:,.0f} cycles/s", "64-octet frames, 64 a doorbell"
     )
@@ -54,6 +54,12 @@ def _print(figures: dict[str, Any]) -> None:
         "sendto() to the wire",
         f"{send['datagrams_per_s']:,.0f} datagrams/s",
         f"{send['frame_octets']}-octet frames: {send['python_us']:.1f} µs Python, {send['rtl_us']:.1f} µs RTL each",
+    )
+    echo = figures["echo"]
+    table.add_row(
+        "UDP echo between two hosts",
+        f"{echo['round_trips_per_s']:,.0f} round trips/s",
+        f"{echo['nic_cycles']:.0f} cycles, {echo['python_us']:.1f} µs Python, {echo['rtl_us']:.1f} µs RTL each",
     )
     table.add_row("cold start", f"{start['cold_s']:.1f} s", "empty cache: builds the simulator")
     table.add_row("warm start", f"{start['warm_s']:.3f} s", "process start to first register read")

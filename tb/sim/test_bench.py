@@ -1,6 +1,7 @@
 """The benchmark measures what it says; how fast it is, is not tested here."""
 
 from hardwire.sim.bench import LINE_RATE_OCTETS, cocotb_speed, latency, line_rate
+from hardwire.sim.bench_receive import duplex_line_rate, echo, wire_to_interrupt
 from hardwire.sim.bench_stack import bare_speed, driver_speed, send_rate
 
 
@@ -8,6 +9,22 @@ def test_every_frame_size_leaves_at_line_rate() -> None:
     for octets in LINE_RATE_OCTETS:
         achieved, limit = line_rate(octets, frames=30)
         assert achieved == limit == octets + 20
+
+
+def test_both_directions_at_once_have_line_rate() -> None:
+    for octets in LINE_RATE_OCTETS:
+        achieved, limit = duplex_line_rate(octets, frames=30)
+        assert achieved == limit == octets + 20
+
+
+def test_interrupt_follows_the_wire() -> None:
+    assert 0 < wire_to_interrupt(64, 0) < wire_to_interrupt(1518, 0) < wire_to_interrupt(1518, 1000)
+
+
+def test_datagrams_come_back() -> None:
+    figures = echo(20)
+    assert figures["round_trips_per_s"] > 0
+    assert 0 < figures["nic_cycles"] < 2000
 
 
 def test_doorbell_to_preamble_takes_60_cycles_at_most() -> None:
