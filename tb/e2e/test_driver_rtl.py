@@ -61,6 +61,8 @@ class Machine:
         self.ethtool.set_ringparam(ring)
         dev_open(self.dev)
         self.ring = self.nic.rings[0]
+        memory = self.host.memory
+        self.held = (memory.mappings, memory.buffers)
 
     def skb(self, octets: bytes, cuts: tuple[int, ...] = (), align: int = 2) -> SkBuff:
         """Return a frame whose head ends at the first cut; each further cut starts another fragment."""
@@ -95,9 +97,9 @@ class Machine:
         return [frame.octets for frame in frames]
 
     def all_is_given_back(self) -> bool:
-        """Return whether no memory is held or mapped but the two rings."""
+        """Return whether no memory is held or mapped but the rings and the buffers to receive into."""
         memory = self.host.memory
-        return memory.mappings == memory.buffers == 2
+        return (memory.mappings, memory.buffers) == self.held
 
 
 class FullDma(HostMemory):
