@@ -286,6 +286,7 @@ class Nic(wiring.Component):
         """Fill in the registers of the whole device."""
         config = self._config
         m.submodules.cycles = cycles = Counter(add_width=32)
+        m.d.sync += device.status.idle.eq(idle)  # A read takes a cycle more than this.
         m.d.sync += cycles.add.eq(self.advance_cycles)
         with m.If(~self.advance_stb):
             m.d.sync += cycles.add.eq(0)
@@ -303,7 +304,6 @@ class Nic(wiring.Component):
             device.features.rx_features.eq(_RX_FEATURES),
             device.clock.khz.eq(config.clock_khz),
             device.status.resetting.eq(resetting | device.ctrl.soft_reset),
-            device.status.idle.eq(idle),
             device.irq.tx.eq(rings[0].irq),
             device.irq.rx.eq(rings[1].irq),
             device.cycles.value.eq(cycles.value),
