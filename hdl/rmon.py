@@ -47,6 +47,11 @@ def _at_least(value: Value, limit: int) -> Value:
     return Value.cast(result)
 
 
+def _additions(way: str) -> dict[str, int]:
+    """Return the members of `Rmon.add` and their widths."""
+    return {f"{way}_{kind}": 16 if kind == "octets" else 1 for kind in _KINDS}
+
+
 class Rmon(wiring.Component):
     """Count good frames, by size and by addressee.
 
@@ -77,7 +82,7 @@ class Rmon(wiring.Component):
         if way not in ("tx", "rx"):
             raise ValueError(f"way must be tx or rx, not {way!r}")
         self._way = way
-        layout = data.StructLayout({f"{way}_{kind}": 16 if kind == "octets" else 1 for kind in _KINDS})
+        layout = data.StructLayout(_additions(way))
         super().__init__({"frame": In(stream.Signature(RmonFrame, always_ready=True)), "add": Out(layout)})
 
     def elaborate(self, platform):
@@ -116,15 +121,14 @@ class RxRmon(wiring.Component):
     """
 
     def __init__(self) -> None:
-        self._good = Rmon(way="rx")
-        members = self._good.add.shape().members | {f"rx_{name}": 1 for name in _ERRORS.values()}
+        members = _additions("rx") | {f"rx_{name}": 1 for name in _ERRORS.values()}
         super().__init__(
             {"end": In(stream.Signature(RxEnd, always_ready=True)), "add": Out(data.StructLayout(members))}
         )
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.good = good = self._good
+        m.submodules.good = good = Rmon(way="rx")
         end = self.end.payload
         m.d.comb += [
             good.frame.valid.eq(self.end.valid & (end.status == RxFrameStatus.OK)),

@@ -10,10 +10,23 @@ from ..block_ram import BlockRam
 from ..packet import check_width_bits, packet_layout, packet_signature
 from .frame import RX_FLAGS_BITS, RxEnd, RxFrame
 
-__all__ = ["RxBuffer"]
+__all__ = ["RxBuffer", "check_buffer_octets"]
 
 _FCS_OCTETS, _TAG_OCTETS = 4, 4
 _MARGIN_ROWS = 4
+
+
+def check_buffer_octets(buffer_octets: int, width_bits: int) -> int:
+    """Return ``buffer_octets`` if a buffer of that width can have it.
+
+    Raises
+    ------
+    ValueError
+        If it is no power of two, or less than 16 rows.
+    """
+    if buffer_octets < 2 * width_bits or buffer_octets & (buffer_octets - 1):
+        raise ValueError(f"buffer_octets must be a power of two of at least 16 rows, not {buffer_octets!r}")
+    return buffer_octets
 
 
 class RxBuffer(wiring.Component):
@@ -65,9 +78,7 @@ class RxBuffer(wiring.Component):
 
     def __init__(self, *, width_bits: int, buffer_octets: int) -> None:
         self._octets = check_width_bits(width_bits) // 8
-        if buffer_octets < 16 * self._octets or buffer_octets & (buffer_octets - 1):
-            raise ValueError(f"buffer_octets must be a power of two of at least 16 rows, not {buffer_octets!r}")
-        self._rows = buffer_octets // self._octets
+        self._rows = check_buffer_octets(buffer_octets, width_bits) // self._octets
         super().__init__(
             {
                 "i": In(stream.Signature(packet_layout(width_bits), always_ready=True)),

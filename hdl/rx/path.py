@@ -4,8 +4,8 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..packet import packet_layout, packet_signature
-from .buffer import RxBuffer
+from ..packet import check_width_bits, packet_layout, packet_signature
+from .buffer import RxBuffer, check_buffer_octets
 from .checksum import RxChecksum
 from .filter import RxFilter
 from .frame import RxEnd, RxFrame
@@ -60,9 +60,9 @@ class RxPath(wiring.Component):
     """
 
     def __init__(self, *, width_bits: int, buffer_octets: int, max_frame_octets: int) -> None:
-        self._filter = RxFilter(width_bits=width_bits)
-        self._checksum = RxChecksum(width_bits=width_bits, max_frame_octets=max_frame_octets)
-        self._buffer = RxBuffer(width_bits=width_bits, buffer_octets=buffer_octets)
+        self._width_bits = check_width_bits(width_bits)
+        self._buffer_octets = check_buffer_octets(buffer_octets, width_bits)
+        self._max_frame_octets = max_frame_octets
         super().__init__(
             {
                 "i": In(stream.Signature(packet_layout(width_bits), always_ready=True)),
@@ -80,9 +80,10 @@ class RxPath(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.filter = rx_filter = self._filter
-        m.submodules.checksum = checksum = self._checksum
-        m.submodules.buffer = buffer = self._buffer
+        width = {"width_bits": self._width_bits}
+        m.submodules.filter = rx_filter = RxFilter(**width)
+        m.submodules.checksum = checksum = RxChecksum(**width, max_frame_octets=self._max_frame_octets)
+        m.submodules.buffer = buffer = RxBuffer(**width, buffer_octets=self._buffer_octets)
         for part in (rx_filter, checksum, buffer):
             m.d.comb += [part.i.payload.eq(self.i.payload), part.i.valid.eq(self.i.valid)]
         for part in (rx_filter, buffer):

@@ -48,7 +48,7 @@ def test_nic_refuses_another_config():
         Nic(config=64)
 
 
-@pytest.mark.parametrize(("axi_width_bits", "outstanding", "id_width_bits"), [(64, 8, 4), (128, 16, 5), (32, 2, 4)])
+@pytest.mark.parametrize(("axi_width_bits", "outstanding", "id_width_bits"), [(64, 8, 5), (128, 16, 6), (32, 2, 5)])
 def test_nic_has_flat_amba_ports(axi_width_bits, outstanding, id_width_bits):
     nic = Nic(config=NicConfig(axi_width_bits=axi_width_bits, dma_outstanding=outstanding))
     widths = {name: len(port) for name, port in FlatPorts(nic).ports.items()}
