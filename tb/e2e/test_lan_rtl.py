@@ -1,0 +1,186 @@
+"""Two hosts, two cards of real gateware, one bad cable: every datagram arrives, or is counted for its reason once."""
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pcapng import FileScanner
+from pcapng.blocks import EnhancedPacket
+
+from hardwire.sim.capture import Capture
+from hardwire.sim.lan import Lan
+from hardwire.sim.machine import Machine
+from hardwire.sim.world import World
+from hardwire.stack.core.drop_reasons import SkbDropReason
+from hardwire.tb.bench import seed
+
+PORT = 9000
+FAULTS = {"loss": 0.01, "corruption": 0.01, "reordering": 0.01}
+
+
+def device_counters(machine: Machine) -> dict[str, int]:
+    ethtool = machine.dev.ethtool_ops
+    return dict(zip(ethtool.get_strings(), ethtool.get_ethtool_stats(), strict=True))
+
+
+def packets(capture: Path) -> int:
+    """Return how many packets a capture has."""
+    with capture.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Of this library about its own table of options.
+        return sum(isinstance(block, EnhancedPacket) for block in FileScanner(file))
+
+
+def exchange(frames: int, first_seed: int, capture: Path | None = None, **faults: float) -> dict[str, Any]:
+    """Let both hosts send to each other at once; return what there is to compare."""
+    world = World(seed=first_seed)
+    lan = Lan(world, 2, **faults)
+    received: list[Counter[bytes]] = [Counter(), Counter()]
+    sent: list[Counter[bytes]] = [Counter(), Counter()]
+
+    def receiver(number: int) -> None:
+        sock = lan.machines[number].net.socket()
+        sock.bind(("0.0.0.0", PORT))
+        while True:
+            received[number][sock.recvfrom(65_507)[0]] += 1
+
+    def sender(number: int) -> None:
+        rng = world.random(f"sender{number}")
+        sock = lan.machines[number].net.socket()
+        for count in range(frames // 2):
+            payload = count.to_bytes(4, "big") + rng.randbytes(rng.choice((0, 14, 60, rng.randrange(1400))))
+            sock.sendto(payload, (f"10.0.0.{2 - number}", PORT))
+            sent[number][payload] += 1
+            world.sleep(rng.randrange(30_000))
+
+    writer = None
+    if capture is not None:
+        writer = Capture(capture, ["host1", "host2"])
+        for machine, name in zip(lan.machines, ("host1", "host2"), strict=True):
+            writer.watch(machine.nic, name)
+    for number in range(2):
+        world.spawn(receiver, number)
+    tasks = [world.spawn(sender, number) for number in range(2)]
+
+    def wait() -> None:
+        while not all(task.done for task in tasks):
+            world.sleep(1_000_000)
+
+    world.run(wait)
+    world.advance(4_000_000_000)  # Neighbours that were not found have failed by then.
+    if writer is not None:
+        writer.close()
+    return {"lan": lan, "sent": sent, "received": received, "cycles": [m.nic.cycle for m in lan.machines]}
+
+
+def check_balance(outcome: dict[str, Any]) -> None:
+    """Follow the frames of both directions from one counter to the next."""
+    lan = outcome["lan"]
+    for number, (machine, other) in enumerate(zip(lan.machines, reversed(lan.machines), strict=True)):
+        mine, theirs, link = device_counters(machine), device_counters(other), lan.links[0].counters[number]
+        # Whatever the driver handed over was sent; the cable has it, lost it or delivered it.
+        assert mine["tx_frames"] == link.sent
+        assert link.in_flight == link.overflowed == link.cut == 0
+        assert link.sent + link.duplicated == link.delivered + link.lost
+        # The other card counts each as good, or as damaged in one way.
+        damaged = [name for name in theirs if name in ("rx_fcs_errors", "rx_oversize", "rx_jabbers", "rx_no_sfd")]
+        damaged += ["rx_alignment_errors", "rx_symbol_errors", "rx_undersize", "rx_fragments"]
+        assert theirs["rx_frames"] + sum(theirs[name] for name in damaged) == link.delivered
+        assert sum(theirs[name] for name in damaged) == link.corrupted
+        lost_inside = ("filtered", "missed", "no_buffer", "disabled", "bus_errors", "refused")
+        assert theirs["rx_frames"] == theirs["rx_delivered"] + sum(theirs[f"rx_{name}"] for name in lost_inside)
+        # What a program was not given, was never sent, or was lost or damaged on the way: no octet is wrong.
+        missing = outcome["sent"][number] - outcome["received"][1 - number]
+        assert not outcome["received"][1 - number] - outcome["sent"][number]
+        drops = machine.kernel.drops
+        unsent = sum(drops[reason] for reason in (SkbDropReason.NEIGH_QUEUEFULL, SkbDropReason.NEIGH_FAILED))
+        assert sum(missing.values()) <= link.lost + link.corrupted + unsent
+        arp = mine["tx_64"]  # At least: ARP packets are of that size, too.
+        assert sum(missing.values()) >= link.lost + link.corrupted + unsent - arp
+
+
+def test_both_ways_over_a_bad_cable_all_frames_are_accounted_for() -> None:
+    first_seed = seed()
+    print(f"HARDWIRE_SEED={first_seed}")
+    outcome = exchange(2000, first_seed, **FAULTS)
+    check_balance(outcome)
+
+
+def test_a_good_cable_delivers_every_datagram_and_arp_goes_through_the_cards() -> None:
+    outcome = exchange(200, 1)
+    assert outcome["sent"][0] == outcome["received"][1]
+    assert outcome["sent"][1] == outcome["received"][0]
+    for machine in outcome["lan"].machines:
+        assert len(machine.dev.priv.shadow) == 1  # The next hop is in the card's cache.
+    check_balance(outcome)
+
+
+def test_the_same_seed_gives_the_same_capture_and_cycles(tmp_path: Path) -> None:
+    captures = [tmp_path / f"{number}.pcapng" for number in range(2)]
+    cycles = [exchange(200, 7, capture, **FAULTS)["cycles"] for capture in captures]
+    assert cycles[0] == cycles[1]
+    assert captures[0].read_bytes() == captures[1].read_bytes()
+    assert packets(captures[0]) > 350
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+def test_100000_frames_over_a_bad_cable_are_accounted_for() -> None:
+    first_seed = seed()
+    print(f"\nHARDWIRE_SEED={first_seed}")
+    check_balance(exchange(int(os.environ.get("HARDWIRE_FRAMES", "100000")), first_seed, **FAULTS))
+
+
+def lan_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from hardwire.sim.cli import main; main()", "lan", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_command_pings_and_writes_a_capture_for_each_card(tmp_path: Path) -> None:
+    result = lan_command("ping 10.0.0.2 -c 3 -i 1", "--json", "--pcap", str(tmp_path / "captures"))
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    pinged = report["hosts"][0]["result"]
+    assert (pinged["transmitted"], pinged["received"], pinged["lost"]) == (3, 3, 0)
+    assert 0 < pinged["round_trip_ns"]["min"] <= pinged["round_trip_ns"]["max"]
+    assert [link["delivered"] for link in report["links"]] == [4, 4]
+    for number in (1, 2):
+        assert packets(tmp_path / "captures" / f"host{number}.pcapng") == 8
+
+
+def test_command_runs_a_program_on_each_host_of_a_switch() -> None:
+    result = lan_command("udp-echo 7", "send 10.0.0.1:7 -c 5 --echo", "ping 10.0.0.2 -c 1", "--json")
+    assert result.returncode == 0, result.stderr
+    echo, send, ping = (host["result"] for host in json.loads(result.stdout)["hosts"])
+    assert echo == {"datagrams": 5, "octets": 5000}
+    assert send == {"sent": 5, "octets": 5000, "echoed": 5}
+    assert ping["received"] == 1
+
+
+def test_command_shows_a_tree() -> None:
+    result = lan_command("ping 10.0.0.9 -c 1", "--loss", "0")
+    assert result.returncode == 0, result.stderr
+    assert "host1  10.0.0.1" in result.stdout
+    assert "1 sent, 0 received" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fly",), "there is no program 'fly'; there are ping, udp-echo, send, idle"),
+        (("ping",), "ping: the following arguments are required: ADDR"),
+        (("send 10.0.0.2",), "send: argument ADDR:PORT: '10.0.0.2' is not ADDR:PORT"),
+        (("idle", "--loss", "2"), "loss must be from 0 to 1, not 2.0"),
+        (("idle", "--hosts", "1"), "a network has 2 to 254 machines, not 1"),
+    ],
+)
+def test_command_refuses_nonsense_in_one_line(arguments: tuple[str, ...], message: str) -> None:
+    result = lan_command(*arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"hardwire: {message}")
+    assert result.stderr.count("\n") == 1
