@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from rich.text import Text
 
 from ..stack.abi import BLOCKS, TxStatus
-from .nic import Event as NicEvent
 from .nic import SimNic
+from .nic_event import Event as NicEvent
 from .trace import Call, Event, Tracer
 
 __all__ = ["device_events", "timeline", "tree"]

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable
 from errno import ESPIPE
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..hdl.config import NicConfig
 from .build import Progress
@@ -15,9 +15,10 @@ from .bus_model import BusModel
 from .frame import Frame, on_wire
 from .memory import BUS_BASE
 from .native import NativeLibrary, load
+from .nic_event import DmaViolation, Event, HardwareHang, Violation
 from .world import FS_PER_NS, Host
 
-__all__ = ["DmaViolation", "Event", "HardwareHang", "SimNic", "Violation"]
+__all__ = ["SimNic"]
 
 # native/abi.h: hw_reason, hw_frame, hw_violation, hw_event.
 _TIME, _IRQ, _FRAME, _VIOLATION, _IDLE, _HANG, _QUIET, _RX_FRAME = 1, 2, 4, 8, 16, 32, 64, 128
@@ -33,53 +34,6 @@ _KINDS = (
     "register access answered with an error",
 )
 _EVENTS = "mmio_write mmio_read read read_done write write_done desc arp csum cpl frame_start frame_end irq".split()
-
-
-class Violation(NamedTuple):
-    """Something that the device must not do, or that was done to it.
-
-    Parameters
-    ----------
-    cycle : int
-        When.
-    address : int
-        Bus address, or register offset.
-    kind : str
-        What.
-    descriptor : int or None
-        Ring index of the last descriptor that the device had decoded.
-    """
-
-    cycle: int
-    address: int
-    kind: str
-    descriptor: int | None
-
-
-class Event(NamedTuple):
-    """Something that happened at the device's ports: kinds and the meaning of ``a`` and ``b`` in native/abi.h."""
-
-    cycle: int
-    kind: str
-    a: int
-    b: int
-
-
-class DmaViolation(RuntimeError):
-    """The device did what it must not do; raised in strict mode. ``violations`` are all of them."""
-
-    def __init__(self, violations: list[Violation]) -> None:
-        first = violations[0]
-        more = f", and {len(violations) - 1} more" if len(violations) > 1 else ""
-        descriptor = "none" if first.descriptor is None else first.descriptor
-        super().__init__(
-            f"{first.kind} at {first.address:#x}, cycle {first.cycle}, last descriptor decoded: {descriptor}{more}"
-        )
-        self.violations = violations
-
-
-class HardwareHang(RuntimeError):
-    """The device claims to be busy, but nothing moves on any of its ports."""
 
 
 FrameListener = Callable[[list[Frame]], None]

@@ -14,7 +14,8 @@ from hardwire.hdl.verilog import nic_verilog_in_one_module
 from hardwire.sim import build
 from hardwire.sim.activity import split
 from hardwire.sim.bus_model import BusModel
-from hardwire.sim.nic import HardwareHang, SimNic
+from hardwire.sim.nic import SimNic
+from hardwire.sim.nic_event import HardwareHang
 from hardwire.sim.world import World
 from hardwire.stack.abi import ARP, BLOCKS, GLOBAL, STATS, TX_CPL, TX_DESC, TXQ, ArpOp, TxFlags
 from hardwire.stack.drivers.bus import Direction

@@ -7,7 +7,8 @@ import pytest
 
 from hardwire.hdl.config import NicConfig
 from hardwire.sim.bus_model import BusModel
-from hardwire.sim.nic import DmaViolation, HardwareHang, SimNic
+from hardwire.sim.nic import SimNic
+from hardwire.sim.nic_event import DmaViolation, HardwareHang
 from hardwire.sim.raw_queue import RawQueue
 from hardwire.sim.world import World
 from hardwire.stack.abi import DEVICE_ID, GLOBAL, TX_DESC, TXQ, TxFlags, TxStatus
