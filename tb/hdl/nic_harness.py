@@ -207,6 +207,15 @@ class Harness:
         assert len(self.completions) == count
         return [TxStatus(completion["status"]) for completion in self.completions]
 
+    async def settle(self) -> None:
+        """Wait until the device is idle: after a reset it empties the ARP cache and the table of VLANs."""
+        await ClockCycles(self.dut.clk, 40)
+        for _ in range(500):
+            if self.dut.idle.value:
+                return
+            await ClockCycles(self.dut.clk, 10)
+        raise AssertionError("the device does not come to rest")
+
     async def acknowledge(self) -> None:
         """Tell the device which completions were seen."""
         await self.set(TXQ, "CPL_TAIL", index=self.cpl_next, arm=1)
