@@ -310,9 +310,9 @@ def tagged(octets: bytes, tci: int | None) -> bytes:
     """Return the frame with its tag."""
     if tci is None:
         return octets
-    header = Ether(octets[:14])
-    tag = Dot1Q(prio=tci >> 13, id=tci >> 12 & 1, vlan=tci & 0xFFF, type=header.type)
-    return bytes(Ether(dst=header.dst, src=header.src, type=0x8100) / tag / Raw(octets[14:]))
+    # What follows may be a length, which scapy has other headers for.
+    control = bytes(Dot1Q(prio=tci >> 13, id=tci >> 12 & 1, vlan=tci & 0xFFF, type=0))[:2]
+    return octets[:12] + b"\x81\x00" + control + octets[12:]
 
 
 @bench_test
