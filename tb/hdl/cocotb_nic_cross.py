@@ -64,9 +64,11 @@ async def _meet(harness: Harness, stall: str, error: str, kinds: list[tuple[tupl
     status = TxStatus.PAYLOAD_ERROR if error == "payload" else TxStatus.OK
     assert await harness.complete(len(frames), cycles=1_000_000) == [status] * len(frames)
     check_wire(harness.wire, [] if error == "payload" else [frame.wire for frame, _, _ in frames])
-    assert (harness.write_failures > failures) == (error == "completion")
+    failed = harness.write_failures > failures  # Of the few frames of a sample perhaps none.
+    assert failed or error != "completion" or not THOROUGH
+    assert error == "completion" or not failed
     await harness.acknowledge()
-    for _, octets, offload in frames:
+    for _, octets, offload in frames if failed or error != "completion" else ():
         sample(octets, offload, stall, error)
 
 
