@@ -31,7 +31,8 @@ from hardwire.tb.stack.driver_host import PEER, Host
 from hardwire.tb.stack.fake import make_kernel
 from hardwire.tb.stack.nic_double import NicDouble
 
-GROUP = bytes.fromhex("01005e000001")
+ALL_HOSTS = bytes.fromhex("01005e000001")  # 224.0.0.1, which every host is in.
+GROUP = bytes.fromhex("01005e000005")
 OTHER = bytes.fromhex("020000000009")
 BROADCAST = b"\xff" * 6
 
@@ -69,12 +70,12 @@ def test_groups_pass_by_their_hash():
     for group in groups:
         dev_mc_add(host.dev, group)
         assert takes(host, group)
-    hashes = {ether_crc(group) >> 26 for group in groups}
+    hashes = {ether_crc(group) >> 26 for group in (ALL_HOSTS, *groups)}
     value = host.device.regs[MAC.address(MAC["HASH_HI"])] << 32 | host.device.regs[MAC.address(MAC["HASH_LO"])]
     assert value == sum(1 << bit for bit in hashes)
     for group in groups:
         dev_mc_del(host.dev, group)
-    assert not any(takes(host, group) for group in groups)
+    assert not any(takes(host, group) for group in groups if ether_crc(group) >> 26 != ether_crc(ALL_HOSTS) >> 26)
 
 
 def test_all_groups_and_all_frames():

@@ -260,10 +260,10 @@ def test_counters_from_before_the_driver_came_are_not_its_own():
 
 def test_groups_are_counted():
     host = Host()
-    host.receive(b"\xff" * 6 + frame(60)[6:], b"\x01\x00\x5e\x00\x00\x01" + frame(60)[6:], frame(60))
+    host.receive(b"\xff" * 6 + frame(60)[6:], b"\x01\x00\x5e\x00\x00\x05" + frame(60)[6:], frame(60))
     assert dev_get_stats(host.dev).multicast == 0  # No group was joined.
     host.dev.netdev_ops.ndo_set_rx_mode(host.dev)
-    host.dev.mc.list[b"\x01\x00\x5e\x00\x00\x01"] = 1
+    host.dev.mc.list[b"\x01\x00\x5e\x00\x00\x05"] = 1
     host.dev.netdev_ops.ndo_set_rx_mode(host.dev)
-    host.receive(b"\x01\x00\x5e\x00\x00\x01" + frame(60)[6:])
+    host.receive(b"\x01\x00\x5e\x00\x00\x05" + frame(60)[6:])
     assert dev_get_stats(host.dev).multicast == 1
