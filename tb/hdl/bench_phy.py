@@ -17,6 +17,7 @@ from hardwire.tb.bench import Bench
 __all__ = ["BENCHES", "MacWithPhy"]
 
 _ADAPTERS = {"gmii": Gmii, "rgmii": Rgmii, "mii": Mii}
+_OWN = {"mii": "phy_mii"}  # Tests of what others do not have.
 _WIDTH_BITS = 64
 
 
@@ -62,7 +63,7 @@ BENCHES = [
     Bench(
         name=f"phy_{interface}",
         build=MacWithPhy,
-        module=("hardwire.tb.hdl.cocotb_phy", *(("hardwire.tb.hdl.cocotb_phy_mii",) if interface == "mii" else ())),
+        module=tuple(f"hardwire.tb.hdl.cocotb_{name}" for name in ("phy", _OWN.get(interface, "phy_gigabit"))),
         variants={"": {"interface": interface}},
     )
     for interface in _ADAPTERS

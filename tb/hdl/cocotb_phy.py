@@ -5,7 +5,7 @@ import cocotb
 from hardwire.hdl.rx.frame import RxFrameStatus
 from hardwire.tb.bench import parameters
 from hardwire.tb.cocotb_test import SOAK, bench_test
-from hardwire.tb.hdl.phy_harness import NOMINAL_PS, Harness, carrier
+from hardwire.tb.hdl.phy_harness import NOMINAL_PS, OCTET_CYCLES, Harness, carrier
 
 GAP_OCTETS = 12
 NOMINAL = NOMINAL_PS[parameters().get("interface", "gmii")]
@@ -14,6 +14,9 @@ SYNC = 80_000 if NOMINAL == 80_000 else 8_000
 SYNC_SLOW, SYNC_FAST = SYNC + SYNC // 10_000, SYNC - SYNC // 10_000
 # Periods of core and PHY: as far apart as they may be, and ratios that have nothing in common.
 PAIRS = [(SYNC, NOMINAL), (SYNC_SLOW, FAST), (SYNC_FAST, SLOW), (SYNC * 10 // 13, NOMINAL), (SYNC * 3 // 7, SLOW)]
+
+# How much too slow a core is: 700 % starve the preamble already, where MiiSink loses the order of halves.
+SLOWER_PERCENT = (10,) if NOMINAL == NOMINAL_PS["mii"] else (10, 700)
 
 
 async def started(dut, **periods: int) -> Harness:
@@ -66,6 +69,34 @@ async def the_longest_frame_survives_clocks_that_are_200_ppm_apart(dut, pair):
     await check_sent(harness, [octets])
     await harness.heard(1)
     assert harness.received == [other]
+
+
+@bench_test
+async def an_error_of_the_mac_reaches_the_phy(dut):
+    harness = await started(dut, sync_ps=SYNC)
+    frames = [harness.frame(70) for _ in range(3)]
+    for number, octets in enumerate(frames):
+        harness.source.send(octets, error=number == 1)
+    before, bad, after = await harness.sent(3)
+    assert bad.error[-4:] == [1] * 4
+    assert not any(bad.error[:-4])
+    for seen, octets in ((before, frames[0]), (after, frames[2])):
+        assert seen.error is None
+        assert bytes(seen.get_payload()) == octets
+
+
+@bench_test
+@cocotb.parametrize(percent=SLOWER_PERCENT)
+async def octets_that_a_slow_core_has_not_sent_are_errors(dut, percent):
+    octet_ps = NOMINAL * OCTET_CYCLES[parameters()["interface"]]
+    harness = await started(dut, sync_ps=octet_ps * (100 + percent) // 100)
+    frames = [harness.frame(300) for _ in range(2)]
+    for octets in frames:
+        harness.source.send(octets)
+    for starved, octets in zip(await harness.sent(2), frames, strict=True):
+        assert sum(starved.error) >= 312 * percent // 100 - 8  # What it starts with lasts for some.
+        good = bytes(octet for octet, error in zip(starved.data, starved.error, strict=True) if not error)
+        assert good.partition(b"\xd5")[2][:-4] == octets
 
 
 @bench_test
