@@ -148,7 +148,13 @@ class MacRx(wiring.Component):
         m.d.sync += last.eq(ends | cut)
         with m.If(finish):
             status = self._status(
-                m, in_frame=in_frame, symbol_error=symbol_error, octets=octets, remainder=remainder, odd=odd
+                m,
+                in_frame=in_frame,
+                symbol_error=symbol_error,
+                too_long=too_long,
+                short=octets < _MIN_OCTETS,
+                right=remainder == FCS_RESIDUE,
+                odd=odd,
             )
             m.d.sync += [
                 self.end.payload.status.eq(status),
@@ -162,21 +168,23 @@ class MacRx(wiring.Component):
         return m
 
     def _status(
-        self, m: Module, *, in_frame: Value, symbol_error: Value, octets: Value, remainder: Value, odd: Value
+        self,
+        m: Module,
+        *,
+        in_frame: Value,
+        symbol_error: Value,
+        too_long: Value,
+        short: Value,
+        right: Value,
+        odd: Value,
     ) -> Value:
         """Return what the carrier event is, in the cycle in which it has ended."""
-        right, short, long = Signal(), Signal(), Signal()
         status = Signal(RxFrameStatus)
-        m.d.comb += [
-            right.eq(remainder == FCS_RESIDUE),
-            short.eq(octets < _MIN_OCTETS),
-            long.eq(octets > self._max_octets),
-        ]
         with m.If(~in_frame):
             m.d.comb += status.eq(RxFrameStatus.NO_SFD)
         with m.Elif(symbol_error):
             m.d.comb += status.eq(RxFrameStatus.SYMBOL_ERROR)
-        with m.Elif(long):
+        with m.Elif(too_long):
             m.d.comb += status.eq(Mux(right, RxFrameStatus.OVERSIZE, RxFrameStatus.JABBER))
         with m.Elif(short):
             m.d.comb += status.eq(Mux(right, RxFrameStatus.UNDERSIZE, RxFrameStatus.FRAGMENT))
@@ -202,7 +210,7 @@ class MacRx(wiring.Component):
             kept.eq(valid & ~is_tag & ~in_tag),
             self.o.valid.eq((kept & full) | (last & ~empty)),
             beat.last.eq(last),
-            end.broadcast.eq(group & all_ones),
+            end.broadcast.eq(all_ones),
             end.multicast.eq(group & ~all_ones),
         ]
         with m.If(valid):
