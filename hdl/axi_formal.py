@@ -3,13 +3,15 @@
 from amaranth.hdl import Array, Assert, Assume, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
+from ..stack.abi.desc import TX_CPL, TX_DESC
 from .axi import Burst
 from .axi_mux import AxiReadMux
 from .dma.reorder import ReorderBuffer
 from .dma.split import BurstSplitter
 from .formal import Harness, Mutation, Property, cover
-from .tx.completion import CompletionWrite
-from .tx.fetch import DescriptorFetch
+from .ring.completion import CompletionWrite
+from .ring.fetch import DescriptorFetch
+from .tx.result_join import TxCompletion
 
 __all__ = ["PROPERTIES", "burst_is_legal", "read_rules", "write_rules"]
 
@@ -158,20 +160,30 @@ def _mux(m: Module, dut) -> None:
 PROPERTIES = [
     Property(
         name="descriptor_fetch.axi",
-        build=lambda: Harness(DescriptorFetch(axi_width_bits=64, ring_log2_max=3, id_width_bits=1, prefetch=8), _fetch),
+        build=lambda: Harness(
+            DescriptorFetch(axi_width_bits=64, ring_log2_max=3, id_width_bits=1, prefetch=8, record=TX_DESC), _fetch
+        ),
         depth=10,
         induction=False,
-        mutations=(Mutation("tx/fetch.py", "room[low:].any()", "1"),),
+        mutations=(Mutation("ring/fetch.py", "room[low:].any()", "1"),),
     ),
     Property(
         name="completion_write.axi",
         build=lambda: Harness(
-            CompletionWrite(axi_width_bits=64, ring_log2_max=3, id_width_bits=1, outstanding=4), _write
+            CompletionWrite(
+                axi_width_bits=64,
+                ring_log2_max=3,
+                id_width_bits=1,
+                outstanding=4,
+                record=TX_CPL,
+                completion=TxCompletion,
+            ),
+            _write,
         ),
         depth=14,
         induction=False,
         cover_depth=20,
-        mutations=(Mutation("tx/completion_send.py", "axi.wlast.eq(number == self._beats - 1)", "axi.wlast.eq(1)"),),
+        mutations=(Mutation("ring/completion_send.py", "axi.wlast.eq(number == self._beats - 1)", "axi.wlast.eq(1)"),),
     ),
     Property(
         name="reorder_buffer.axi",

@@ -7,6 +7,7 @@ from amaranth.utils import ceil_log2
 
 from ..stack.abi.desc import RxFlags, TxStatus
 from ..stack.abi.regs import RxFeatures
+from .arp_cache import ArpCache
 from .arp_port import ArpPort
 from .axi import Axi4Signature, AxiLiteSignature
 from .axi_mux import AxiReadMux, AxiWriteMux
@@ -14,6 +15,7 @@ from .blocks import BLOCKS
 from .config import NicConfig
 from .counter import Counter
 from .csr import CsrBank
+from .dma.read import DmaRead
 from .mac.mdio import Mdio
 from .mac.rx import MacRx
 from .mac.tx import MacTx
@@ -22,6 +24,7 @@ from .rx.path import RxPath
 from .rx.ring import RxRing
 from .stats import CounterBank
 from .tx.decode import IMPLEMENTED_FLAGS
+from .tx.path import TxPath
 from .tx.ring import TxRing
 
 __all__ = ["ADDR_WIDTH_BITS", "CSR_ADDR_WIDTH_BITS", "Nic"]
@@ -40,8 +43,8 @@ class Nic(wiring.Component):
 
     Timing
     ------
-    One clock domain, ``sync``: ``clk`` with the synchronous active-high reset ``rst``. All outputs but ``idle``,
-    ``wake_in`` and the probes come from registers.
+    One clock domain, ``sync``: ``clk`` with the synchronous active-high reset ``rst``. All outputs but ``irq``
+    (a gate), ``idle``, ``wake_in`` and the probes come from registers.
 
     Parameters
     ----------
@@ -73,7 +76,7 @@ class Nic(wiring.Component):
         The device starts nothing by itself for so many cycles, perhaps for more; all ones: never. Valid while ``idle``.
     advance_stb, advance_cycles : In(1), In(32)
         Let all free-running counters jump ahead by so many cycles (less than ``wake_in``), besides the one of this
-        clock edge. Only while ``idle``.
+        clock edge. Only while ``idle``, or while the device waits for host memory and nothing else in it changes.
     probe_desc_stb, probe_desc_index : Out(1), Out(16)
         A descriptor was decoded: its ring index.
     probe_arp_stb, probe_arp_hit : Out(1), Out(1)
@@ -146,36 +149,8 @@ class Nic(wiring.Component):
         m.submodules.rx_path = rx_path = BLOCKS["rx_path"](config)
         m.submodules.rx_ring = rx_ring = BLOCKS["rx_ring"](config)
 
-        # From the ring to the wire, and back as a result.
-        wiring.connect(m, ring.frame, path.frame)
-        m.d.comb += [
-            dma.request.valid.eq(ring.part.valid),
-            ring.part.ready.eq(dma.request.ready),
-            *(dma.request.payload[name].eq(ring.part.payload[name]) for name in ("addr", "length", "last")),
-        ]
-        wiring.connect(m, dma.o, path.i)
-        wiring.connect(m, path.lookup, cache.lookup)
-        wiring.connect(m, cache.result, path.found)
-        wiring.connect(m, path.o, mac.i)
-        wiring.connect(m, path.tag, mac.tag)
-        m.d.comb += [
-            path.done.valid.eq(mac.done.valid),
-            path.done.payload.underrun.eq(mac.done.payload.underrun),
-            path.abort.eq(ring.abort),
-            self.gmii_txd.eq(mac.gmii_txd),
-            self.gmii_tx_en.eq(mac.gmii_tx_en),
-            self.gmii_tx_er.eq(mac.gmii_tx_er),
-        ]
-        wiring.connect(m, path.result, ring.result)
-
-        # From the wire to the ring.
-        m.d.comb += [getattr(rx_mac, name).eq(getattr(self, name)) for name in ("gmii_rxd", "gmii_rx_dv", "gmii_rx_er")]
-        m.d.comb += [rx_path.i.payload.eq(rx_mac.o.payload), rx_path.i.valid.eq(rx_mac.o.valid)]
-        m.d.comb += [rx_path.end.payload.eq(rx_mac.end.payload), rx_path.end.valid.eq(rx_mac.end.valid)]
-        wiring.connect(m, rx_path.frame, rx_ring.frame)
-        wiring.connect(m, rx_path.o, rx_ring.i)
-        m.d.comb += rx_path.drop.eq(rx_ring.drop)
-
+        self._transmit(m, ring, dma, path, cache, mac)
+        self._receive(m, rx_mac, rx_path, rx_ring)
         self._memory(
             m,
             reads=(ring.axi_read, dma.axi, rx_ring.axi_read),
@@ -187,7 +162,7 @@ class Nic(wiring.Component):
         wiring.connect(m, arp_port.op, cache.op)
         wiring.connect(m, cache.op_result, arp_port.op_result)
         wiring.connect(m, bank.arp, arp_port.csr)
-        resetting = self._reset(m, bank, {bank.txq[0]: ring, bank.rxq[0]: rx_ring}, arp_port)
+        resetting = self._reset(m, bank, {bank.txq[0]: ring, bank.rxq[0]: rx_ring}, arp_port, rx_path)
         self._select(m, bank, rx_mac, rx_path)
         m.submodules.mdio = mdio = Mdio(clock_khz=config.clock_khz)
         for name in ("mdio", "mdio_status"):
@@ -227,6 +202,38 @@ class Nic(wiring.Component):
         ]
         return m
 
+    def _transmit(self, m: Module, ring: TxRing, dma: DmaRead, path: TxPath, cache: ArpCache, mac: MacTx) -> None:
+        """Join what leads from the ring to the wire, and back as a result."""
+        wiring.connect(m, ring.frame, path.frame)
+        m.d.comb += [
+            dma.request.valid.eq(ring.part.valid),
+            ring.part.ready.eq(dma.request.ready),
+            *(dma.request.payload[name].eq(ring.part.payload[name]) for name in ("addr", "length", "last")),
+        ]
+        wiring.connect(m, dma.o, path.i)
+        wiring.connect(m, path.lookup, cache.lookup)
+        wiring.connect(m, cache.result, path.found)
+        wiring.connect(m, path.o, mac.i)
+        wiring.connect(m, path.tag, mac.tag)
+        m.d.comb += [
+            path.done.valid.eq(mac.done.valid),
+            path.done.payload.underrun.eq(mac.done.payload.underrun),
+            path.abort.eq(ring.abort),
+            self.gmii_txd.eq(mac.gmii_txd),
+            self.gmii_tx_en.eq(mac.gmii_tx_en),
+            self.gmii_tx_er.eq(mac.gmii_tx_er),
+        ]
+        wiring.connect(m, path.result, ring.result)
+
+    def _receive(self, m: Module, rx_mac: MacRx, rx_path: RxPath, rx_ring: RxRing) -> None:
+        """Join what leads from the wire to the ring."""
+        m.d.comb += [getattr(rx_mac, name).eq(getattr(self, name)) for name in ("gmii_rxd", "gmii_rx_dv", "gmii_rx_er")]
+        m.d.comb += [rx_path.i.payload.eq(rx_mac.o.payload), rx_path.i.valid.eq(rx_mac.o.valid)]
+        m.d.comb += [rx_path.end.payload.eq(rx_mac.end.payload), rx_path.end.valid.eq(rx_mac.end.valid)]
+        wiring.connect(m, rx_path.frame, rx_ring.frame)
+        wiring.connect(m, rx_path.o, rx_ring.i)
+        m.d.comb += rx_path.drop.eq(rx_ring.drop)
+
     def _memory(self, m: Module, *, reads, writes) -> None:
         """Join the managers to host memory. IDs of a narrower manager are filled up with zeros."""
         config = self._config
@@ -238,8 +245,8 @@ class Nic(wiring.Component):
                 _connect_axi(m, manager, port)
             _connect_axi(m, mux.o, wiring.flipped(self.m_axi))
 
-    def _reset(self, m: Module, bank: CsrBank, queues, arp_port: ArpPort) -> Signal:
-        """Join the queues to their registers; make the soft reset a reset of them and a flush of the cache."""
+    def _reset(self, m: Module, bank: CsrBank, queues, arp_port: ArpPort, rx_path: RxPath) -> Signal:
+        """Join the queues to their registers; make the soft reset one of them, of the cache and of the VLANs."""
         resetting, settling = Signal(), Signal(3)
         soft_reset = bank.device.ctrl.soft_reset
         for registers, queue in queues.items():
@@ -253,10 +260,12 @@ class Nic(wiring.Component):
                     m.d.comb += other.eq(value)
                 else:
                     m.d.comb += value.eq(other)
-        m.d.comb += arp_port.flush.eq(soft_reset)
-        # The rings and the cache's port show a few cycles later that they are at it.
+        empty = Signal()  # The table of VLANs was emptied since power-up.
+        m.d.sync += empty.eq(1)
+        m.d.comb += [arp_port.flush.eq(soft_reset), rx_path.clear.eq(soft_reset | ~empty)]
+        # They show a few cycles later that they are at it.
         m.d.sync += settling.eq(Cat(soft_reset, settling))
-        at_it = Cat(registers.status.resetting for registers in queues).any() | arp_port.busy
+        at_it = Cat(registers.status.resetting for registers in queues).any() | arp_port.busy | rx_path.clearing
         with m.If(soft_reset):
             m.d.sync += resetting.eq(1)
         with m.Elif(~settling.any() & ~at_it):
@@ -266,8 +275,6 @@ class Nic(wiring.Component):
     def _select(self, m: Module, bank: CsrBank, rx_mac: MacRx, rx_path: RxPath) -> None:
         """Join the registers that say what to receive."""
         mac = bank.mac
-        empty = Signal()  # The table of VLANs was emptied since power-up.
-        m.d.sync += empty.eq(1)
         m.d.comb += [
             rx_mac.vlan_strip.eq(mac.rx_ctrl.vlan_strip),
             rx_path.address.eq(mac.addr.value),
@@ -279,7 +286,6 @@ class Nic(wiring.Component):
             rx_path.vlan_write.eq(mac.vlan.stb),
             rx_path.vlan_vid.eq(mac.vlan.vid),
             rx_path.vlan_member.eq(mac.vlan.member),
-            rx_path.clear.eq(bank.device.ctrl.soft_reset | ~empty),
         ]
 
     def _device(self, m: Module, device, *, resetting, idle, rings) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from amaranth.hdl import Assume, Module, Signal, Value
 from amaranth.lib import wiring
 
+from ..stack.abi.desc import TX_CPL, TX_DESC
 from .arp_cache import ArpCache
 from .axi_mux import AxiReadMux
 from .dma.gather import Gather
@@ -16,17 +17,17 @@ from .dma.reorder import ReorderBuffer
 from .dma.split import BurstSplitter
 from .formal import Harness, Mutation, Property, channels, cover, obey
 from .register_slice import RegisterSlice
+from .ring.completion import CompletionWrite
+from .ring.completion_send import CompletionSend
+from .ring.fetch import DescriptorFetch
 from .short_fifo import ShortFifo
 from .tx.checksum import TxChecksum
-from .tx.completion import CompletionWrite
-from .tx.completion_send import CompletionSend
 from .tx.decode import DescriptorDecode
-from .tx.fetch import DescriptorFetch
 from .tx.frame_ring import FrameRing
 from .tx.frame_stage import FrameStage
 from .tx.path import TxPath
 from .tx.plan import FramePlanner
-from .tx.result_join import ResultJoin
+from .tx.result_join import ResultJoin, TxCompletion
 from .tx.result_order import ResultOrder
 from .tx.ring import TxRing
 
@@ -140,8 +141,8 @@ PROPERTIES = [
     ),
     stream_rules(
         "descriptor_fetch",
-        lambda: DescriptorFetch(axi_width_bits=64, ring_log2_max=3, id_width_bits=1, prefetch=8),
-        Mutation("tx/fetch.py", "with m.If(axi.arready):", "with m.If(1):"),
+        lambda: DescriptorFetch(axi_width_bits=64, ring_log2_max=3, id_width_bits=1, prefetch=8, record=TX_DESC),
+        Mutation("ring/fetch.py", "with m.If(axi.arready):", "with m.If(1):"),
         contract=_cleared_empty,
     ),
     stream_rules(
@@ -161,13 +162,15 @@ PROPERTIES = [
     ),
     stream_rules(
         "completion_send",
-        lambda: CompletionSend(axi_width_bits=64, id_width_bits=1),
-        Mutation("tx/completion_send.py", "with m.If(axi.awready):", "with m.If(1):"),
+        lambda: CompletionSend(axi_width_bits=64, id_width_bits=1, record=TX_CPL, completion=TxCompletion),
+        Mutation("ring/completion_send.py", "with m.If(axi.awready):", "with m.If(1):"),
     ),
     stream_rules(
         "completion_write",
-        lambda: CompletionWrite(axi_width_bits=64, ring_log2_max=3, id_width_bits=1, outstanding=4),
-        Mutation("tx/completion_send.py", "with m.If(axi.awready):", "with m.If(1):"),
+        lambda: CompletionWrite(
+            axi_width_bits=64, ring_log2_max=3, id_width_bits=1, outstanding=4, record=TX_CPL, completion=TxCompletion
+        ),
+        Mutation("ring/completion_send.py", "with m.If(axi.awready):", "with m.If(1):"),
     ),
     stream_rules(
         "tx_ring",

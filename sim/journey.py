@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from rich.text import Text
 
-from ..stack.abi import BLOCKS, TxStatus
+from ..stack.abi import BLOCKS, RxStatus, TxStatus
 from .nic import SimNic
 from .nic_event import Event as NicEvent
 from .trace import Call, Event, Tracer
@@ -12,6 +12,7 @@ from .trace import Call, Event, Tracer
 __all__ = ["device_events", "timeline", "tree"]
 
 _STATUS_NAMES = {status.value: status.name for status in TxStatus}
+_RX_STATUS_NAMES = {status.value: status.name for status in RxStatus}
 
 
 def _register_names() -> dict[int, str]:
@@ -53,6 +54,8 @@ def _what(event: NicEvent, registers: dict[int, str]) -> str:
         "arp": f"ARP cache lookup: {'hit' if a else 'miss'}",
         "csum": "checksums done",
         "cpl": f"completion for descriptor {a}: {_STATUS_NAMES.get(b, hex(b))}",
+        "rx": "frame received",
+        "rx_cpl": f"completion for receive descriptor {a}: {_RX_STATUS_NAMES.get(b, hex(b))}",
         "frame_start": "wire: first octet of the preamble",
         "frame_end": f"wire: last octet of a frame of {a} octets with FCS",
     }.get(kind, f"{kind} {a} {b:#x}")

@@ -33,7 +33,9 @@ _KINDS = (
     "malformed burst",
     "register access answered with an error",
 )
-_EVENTS = "mmio_write mmio_read read read_done write write_done desc arp csum cpl frame_start frame_end irq".split()
+_EVENTS = (
+    "mmio_write mmio_read read read_done write write_done desc arp csum cpl frame_start frame_end irq rx rx_cpl".split()
+)
 
 
 FrameListener = Callable[[list[Frame]], None]

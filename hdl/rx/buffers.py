@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...stack.abi.desc import RX_ALIGN_OCTETS, RX_DESC, RX_PAD_OCTETS, RxStatus
 from ..dma.windows import BufferPart
-from ..tx.fetch import fetched_layout
+from ..ring.fetch import fetched_layout
 from .frame import RX_FLAGS_BITS, RxFrame
 
 __all__ = ["BufferPlan", "BufferRecord", "RxCompletion"]

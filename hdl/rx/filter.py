@@ -13,7 +13,7 @@ from ..block_ram import BlockRam
 from ..packet import check_width_bits, packet_layout
 from .frame import RxEnd
 
-__all__ = ["RxFilter"]
+__all__ = ["SETTINGS", "RxFilter"]
 
 _VLANS = 4096
 _ADDRESS_OCTETS = 6
@@ -26,6 +26,20 @@ def _hash_of(octets: bytes) -> int:
     """Return the six highest bits of ``ether_crc()``: the lowest of the reflected remainder, turned round."""
     remainder = ~CRC32_ETHERNET(data_width=8).compute(octets)
     return sum((remainder >> bit & 1) << (_HASH_BITS - 1 - bit) for bit in range(_HASH_BITS))
+
+
+SETTINGS = {
+    "address": In(48),
+    "promiscuous": In(1),
+    "all_multicast": In(1),
+    "broadcast": In(1),
+    "vlan_filter": In(1),
+    "hash": In(64),
+    "vlan_write": In(1),
+    "vlan_vid": In(12),
+    "vlan_member": In(1),
+    "clear": In(1),
+}
 
 
 class RxFilter(wiring.Component):
@@ -74,16 +88,7 @@ class RxFilter(wiring.Component):
             {
                 "i": In(stream.Signature(packet_layout(width_bits), always_ready=True)),
                 "end": In(stream.Signature(RxEnd, always_ready=True)),
-                "address": In(48),
-                "promiscuous": In(1),
-                "all_multicast": In(1),
-                "broadcast": In(1),
-                "vlan_filter": In(1),
-                "hash": In(64),
-                "vlan_write": In(1),
-                "vlan_vid": In(12),
-                "vlan_member": In(1),
-                "clear": In(1),
+                **SETTINGS,
                 "accept": Out(1),
                 "busy": Out(1),
             }

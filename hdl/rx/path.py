@@ -7,23 +7,10 @@ from amaranth.lib.wiring import In, Out
 from ..packet import check_width_bits, packet_layout, packet_signature
 from .buffer import RxBuffer, check_buffer_octets
 from .checksum import RxChecksum
-from .filter import RxFilter
+from .filter import SETTINGS, RxFilter
 from .frame import RxEnd, RxFrame
 
 __all__ = ["RxPath"]
-
-_FILTER = {
-    "address": In(48),
-    "promiscuous": In(1),
-    "all_multicast": In(1),
-    "broadcast": In(1),
-    "vlan_filter": In(1),
-    "hash": In(64),
-    "vlan_write": In(1),
-    "vlan_vid": In(12),
-    "vlan_member": In(1),
-    "clear": In(1),
-}
 
 
 class RxPath(wiring.Component):
@@ -55,8 +42,10 @@ class RxPath(wiring.Component):
         Settings, see there.
     frame, drop, o, stored, filtered, missed
         To the RX ring and its counters, see :class:`.buffer.RxBuffer`.
+    clearing : Out(1)
+        The table of VLANs is being emptied.
     busy : Out(1)
-        A frame is inside, or the table of VLANs is being emptied.
+        A frame is inside, or the same.
     """
 
     def __init__(self, *, width_bits: int, buffer_octets: int, max_frame_octets: int) -> None:
@@ -67,13 +56,14 @@ class RxPath(wiring.Component):
             {
                 "i": In(stream.Signature(packet_layout(width_bits), always_ready=True)),
                 "end": In(stream.Signature(RxEnd, always_ready=True)),
-                **_FILTER,
+                **SETTINGS,
                 "frame": Out(stream.Signature(RxFrame)),
                 "drop": In(1),
                 "o": Out(packet_signature(width_bits)),
                 "stored": Out(1),
                 "filtered": Out(1),
                 "missed": Out(1),
+                "clearing": Out(1),
                 "busy": Out(1),
             }
         )
@@ -88,7 +78,7 @@ class RxPath(wiring.Component):
             m.d.comb += [part.i.payload.eq(self.i.payload), part.i.valid.eq(self.i.valid)]
         for part in (rx_filter, buffer):
             m.d.comb += [part.end.payload.eq(self.end.payload), part.end.valid.eq(self.end.valid)]
-        m.d.comb += [getattr(rx_filter, name).eq(getattr(self, name)) for name in _FILTER]
+        m.d.comb += [getattr(rx_filter, name).eq(getattr(self, name)) for name in SETTINGS]
         m.d.comb += [
             buffer.accept.eq(rx_filter.accept),
             buffer.csum.eq(checksum.csum),
@@ -96,6 +86,7 @@ class RxPath(wiring.Component):
             buffer.done.eq(checksum.done),
             buffer.drop.eq(self.drop),
             *(getattr(self, name).eq(getattr(buffer, name)) for name in ("stored", "filtered", "missed")),
+            self.clearing.eq(rx_filter.busy),
             self.busy.eq(buffer.busy | rx_filter.busy),
         ]
         wiring.connect(m, wiring.flipped(self.frame), buffer.frame)

@@ -1,6 +1,6 @@
 """The RX queue: frames into the buffers that descriptors in host memory name, completions back."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -10,12 +10,13 @@ from ..axi import Axi4ReadSignature, Axi4WriteSignature, check_axi_width_bits
 from ..csr import block_signature
 from ..dma.windows import check_window_octets
 from ..dma.write import DmaWrite
-from ..irq_moderation import IrqModeration
 from ..packet import check_width_bits, packet_signature
 from ..ram_fifo import RamFifo
+from ..ring.completion import CompletionWrite
+from ..ring.control import add_mask, join_completions, join_fetch, join_interrupt, join_reset, registers_written
+from ..ring.fetch import DescriptorFetch
+from ..ring.irq_moderation import IrqModeration
 from ..short_fifo import ShortFifo
-from ..tx.completion import CompletionWrite
-from ..tx.fetch import DescriptorFetch
 from .buffers import BufferPlan, BufferRecord, RxCompletion
 from .frame import RX_FLAGS_BITS, RxFrame
 
@@ -180,10 +181,6 @@ class RxRing(wiring.Component):
         )
         m.submodules.moderation = moderation = IrqModeration(index_width_bits=log2_max)
 
-        mask = Signal(log2_max, init=1)
-        m.d.sync += mask.eq(Cat(1, *(csr.size.log2 > bit for bit in range(1, log2_max))))
-        m.d.comb += [fetch.mask.eq(mask), write.mask.eq(mask), moderation.mask.eq(mask)]
-
         connect(m, fetch.axi, flipped(self.axi_read))
         connect(m, fetch.o, plan.descriptor)
         connect(m, flipped(self.frame), plan.frame)
@@ -207,40 +204,13 @@ class RxRing(wiring.Component):
         ]
         self._join(m, records.o, results.o, write.i)
 
+        mask = add_mask(m, csr, log2_max)
         resetting, clear = Signal(), Signal()
+        join_fetch(m, csr, fetch, mask, clear)
+        join_completions(m, self, write, mask, resetting=resetting, clear=clear)
+        join_interrupt(m, self, moderation, mask, write.index)
         busy = Cat(plan.busy, records.busy, results.busy, ~dma.idle, write.busy)
-        self._control(m, fetch, plan, busy, mask, resetting, clear)
-        m.d.comb += [
-            fetch.base.eq(csr.base.value),
-            fetch.clear.eq(clear),
-            write.base.eq(csr.cpl_base.value),
-            write.clear.eq(clear),
-            write.give_up.eq(resetting),
-            csr.head.index.eq(write.head),
-            csr.cpl_head.index.eq(write.index),
-            self.cpl_stb.eq(write.written),
-            self.cpl_status.eq(write.place.status),
-            self.cpl_index.eq(write.place.index),
-            self.cpl_retried.eq(write.retried),
-        ]
-
-        rising = Signal()
-        m.d.comb += [
-            moderation.head.eq(write.index),
-            moderation.seen.eq(csr.cpl_tail.index),
-            moderation.stb.eq(csr.cpl_tail.stb | csr.cpl_tail.arm),
-            moderation.count.eq(csr.irq_count.completions),
-            moderation.time_cycles.eq(csr.irq_time.cycles),
-            moderation.advance_stb.eq(self.advance_stb),
-            moderation.advance_cycles.eq(self.advance_cycles),
-            # From the end of the timer to the line: two cycles in which something is about to change.
-            rising.eq((moderation.fire & ~csr.irq.pending) | ((csr.irq.pending & csr.irq.enable) ^ self.irq)),
-            self.wake_in.eq(Mux(rising, 1, moderation.wake_in)),
-            csr.irq.enable_set.eq(csr.cpl_tail.arm),
-            csr.irq.pending_clear.eq(csr.cpl_tail.arm),
-            csr.irq.pending_set.eq(moderation.fire),
-        ]
-        m.d.sync += self.irq.eq(csr.irq.pending & csr.irq.enable)
+        self._control(m, fetch, plan, busy, resetting, clear)
         return m
 
     def _join(self, m: Module, record, result, completion) -> None:
@@ -268,7 +238,7 @@ class RxRing(wiring.Component):
             self.refused.eq(joined & frame & (planned.status == RxStatus.BAD_DESCRIPTOR)),
         ]
 
-    def _control(self, m: Module, fetch, plan, busy, mask: Signal, resetting: Signal, clear: Signal) -> None:
+    def _control(self, m: Module, fetch, plan, busy, resetting: Signal, clear: Signal) -> None:
         """Start, stop, reset."""
         csr, axi = self.csr, self.axi_read
         # Frames are taken when `fetch` has had the time to see what is posted.
@@ -288,37 +258,17 @@ class RxRing(wiring.Component):
             plan.open.eq(csr.ctrl.enable & up.all() & ~resetting & ~csr.ctrl.reset),
             plan.none.eq(fetch.caught_up & fetch.empty),
         ]
-        # After a stop TAIL may go on, but the limit stays, and with it what the frame under way can have.
-        with m.If(clear):
-            m.d.sync += fetch.limit.eq(0)
-        with m.Elif(csr.ctrl.enable):
-            m.d.sync += fetch.limit.eq(csr.tail.index & mask)
-
-        # The reset ends in the cycle of `clear`, which must be the only one: software may start anew in the next.
-        m.d.sync += clear.eq(resetting & ~working & ~reading & fetch.empty & ~clear)
-        with m.If(clear):
-            m.d.sync += resetting.eq(0)
-        with m.Elif(csr.ctrl.reset):
-            m.d.sync += resetting.eq(1)
-        m.d.comb += [
-            csr.ctrl.enable_clear.eq(clear),
-            csr.tail.index_clear.eq(clear),
-            csr.cpl_tail.index_clear.eq(clear),
-        ]
+        join_reset(m, csr, resetting=resetting, clear=clear, at_rest=~working & ~reading & fetch.empty)
 
         # Something happened: it takes some cycles until all that follows from it is seen. The longest of these is a
         # descriptor that comes in 4 beats, is no good and gets a completion.
         settling = Signal(12)
-        written = Cat(
-            port.stb for port in (csr.ctrl, csr.size, csr.tail, csr.cpl_tail, csr.irq_count, csr.irq_time, csr.irq)
-        ).any()
         inside = Signal()
         m.d.comb += inside.eq(working | reading | resetting)
-        m.d.sync += settling.eq(Cat(inside | written | self.frame.valid, settling[:-1]))
+        m.d.sync += settling.eq(Cat(inside | registers_written(csr) | self.frame.valid, settling[:-1]))
         m.d.comb += self.idle.eq(~inside & ~settling.any())
 
         m.d.sync += [
             csr.status.idle.eq(~working),
             csr.status.running.eq(csr.ctrl.enable | plan.open | working | reading),
-            csr.status.resetting.eq(resetting | csr.ctrl.reset),
         ]

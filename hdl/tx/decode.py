@@ -4,9 +4,9 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...stack.abi.desc import TxFlags, TxStatus
+from ...stack.abi.desc import TX_DESC, TxFlags, TxStatus
+from ..ring.fetch import fetched_layout
 from .command import FrameCommand, FramePart
-from .fetch import FetchedDescriptor
 
 __all__ = ["IMPLEMENTED_FLAGS", "DescriptorDecode", "FrameRecord"]
 
@@ -46,7 +46,7 @@ class DescriptorDecode(wiring.Component):
 
     Members
     -------
-    i : In(stream.Signature(FetchedDescriptor))
+    i : In(stream.Signature(fetched_layout(TX_DESC)))
         Descriptors.
     abort : In(1)
         Give up the frame that is under way, and start no other.
@@ -68,7 +68,7 @@ class DescriptorDecode(wiring.Component):
         The index of that descriptor.
     """
 
-    i: In(stream.Signature(FetchedDescriptor))
+    i: In(stream.Signature(fetched_layout(TX_DESC)))
     abort: In(1)
     close: In(1)
     clear: In(1)

@@ -8,10 +8,10 @@ from ...stack.abi.desc import TxStatus
 from ..ram_fifo import RamFifo
 from .decode import FrameRecord
 
-__all__ = ["Completion", "ResultJoin"]
+__all__ = ["ResultJoin", "TxCompletion"]
 
 
-class Completion(data.Struct):
+class TxCompletion(data.Struct):
     """A completion, but for what only the ring knows."""
 
     cookie: 32
@@ -38,7 +38,7 @@ class ResultJoin(wiring.Component):
         Frames, in order.
     result : In(stream.Signature({"status": 8}))
         What became of those that wait, in order: a ``TxStatus``.
-    o : Out(stream.Signature(Completion))
+    o : Out(stream.Signature(TxCompletion))
         Their completions.
     busy : Out(1)
         Something is inside.
@@ -50,7 +50,7 @@ class ResultJoin(wiring.Component):
             {
                 "record": In(stream.Signature(FrameRecord)),
                 "result": In(stream.Signature(data.StructLayout({"status": 8}))),
-                "o": Out(stream.Signature(Completion)),
+                "o": Out(stream.Signature(TxCompletion)),
                 "busy": Out(1),
             }
         )

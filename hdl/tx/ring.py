@@ -1,18 +1,20 @@
 """The TX queue: descriptors out of host memory, parts of frames to the datapath, completions back."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from ...stack.abi.desc import TX_CPL, TX_DESC
 from ...stack.abi.regs import TXQ
 from ..axi import Axi4ReadSignature, Axi4WriteSignature, check_axi_width_bits
 from ..csr import block_signature
-from ..irq_moderation import IrqModeration
+from ..ring.completion import CompletionWrite
+from ..ring.control import add_mask, join_completions, join_fetch, join_interrupt, join_reset, registers_written
+from ..ring.fetch import DescriptorFetch
+from ..ring.irq_moderation import IrqModeration
 from .command import FrameCommand, FramePart
-from .completion import CompletionWrite
 from .decode import DescriptorDecode
-from .fetch import DescriptorFetch
-from .result_join import ResultJoin
+from .result_join import ResultJoin, TxCompletion
 
 __all__ = ["TxRing"]
 
@@ -131,15 +133,11 @@ class TxRing(wiring.Component):
         m = Module()
         csr, log2_max = self.csr, self._ring_log2_max
         bus = {"axi_width_bits": self._axi_width_bits, "id_width_bits": self._id_width_bits, "ring_log2_max": log2_max}
-        m.submodules.fetch = fetch = DescriptorFetch(**bus, prefetch=self._prefetch)
+        m.submodules.fetch = fetch = DescriptorFetch(**bus, prefetch=self._prefetch, record=TX_DESC)
         m.submodules.decode = decode = DescriptorDecode()
         m.submodules.join = join = ResultJoin()
-        m.submodules.write = write = CompletionWrite(**bus)
+        m.submodules.write = write = CompletionWrite(**bus, record=TX_CPL, completion=TxCompletion)
         m.submodules.moderation = moderation = IrqModeration(index_width_bits=log2_max)
-
-        mask = Signal(log2_max, init=1)
-        m.d.sync += mask.eq(Cat(1, *(csr.size.log2 > bit for bit in range(1, log2_max))))
-        m.d.comb += [fetch.mask.eq(mask), write.mask.eq(mask), moderation.mask.eq(mask)]
 
         connect(m, fetch.o, decode.i)
         connect(m, decode.record, join.record)
@@ -150,46 +148,21 @@ class TxRing(wiring.Component):
         connect(m, decode.part, flipped(self.part))
         connect(m, flipped(self.result), join.result)
 
+        mask = add_mask(m, csr, log2_max)
         resetting, clear = Signal(), Signal()
-        self._control(m, fetch, decode, [decode.busy, join.busy, write.busy], mask, resetting, clear)
+        join_fetch(m, csr, fetch, mask, clear)
+        join_completions(m, self, write, mask, resetting=resetting, clear=clear)
+        join_interrupt(m, self, moderation, mask, write.index)
+        self._control(m, fetch, decode, [decode.busy, join.busy, write.busy], resetting, clear)
         m.d.comb += [
-            fetch.base.eq(csr.base.value),
-            fetch.clear.eq(clear),
             decode.clear.eq(clear),
-            write.base.eq(csr.cpl_base.value),
-            write.clear.eq(clear),
-            write.give_up.eq(resetting),
-            csr.head.index.eq(write.head),
-            csr.cpl_head.index.eq(write.index),
             self.abort.eq(resetting),
             self.desc_stb.eq(decode.decoded),
             self.desc_index.eq(decode.index),
-            self.cpl_stb.eq(write.written),
-            self.cpl_status.eq(write.place.status),
-            self.cpl_index.eq(write.place.index),
-            self.cpl_retried.eq(write.retried),
         ]
-
-        rising = Signal()
-        m.d.comb += [
-            moderation.head.eq(write.index),
-            moderation.seen.eq(csr.cpl_tail.index),
-            moderation.stb.eq(csr.cpl_tail.stb | csr.cpl_tail.arm),
-            moderation.count.eq(csr.irq_count.completions),
-            moderation.time_cycles.eq(csr.irq_time.cycles),
-            moderation.advance_stb.eq(self.advance_stb),
-            moderation.advance_cycles.eq(self.advance_cycles),
-            # From the end of the timer to the line: two cycles in which something is about to change.
-            rising.eq((moderation.fire & ~csr.irq.pending) | ((csr.irq.pending & csr.irq.enable) ^ self.irq)),
-            self.wake_in.eq(Mux(rising, 1, moderation.wake_in)),
-            csr.irq.enable_set.eq(csr.cpl_tail.arm),
-            csr.irq.pending_clear.eq(csr.cpl_tail.arm),
-            csr.irq.pending_set.eq(moderation.fire),
-        ]
-        m.d.sync += self.irq.eq(csr.irq.pending & csr.irq.enable)
         return m
 
-    def _control(self, m: Module, fetch, decode, busy, mask: Signal, resetting: Signal, clear: Signal) -> None:
+    def _control(self, m: Module, fetch, decode, busy, resetting: Signal, clear: Signal) -> None:
         """Start, stop in order, reset."""
         csr = self.csr
         drained, quiet = Signal(), Signal()
@@ -200,32 +173,14 @@ class TxRing(wiring.Component):
             quiet.eq(fetch.empty & ~Cat(busy).any()),
             fetch.halt.eq(resetting),
         ]
-        # After a stop TAIL may go on, but the limit stays, and with it what is fetched.
-        with m.If(clear):
-            m.d.sync += fetch.limit.eq(0)
-        with m.Elif(csr.ctrl.enable):
-            m.d.sync += fetch.limit.eq(csr.tail.index & mask)
         m.d.comb += decode.abort.eq(resetting)
         m.d.sync += decode.close.eq(drained)
 
-        # The reset ends in the cycle of `clear`, which must be the only one: software may start anew in the next.
-        m.d.sync += clear.eq(resetting & quiet & ~clear)
-        with m.If(clear):
-            m.d.sync += resetting.eq(0)
-        with m.Elif(csr.ctrl.reset):
-            m.d.sync += resetting.eq(1)
-        m.d.comb += [
-            csr.ctrl.enable_clear.eq(clear),
-            csr.tail.index_clear.eq(clear),
-            csr.cpl_tail.index_clear.eq(clear),
-        ]
+        join_reset(m, csr, resetting=resetting, clear=clear, at_rest=quiet)
 
         # A register or a completion was written: it takes some cycles until all that follows from it is seen.
         settling = Signal(6)
-        written = Cat(
-            port.stb for port in (csr.ctrl, csr.size, csr.tail, csr.cpl_tail, csr.irq_count, csr.irq_time, csr.irq)
-        ).any()
-        touched = written | resetting | ~quiet
+        touched = registers_written(csr) | resetting | ~quiet
         m.d.sync += settling.eq(Cat(touched, settling[:-1]))
         inside = Signal()
         m.d.sync += inside.eq(~quiet | resetting | ~fetch.caught_up)
@@ -234,5 +189,4 @@ class TxRing(wiring.Component):
         m.d.sync += [
             csr.status.idle.eq(quiet),
             csr.status.running.eq(csr.ctrl.enable | up.any() | ~quiet | ~fetch.caught_up),
-            csr.status.resetting.eq(resetting | csr.ctrl.reset),
         ]

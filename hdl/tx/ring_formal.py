@@ -8,13 +8,14 @@ from amaranth.asserts import AnyConst
 from amaranth.hdl import Assert, Assume, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
+from ...stack.abi.desc import TX_CPL, TX_DESC
 from ..axi_formal import steady_ring
 from ..formal import Harness, Mutation, Property, cover
+from ..ring.completion import CompletionWrite
+from ..ring.fetch import DescriptorFetch
 from ..short_fifo import ShortFifo
-from .completion import CompletionWrite
 from .decode import DescriptorDecode
-from .fetch import DescriptorFetch
-from .result_join import ResultJoin
+from .result_join import ResultJoin, TxCompletion
 
 __all__ = ["PROPERTIES", "fetched_in_order", "passed_in_order"]
 
@@ -173,12 +174,12 @@ PROPERTIES = [
     Property(
         name="descriptor_fetch.order",
         build=lambda: Harness(
-            DescriptorFetch(axi_width_bits=256, ring_log2_max=3, id_width_bits=1, prefetch=8),
+            DescriptorFetch(axi_width_bits=256, ring_log2_max=3, id_width_bits=1, prefetch=8, record=TX_DESC),
             lambda m, dut: fetched_in_order(m, dut, desc_octets=32),
         ),
         depth=8,
         induction=False,
-        mutations=(Mutation("tx/fetch.py", "limit[:low] + ~index[:low]", "limit[:low] - index[:low]"),),
+        mutations=(Mutation("ring/fetch.py", "limit[:low] + ~index[:low]", "limit[:low] - index[:low]"),),
     ),
     Property(
         name="descriptor_decode.order",
@@ -199,13 +200,23 @@ PROPERTIES = [
     Property(
         name="completion_write.order",
         build=lambda: Harness(
-            CompletionWrite(axi_width_bits=128, ring_log2_max=3, id_width_bits=1, outstanding=4), _write
+            CompletionWrite(
+                axi_width_bits=128,
+                ring_log2_max=3,
+                id_width_bits=1,
+                outstanding=4,
+                record=TX_CPL,
+                completion=TxCompletion,
+            ),
+            _write,
         ),
         depth=10,
         induction=False,
         cover_depth=24,
         mutations=(
-            Mutation("tx/completion.py", "m.d.sync += new.eq(new + put.en)", "m.d.sync += new.eq(new + self.i.valid)"),
+            Mutation(
+                "ring/completion.py", "m.d.sync += new.eq(new + put.en)", "m.d.sync += new.eq(new + self.i.valid)"
+            ),
         ),
     ),
 ]

@@ -41,7 +41,9 @@ enum hw_event_kind {
   HW_EV_CPL = 9,         /* a: ring index, b: status */
   HW_EV_FRAME_START = 10,
   HW_EV_FRAME_END = 11,  /* a: octets with FCS, b: flags */
-  HW_EV_IRQ = 12         /* a: new level */
+  HW_EV_IRQ = 12,        /* a: new level */
+  HW_EV_RX = 13,         /* A received frame is inside, whole and good. */
+  HW_EV_RX_CPL = 14      /* a: ring index, b: status */
 };
 
 typedef struct {

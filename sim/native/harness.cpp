@@ -299,6 +299,8 @@ struct hw_nic final : hw::Station {
     if (d->probe_arp_stb) log(HW_EV_ARP, d->probe_arp_hit);
     if (d->probe_csum_stb) log(HW_EV_CSUM);
     if (d->probe_cpl_stb) log(HW_EV_CPL, d->probe_cpl_index, d->probe_cpl_status);
+    if (d->probe_rx_stb) log(HW_EV_RX);
+    if (d->probe_rx_cpl_stb) log(HW_EV_RX_CPL, d->probe_rx_cpl_index, d->probe_rx_cpl_status);
     if (bool(d->irq) != irq_before) log(HW_EV_IRQ, irq_before = d->irq);
   }
 

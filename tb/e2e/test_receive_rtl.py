@@ -6,11 +6,12 @@ import random
 
 import pytest
 
+from hardwire.hdl.mac.fcs import fcs_octets
 from hardwire.hdl.rx.frame import RxFrameStatus
 from hardwire.sim.bus_model import BusModel
 from hardwire.sim.nic import SimNic
 from hardwire.sim.world import World
-from hardwire.stack.abi import RxFlags, RxStatus
+from hardwire.stack.abi import GLOBAL, RxFlags, RxStatus
 from hardwire.tb.bench import seed
 from hardwire.tb.e2e.raw_receive import RawReceive, rx_counters
 from hardwire.tb.hdl.gmii_carrier import Carrier, End, random_carrier, read_carrier
@@ -127,6 +128,25 @@ def test_each_frame_is_delivered_or_counted_for_its_reason() -> None:
     first_seed = seed()
     print(f"HARDWIRE_SEED={first_seed}")
     receive(3000, first_seed)
+
+
+def test_a_vlan_counts_as_soon_as_the_reset_has_ended() -> None:
+    nic = SimNic(World(seed=1).host())
+    ctrl, status = GLOBAL["CTRL"], GLOBAL["STATUS"]
+    nic.write32(GLOBAL.address(ctrl), ctrl.pack(soft_reset=1))
+    while nic.read32(GLOBAL.address(status)) & status["resetting"].mask:
+        pass
+    queue = RawReceive(nic, random.Random(1))
+    queue.select(mac=MAC, vlans=VLANS, vlan_filter=1, broadcast=1)
+    queue.post(10)
+    nic.world.advance(10_000)
+    nic.log_events()
+    for vid in (VLANS[0], 6):
+        nic.receive(frame := b"\xff" * 12 + b"\x81\x00" + vid.to_bytes(2, "big") + bytes(60), fcs_octets(frame))
+    nic.world.drain()
+    assert [received.frame[14:16] for received in queue.poll()] == [VLANS[0].to_bytes(2, "big")]
+    told = [(event.kind, event.a, event.b) for event in nic.take_events() if event.kind in ("rx", "rx_cpl")]
+    assert told == [("rx", 0, 0), ("rx_cpl", 0, RxStatus.OK)]
 
 
 @pytest.mark.soak

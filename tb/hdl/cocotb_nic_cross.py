@@ -10,7 +10,7 @@ from scapy.packet import Raw
 from hardwire.stack.abi import TxFlags, TxStatus
 from hardwire.tb.cocotb_test import THOROUGH, bench_test
 from hardwire.tb.hdl.cocotb_nic import check_wire, started
-from hardwire.tb.hdl.functional import ERRORS, OFFLOADS, SIZES_OCTETS, STALLS, sample
+from hardwire.tb.hdl.functional import ERRORS, OFFLOADS, SIZES_OCTETS, STALLS, sample, write_bins
 from hardwire.tb.hdl.nic_frames import FrameToSend
 from hardwire.tb.hdl.nic_harness import Harness
 
@@ -80,3 +80,4 @@ async def every_size_meets_every_offload_stall_and_error(dut):
     kinds = list(itertools.product(SIZES_OCTETS, OFFLOADS))
     for stall, error in itertools.product(STALLS, ERRORS):
         await _meet(harness, stall, error, kinds if THOROUGH else harness.rng.sample(kinds, 3))
+    write_bins()

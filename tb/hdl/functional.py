@@ -1,12 +1,10 @@
 """Functional coverage: which sizes, offloads, stalls and errors the whole NIC has met with each other."""
 
-import atexit
-
 from cocotb_coverage.coverage import CoverCross, CoverPoint, coverage_db
 
 from hardwire.tb.bins import BINS
 
-__all__ = ["ERRORS", "OFFLOADS", "SIZES_OCTETS", "STALLS", "sample"]
+__all__ = ["ERRORS", "OFFLOADS", "SIZES_OCTETS", "STALLS", "sample", "write_bins"]
 
 # Frames without FCS: least and most octets of a bin.
 SIZES_OCTETS = ((14, 59), (60, 60), (61, 127), (128, 1013), (1014, 1514), (1515, 9018))
@@ -29,8 +27,6 @@ def sample(octets: int, offload: str, stall: str, error: str) -> None:
     """Count a frame that the NIC was given and has treated rightly."""
 
 
-def _write() -> None:
-    coverage_db.export_to_yaml(BINS)  # Into the folder of the run, where the simulator was started.
-
-
-atexit.register(_write)
+def write_bins() -> None:
+    """Write the hits of all bins into the folder of the run, where the simulator was started."""
+    coverage_db.export_to_yaml(BINS)

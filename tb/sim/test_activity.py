@@ -17,11 +17,26 @@ from hardwire.sim.bus_model import BusModel
 from hardwire.sim.nic import SimNic
 from hardwire.sim.nic_event import HardwareHang
 from hardwire.sim.world import World
-from hardwire.stack.abi import ARP, BLOCKS, GLOBAL, STATS, TX_CPL, TX_DESC, TXQ, ArpOp, TxFlags
+from hardwire.stack.abi import (
+    ARP,
+    BLOCKS,
+    GLOBAL,
+    MAC,
+    RX_CPL,
+    RX_DESC,
+    RXQ,
+    STATS,
+    TX_CPL,
+    TX_DESC,
+    TXQ,
+    ArpOp,
+    TxFlags,
+)
 from hardwire.stack.drivers.bus import Direction
+from hardwire.tb.hdl.gmii_carrier import random_carrier
 
 SEED = int(os.environ.get("HARDWIRE_SEED") or random.SystemRandom().getrandbits(32))
-OFFLOADS = (TxFlags(0), TxFlags.RESOLVE, TxFlags.CSUM_IPV4 | TxFlags.CSUM_L4, TxFlags.CSUM_PARTIAL)
+OFFLOADS = (TxFlags(0), TxFlags.VLAN, TxFlags.RESOLVE, TxFlags.CSUM_IPV4 | TxFlags.CSUM_L4, TxFlags.CSUM_PARTIAL)
 BUFFER_OCTETS = 16384
 
 
@@ -41,7 +56,7 @@ def random_bus(rng: random.Random) -> BusModel:
 
 
 class Scenario:
-    """A device whose queue, registers and ARP cache are used, and misused, at random."""
+    """A device whose queues, registers and ARP cache are used, and misused, at random, while frames come."""
 
     def __init__(self, seed: int, *, waves: bool) -> None:
         self.rng = rng = random.Random(seed)
@@ -56,21 +71,31 @@ class Scenario:
         self.log2 = rng.randint(2, 8)
         self.ring = dma.alloc_coherent(TX_DESC.size_octets << self.log2)
         self.completions = dma.alloc_coherent(TX_CPL.size_octets << self.log2)
-        self.tail = 0
+        self.received = dma.kmalloc(BUFFER_OCTETS)
+        self.rx_buffer = dma.map(self.received.addr, BUFFER_OCTETS, Direction.FROM_DEVICE)
+        self.rx_ring = dma.alloc_coherent(RX_DESC.size_octets << self.log2)
+        self.rx_completions = dma.alloc_coherent(RX_CPL.size_octets << self.log2)
+        self.tail = self.rx_tail = 0
         self.seen: list[object] = []
 
     def write(self, block, name: str, **fields: int) -> None:
         self.nic.write32(block.address(block[name]), block[name].pack(**fields))
 
     def start(self) -> None:
-        self.tail = 0
-        for name, at in (("BASE", self.ring.addr), ("CPL_BASE", self.completions.addr)):
-            self.write(TXQ, f"{name}_LO", value=at & 0xFFFF_FFFF)
-            self.write(TXQ, f"{name}_HI", value=at >> 32)
-        self.write(TXQ, "SIZE", log2=self.log2)
-        self.write(TXQ, "IRQ_COUNT", completions=self.rng.choice((0, 1, 5)))
-        self.write(TXQ, "IRQ_TIME", cycles=self.rng.choice((0, 500, 5000)))
-        self.write(TXQ, "CTRL", enable=1)
+        rng = self.rng
+        self.tail = self.rx_tail = 0
+        for block, ring, completions in (
+            (TXQ, self.ring, self.completions),
+            (RXQ, self.rx_ring, self.rx_completions),
+        ):
+            for name, at in (("BASE", ring.addr), ("CPL_BASE", completions.addr)):
+                self.write(block, f"{name}_LO", value=at & 0xFFFF_FFFF)
+                self.write(block, f"{name}_HI", value=at >> 32)
+            self.write(block, "SIZE", log2=self.log2)
+            self.write(block, "IRQ_COUNT", completions=rng.choice((0, 1, 5)))
+            self.write(block, "IRQ_TIME", cycles=rng.choice((0, 500, 5000)))
+            self.write(block, "CTRL", enable=1)
+        self.write(MAC, "RX_CTRL", promiscuous=rng.getrandbits(1), vlan_strip=rng.getrandbits(1))
 
     def post(self) -> None:
         rng = self.rng
@@ -95,6 +120,27 @@ class Scenario:
         self.write(TXQ, "TAIL", index=self.tail)
         self.write(TXQ, "CPL_TAIL", index=rng.randrange(1 << self.log2), arm=rng.getrandbits(1))
 
+    def post_buffers(self) -> None:
+        rng = self.rng
+        for _ in range(rng.randint(1, 20)):
+            length = 64 * rng.choice((1, 2, 24))
+            fields = {"addr": self.rx_buffer + 64 * rng.randrange((BUFFER_OCTETS - length) // 64), "length": length}
+            if rng.random() < 0.1:
+                name = rng.choice(("addr", "length"))
+                fields[name] = rng.choice((0, rng.getrandbits(RX_DESC[name].width)))
+            at = self.rx_tail * RX_DESC.size_octets
+            self.rx_ring.view[at : at + RX_DESC.size_octets] = RX_DESC.pack(**fields, cookie=rng.getrandbits(32))
+            self.rx_tail = (self.rx_tail + 1) % (1 << self.log2)
+        self.write(RXQ, "TAIL", index=self.rx_tail)
+        self.write(RXQ, "CPL_TAIL", index=rng.randrange(1 << self.log2), arm=rng.getrandbits(1))
+
+    def receive(self) -> None:
+        rng = self.rng
+        for _ in range(rng.randint(1, 8)):
+            carrier = random_carrier(rng, max_octets=1518)
+            errors = bytes(number in carrier.errors for number in range(len(carrier.octets)))
+            self.nic.inject(carrier.octets, errors=errors, gap_octets=rng.choice((1, 12, 40)))
+
     def resolve(self) -> None:
         rng = self.rng
         self.write(ARP, "KEY", value=rng.randint(1, 8))
@@ -113,7 +159,7 @@ class Scenario:
                 ("IRQ", {"enable": 1, "pending": 1}),
             )
         )
-        self.write(TXQ, name, **fields)
+        self.write(rng.choice((TXQ, RXQ)), name, **fields)
         if rng.random() < 0.2:
             self.write(GLOBAL, "CTRL", soft_reset=1)
         if rng.random() < 0.7:
@@ -129,15 +175,18 @@ class Scenario:
         rng = self.rng
         self.start()
         for _ in range(60):
-            rng.choice((self.post, self.post, self.post, self.resolve, self.look, self.disturb))()
+            often = (self.post, self.post, self.post, self.post_buffers, self.receive)
+            rng.choice((*often, self.resolve, self.look, self.disturb))()
             self.world.advance(rng.choice((0, 100, 1000, 20_000, rng.randrange(100_000))))
         try:
             self.world.drain()
         except HardwareHang as hang:
             self.seen.append(str(hang))
         nic = self.nic
-        values = [nic.read32(block.address(register)) for block in (GLOBAL, STATS, TXQ) for register in block.registers]
-        memory = bytes(self.completions.view)
+        values = [
+            nic.read32(block.address(register)) for block in (GLOBAL, STATS, TXQ, RXQ) for register in block.registers
+        ]
+        memory = [bytes(held.view) for held in (self.completions, self.rx_completions, self.received)]
         return [*nic.take_events(), self.seen, nic.take_frames(), nic.take_violations(), memory, values, nic.counters]
 
 
@@ -166,8 +215,9 @@ def test_scenarios_end_in_many_ways() -> None:
     kinds = set()
     for seed in range(6):
         outcome = compare(seed)
-        kinds |= {event.b for event in outcome[:-6] if event.kind == "cpl"}
-    assert len(kinds) >= 6
+        kinds |= {(event.kind, event.b) for event in outcome[:-6] if event.kind in ("cpl", "rx_cpl")}
+    assert len({status for kind, status in kinds if kind == "cpl"}) >= 6
+    assert len({status for kind, status in kinds if kind == "rx_cpl"}) >= 3
 
 
 def test_every_part_wakes_by_what_it_reads_only() -> None:

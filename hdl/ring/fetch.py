@@ -5,12 +5,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from ...stack.abi.desc import TX_DESC
 from ...stack.abi.model import Record
 from ..axi import Axi4ReadSignature, Burst
 from ..ram_fifo import RamFifo
 
-__all__ = ["DescriptorFetch", "FetchedDescriptor", "fetched_layout"]
+__all__ = ["DescriptorFetch", "fetched_layout"]
 
 _BLOCK_LOG2 = 2  # A burst ends where a block of 4 descriptors ends, so it crosses neither 4 KiB nor the ring's end.
 
@@ -19,9 +18,6 @@ def fetched_layout(record: Record) -> data.StructLayout:
     """Return what a descriptor is as it came from memory; with ``error`` its fields mean nothing."""
     fields = data.StructLayout({member.name: member.width for member in record.members})
     return data.StructLayout({"fields": fields, "index": 16, "error": 1})
-
-
-FetchedDescriptor = fetched_layout(TX_DESC)
 
 
 class DescriptorFetch(wiring.Component):
@@ -78,7 +74,7 @@ class DescriptorFetch(wiring.Component):
         ring_log2_max: int,
         id_width_bits: int,
         prefetch: int,
-        record: Record = TX_DESC,
+        record: Record,
     ) -> None:
         self._record = record
         # A bus wider than a descriptor carries one a beat, in the lane of its address (A3.4.3, narrow transfers).

@@ -7,8 +7,8 @@ from collections import deque
 import pytest
 from amaranth.sim import Simulator
 
-from hardwire.hdl.tx.completion import CompletionWrite
-from hardwire.hdl.tx.result_join import ResultJoin
+from hardwire.hdl.ring.completion import CompletionWrite
+from hardwire.hdl.tx.result_join import ResultJoin, TxCompletion
 from hardwire.stack.abi import TX_CPL, TxStatus
 
 SEED = int(os.environ.get("HARDWIRE_SEED") or random.SystemRandom().getrandbits(32))
@@ -18,7 +18,9 @@ BASE = 0xFEDC_BA98_7610_0000
 def run(size, total, *, errors, latency):
     """Write completions; return the component's memory, what was put in, the log of its writes, and the repetitions."""
     rng = random.Random(SEED)
-    write = CompletionWrite(axi_width_bits=64, ring_log2_max=10, id_width_bits=1)
+    write = CompletionWrite(
+        axi_width_bits=64, ring_log2_max=10, id_width_bits=1, record=TX_CPL, completion=TxCompletion
+    )
     ring = bytearray(size * TX_CPL.size_octets)
     seen, put, repeated = [], [], []
     most = [0]

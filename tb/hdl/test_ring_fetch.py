@@ -7,7 +7,8 @@ from collections import deque
 import pytest
 from amaranth.sim import Simulator
 
-from hardwire.hdl.tx.fetch import DescriptorFetch
+from hardwire.hdl.ring.fetch import DescriptorFetch
+from hardwire.stack.abi import TX_DESC
 
 SEED = int(os.environ.get("HARDWIRE_SEED") or random.SystemRandom().getrandbits(32))
 BASE = 0xFEDC_BA98_7610_0000
@@ -62,7 +63,7 @@ class Memory:
 @pytest.mark.parametrize(("size", "width"), [(2, 64), (4, 32), (16, 64), (256, 128), (1024, 256)])
 def test_descriptors_come_out_once_and_in_order(size, width):
     rng = random.Random(SEED)
-    fetch = DescriptorFetch(axi_width_bits=width, ring_log2_max=10, id_width_bits=1, prefetch=16)
+    fetch = DescriptorFetch(axi_width_bits=width, ring_log2_max=10, id_width_bits=1, prefetch=16, record=TX_DESC)
     memory = Memory(fetch, size=size, latency=rng.choice((0, 40)), rng=rng)
     total = 150
     taken = []
@@ -99,7 +100,7 @@ def test_descriptors_come_out_once_and_in_order(size, width):
 
 @pytest.mark.parametrize(("posted", "bursts"), [(3, [3]), (4, [4]), (10, [4, 4, 2]), (15, [4, 4, 4, 3])])
 def test_a_burst_takes_all_that_is_posted_of_a_block(posted, bursts):
-    fetch = DescriptorFetch(axi_width_bits=64, ring_log2_max=10, id_width_bits=1, prefetch=16)
+    fetch = DescriptorFetch(axi_width_bits=64, ring_log2_max=10, id_width_bits=1, prefetch=16, record=TX_DESC)
     memory = Memory(fetch, size=16, latency=0, rng=random.Random(SEED))
     memory.limit = posted
 
@@ -120,7 +121,7 @@ def test_a_burst_takes_all_that_is_posted_of_a_block(posted, bursts):
 
 
 def test_halt_starts_no_burst():
-    fetch = DescriptorFetch(axi_width_bits=64, ring_log2_max=10, id_width_bits=1, prefetch=16)
+    fetch = DescriptorFetch(axi_width_bits=64, ring_log2_max=10, id_width_bits=1, prefetch=16, record=TX_DESC)
 
     async def testbench(ctx):
         ctx.set(fetch.mask, 15)

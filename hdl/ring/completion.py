@@ -4,13 +4,11 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...stack.abi.desc import TX_CPL
 from ...stack.abi.model import Record
 from ..axi import Axi4WriteSignature
 from ..block_ram import BlockRam
 from ..step import one_more
 from .completion_send import CompletionSend
-from .result_join import Completion
 
 __all__ = ["CompletionWrite"]
 
@@ -79,9 +77,9 @@ class CompletionWrite(wiring.Component):
         axi_width_bits: int,
         ring_log2_max: int,
         id_width_bits: int,
+        record: Record,
+        completion,
         outstanding: int = 16,
-        record: Record = TX_CPL,
-        completion=Completion,
     ) -> None:
         self._outstanding = outstanding
         self._completion = completion

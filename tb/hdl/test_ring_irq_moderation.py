@@ -3,7 +3,7 @@
 import pytest
 from amaranth.sim import Simulator
 
-from hardwire.hdl.irq_moderation import IrqModeration
+from hardwire.hdl.ring.irq_moderation import IrqModeration
 
 NEVER = (1 << 32) - 1
 
