@@ -22,7 +22,7 @@ void hw_clear_violations(hw_nic *n) { n->violations.clear(); n->publish(); }
 void hw_clear_events(hw_nic *n) { n->events.clear(); n->publish(); }
 void hw_inject(hw_nic *n, uint64_t start_cycle, const uint8_t *octets, const uint8_t *errors, uint64_t length,
                uint32_t gap) {
-  hw::RxFrame frame{start_cycle, gap, true, {octets, octets + length}, {}};
+  hw::RxFrame frame{start_cycle, gap, true, 0, {octets, octets + length}, {}};
   if (errors) frame.errors.assign(errors, errors + length);
   n->source.insert(std::move(frame));
 }
@@ -41,7 +41,8 @@ void hw_connect(hw_nic *from, hw_nic *to, uint64_t delay_fs) {
 }
 void hw_set_wire_up(hw_nic *from, int up) { if (from->wire) from->wire->set_up(up); }
 void hw_get_wire_counters(hw_nic *from, hw_wire_counters *counters) {
-  *counters = from->wire ? hw_wire_counters{from->wire->sent, from->wire->delivered, from->wire->cut} : hw_wire_counters{};
+  const hw::Wire *wire = from->wire;
+  *counters = wire ? hw_wire_counters{wire->sent, wire->delivered(), wire->cut} : hw_wire_counters{};
 }
 hw_world *hw_world_new(void) { return new hw_world; }
 void hw_world_free(hw_world *w) { delete w; }

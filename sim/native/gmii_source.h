@@ -11,15 +11,21 @@ struct RxFrame {
   uint64_t start;  // Not before this cycle.
   uint32_t gap;    // Octet times of silence before it, at least.
   bool whole;      // False: octets are still coming.
+  uint32_t wire;   // Number of the wire that brings it; 0: none.
   std::vector<uint8_t> octets, errors;  // Preamble and FCS included; errors: rx_er of each octet, or empty.
 };
 
 class GmiiSource {
  public:
   uint64_t total = 0;
+  uint32_t wires = 0;  // That have ever led here, which are numbered from 1.
 
   bool pending() const { return !queue_.empty(); }
   bool in_frame() const { return at_ != kIdle; }
+  // Frames that a wire has brought to their end, and that have not gone in yet.
+  uint64_t waiting(uint32_t wire) const {
+    return uint64_t(std::count_if(queue_.begin(), queue_.end(), [=](const RxFrame &f) { return f.whole && f.wire == wire; }));
+  }
   // The cycle in which an input has to be set next.
   uint64_t due() const { return due_; }
 

@@ -67,9 +67,9 @@ struct hw_nic final : hw::Station {
   std::vector<hw_violation> violations;
   std::vector<hw_event> events;
   uint64_t event_capacity = 0, hang_cycles = 1'000'000;
-  uint64_t last_activity = 0, last_write = 0, last_quiet = 0, ar_pause = 0, aw_pause = 0, w_pause = 0, r_addr = 0, read_since = 0,
-           last_sent = 0,
-           fed = hw::kFedAny;  // Clocks of the parts that have to see a change of an input.
+  uint64_t last_activity = 0, last_write = 0, last_quiet = 0, last_sent = 0, read_since = 0;
+  uint64_t ar_pause = 0, aw_pause = 0, w_pause = 0, r_addr = 0;
+  uint64_t fed = hw::kFedAny;  // Clocks of the parts that have to see a change of an input.
   uint32_t reasons = 0, last_descriptor = ~0u, still = 0;  // still: cycles in which only counters have moved.
   bool irq_before = false, inputs_changed = true, mdc_before = false, recording_rx = false;
 #if HW_WAVES
@@ -330,7 +330,7 @@ struct hw_nic final : hw::Station {
     d->advance_stb = 0;
     change(hw::kFedAdvance);
     state.cycle += cycles;
-    last_quiet = state.cycle;  // What comes now starts from here, however long the jump was.
+    if (!memory.pending()) last_quiet = state.cycle;  // What comes now starts from here, however long the jump was.
     state.evaluated++;
   }
   // How many cycles may be jumped over; 0 or 1: none. Two are kept back before the device starts something, and as many
@@ -387,23 +387,24 @@ struct hw_nic final : hw::Station {
             }
           }
         }
-      } else if (skips && frozen()) {
-        const uint64_t cycles = skippable(std::min(until, memory.due() - 1));
-        if (cycles > 1) {
-          if (!kShared) {
+      } else {
+        const uint64_t hangs_at = std::max(last_activity, last_quiet) + hang_cycles + 1;
+        if (HW_UNLIKELY(state.cycle >= hangs_at) && (!kShared || stop & HW_HANG)) {
+          reasons |= HW_HANG;
+          break;
+        }
+        if (skips && frozen()) {
+          const uint64_t cycles = skippable(std::min({until, memory.due() - 1, hangs_at}));
+          if (cycles > 1 && !kShared) {
             skip(cycles);
             continue;
           }
-          if (!go) {
+          if (cycles > 1 && !go) {
             rest_until = state.cycle + cycles;
             reasons |= hw::kRest;
             break;
           }
         }
-      } else if (HW_UNLIKELY(state.cycle - std::max(last_activity, last_quiet) > hang_cycles) &&
-                 (!kShared || stop & HW_HANG)) {
-        reasons |= HW_HANG;
-        break;
       }
       go = false;
       tick<kLog>();

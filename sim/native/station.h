@@ -55,9 +55,10 @@ struct Wire {
   Station *to;
   Fs delay;
   bool up = true;
-  uint64_t sent = 0, delivered = 0, cut = 0;
+  uint64_t sent = 0, brought = 0, cut = 0;
 
-  Wire(Station *to, Fs delay) : to(to), delay(delay) {}
+  Wire(Station *to, Fs delay) : to(to), delay(delay), number_(++to->source.wires) {}
+  uint64_t delivered() const { return brought - to->source.waiting(number_); }
 
   // An octet in cycle `cycle` of the sender, whose clock is the sender's; true: a frame has begun.
   bool put(const Station &from, uint64_t cycle, uint8_t octet, bool error) {
@@ -70,7 +71,7 @@ struct Wire {
         // The receiver must not run out of octets if its clock is the faster one: the buffer in its PHY.
         const Fs drift = from.period > to->period ? Fs(kLongestFrame) * (from.period - to->period) : 0;
         const Fs arrival = from.at(cycle) + std::max(delay, drift + 2 * from.period);
-        frame_ = to->source.insert({to->cycle_at(arrival), 1, false, {}, {}});
+        frame_ = to->source.insert({to->cycle_at(arrival), 1, false, number_, {}, {}});
       } else {
         cut++;
       }
@@ -87,7 +88,7 @@ struct Wire {
     in_frame_ = false;
     if (frame_) {
       to->source.finish(frame_);
-      delivered++;
+      brought++;
       frame_ = nullptr;
     }
   }
@@ -96,6 +97,7 @@ struct Wire {
     if (!on && up && frame_) {
       frame_->errors.resize(frame_->octets.size());
       frame_->errors.back() = 1;
+      frame_->wire = 0;  // Counted as cut.
       to->source.finish(frame_);
       frame_ = nullptr;
       cut++;
@@ -104,6 +106,7 @@ struct Wire {
   }
 
  private:
+  uint32_t number_;
   RxFrame *frame_ = nullptr;
   bool in_frame_ = false, errors_ = false;
 };

@@ -7,6 +7,7 @@ import pytest
 from hardwire.sim.bus_model import BusModel
 from hardwire.sim.frame import Frame, on_wire
 from hardwire.sim.nic import SimNic
+from hardwire.sim.nic_event import HardwareHang
 from hardwire.sim.raw_queue import RawQueue
 from hardwire.sim.world import FS_PER_NS, World
 from hardwire.stack.abi import GLOBAL, TXQ
@@ -186,6 +187,33 @@ def test_frames_of_a_wire_are_not_kept_for_nobody() -> None:
     assert pair.nics[0].take_frames() == []
     assert pair.nics[0].wire_counters == (30, 30, 0)
     assert pair.nics[1].counters["rx_frames_total"] == 30
+
+
+def test_frame_is_delivered_once_it_has_wholly_gone_in() -> None:
+    pair = Pair(delay_fs=1_000_000 * FS_PER_NS)
+    pair.queues[0].ring_doorbell(2)
+    pair.world.advance(900_000)
+    assert len(pair.sent[0]) == 2
+    assert pair.nics[0].wire_counters == (2, 0, 0)
+    pair.world.drain()
+    assert len(pair.received[1]) == 2
+    assert pair.nics[0].wire_counters == (2, 2, 0)
+
+
+@pytest.mark.parametrize("idle_hosts", [0, 1])
+@pytest.mark.parametrize("skipping", [True, False])
+def test_card_that_waits_for_ever_is_a_hang_at_the_same_cycle(skipping: bool, idle_hosts: int) -> None:
+    world = World()
+    nics = [SimNic(world.host(), bus=BusModel(read_latency_ns=1e6), skipping=skipping) for _ in range(1 + idle_hosts)]
+    queue = RawQueue(nics[0], ring_log2=4)
+    queue.fill(FRAME)
+    world.drain()
+    nics[0].set_hang_cycles(1000)
+    started = nics[0].cycle
+    queue.ring_doorbell(1)
+    with pytest.raises(HardwareHang):
+        world.drain()
+    assert nics[0].cycle - started == 1008
 
 
 def test_pulled_cable_cuts_the_frame_and_those_after_it() -> None:
