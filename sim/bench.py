@@ -10,17 +10,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..stack.abi import TxStatus
 from .bus_model import BusModel
 from .nic import SimNic
 from .raw_queue import RawQueue
 from .world import World
 
-__all__ = ["LINE_RATE_OCTETS", "cocotb_speed", "latency", "line_rate", "run", "start"]
+__all__ = ["LINE_RATE_OCTETS", "cocotb_speed", "latency", "run", "start"]
 
 LINE_RATE_OCTETS = (64, 65, 128, 511, 1518, 9018)
-_FRAMES = 1000
-_FCS, _PREAMBLE, _GAP = 4, 8, 12
+_FCS = 4
 _REPEATS = 5
 
 Say = Callable[[str], None]
@@ -28,11 +26,11 @@ Say = Callable[[str], None]
 
 def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
     """Measure everything; ``say`` hears what goes on."""
-    from .bench_receive import duplex_line_rate, echo, wire_to_interrupt
+    from .bench_receive import echo, line_rate, wire_to_interrupt
     from .bench_stack import send_rate, sim_speed
 
     say("line rate")
-    cycles = {octets: duplex_line_rate(octets) for octets in LINE_RATE_OCTETS}
+    cycles = {octets: line_rate(octets) for octets in LINE_RATE_OCTETS}
     say("latency")
     conditions = [(octets, memory_ns) for memory_ns in (0, 1000) for octets in (64, 1518)]
     to_preamble = {_condition(*at): latency(*at) for at in conditions}
@@ -57,37 +55,6 @@ def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
     }
 
 
-def line_rate(frame_octets: int, *, frames: int = _FRAMES, bus: BusModel | None = None) -> tuple[float, float]:
-    """Send frames back to back, one descriptor each, and return cycles a frame: achieved, and what the wire allows.
-
-    Parameters
-    ----------
-    frame_octets : int
-        Size of each frame, FCS in.
-    frames : int
-        How many.
-    bus : BusModel or None
-        By default a memory with 1 µs of latency.
-
-    Raises
-    ------
-    RuntimeError
-        If a frame is missing or damaged.
-    """
-    nic = SimNic(World().host(), bus=bus or BusModel(read_latency_ns=1000, write_latency_ns=1000))
-    queue = RawQueue(nic, ring_log2=(frames + 1).bit_length())
-    queue.fill(bytes(octet & 0xFF for octet in range(frame_octets - _FCS)))
-    queue.ring_doorbell(frames)
-    nic.world.drain()
-    sent = nic.take_frames()
-    if len(sent) != frames or not all(frame.ok for frame in sent):
-        raise RuntimeError(f"{len(sent)} of {frames} frames of {frame_octets} octets came out whole")
-    if any(status != TxStatus.OK for status in queue.statuses(frames)):
-        raise RuntimeError("not every frame was completed as OK")
-    achieved = (sent[-1].start_cycle - sent[0].start_cycle) / (frames - 1)
-    return achieved, float(_PREAMBLE + frame_octets + _GAP)
-
-
 def _condition(frame_octets: int, memory_ns: float) -> str:
     return f"{frame_octets} octets, memory {memory_ns:.0f} ns"
 
@@ -102,7 +69,7 @@ def latency(frame_octets: int = 64, memory_ns: float = 0) -> int:
     queue.ring_doorbell(1)
     nic.world.drain()
     events = nic.take_events()
-    doorbell = next(e.cycle for e in events if e.kind == "mmio_write" and e.a == queue.tail_offset)
+    doorbell = next(e.cycle for e in events if e.kind == "mmio_write" and e.a == queue.offset("TAIL"))
     return next(e.cycle for e in events if e.kind == "frame_start") - doorbell
 
 

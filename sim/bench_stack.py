@@ -45,8 +45,8 @@ def bare_speed() -> float:
     frames = _DOORBELL * _BATCHES
     cycles, started = nic.cycles_evaluated, time.perf_counter()
     sent = nic.bench_prefilled(
-        tail_offset=queue.tail_offset,
-        cpl_tail_offset=queue.cpl_tail_offset,
+        tail_offset=queue.offset("TAIL"),
+        cpl_tail_offset=queue.offset("CPL_TAIL"),
         tail=0,
         ring_size=queue.size,
         frames=frames,

@@ -5,6 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from hardwire.sim.nic import SimNic
+from hardwire.sim.raw_queue import RawRings
 from hardwire.stack.abi import (
     MAC,
     RX_ALIGN_OCTETS,
@@ -42,7 +43,7 @@ def rx_counters(nic: SimNic) -> dict[str, int]:
     return found
 
 
-class RawReceive:
+class RawReceive(RawRings):
     """Queue 0 of a card, with buffers of random sizes that are posted again as soon as they come back.
 
     Parameters
@@ -60,30 +61,18 @@ class RawReceive:
     def __init__(
         self, nic: SimNic, rng: random.Random, *, ring_log2: int = 8, sizes: tuple[int, ...] = (1, 2, 4, 24, 32)
     ) -> None:
-        self.nic, self._rng, self._sizes = nic, rng, sizes
-        self._size = 1 << ring_log2
-        self._ring = nic.dma.alloc_coherent(self._size * RX_DESC.size_octets)
-        self._completions = nic.dma.alloc_coherent(self._size * RX_CPL.size_octets)
+        super().__init__(nic, RXQ, RX_DESC, RX_CPL, ring_log2=ring_log2)
+        self._rng, self._sizes = rng, sizes
         self._posted: deque[tuple[int, int, int]] = deque()  # Of each descriptor: buffer's bus address, view's place.
         self._tail = self._next = 0
         self._phase = 1
-        self.set("BASE_LO", self._ring.addr & 0xFFFF_FFFF)
-        self.set("BASE_HI", self._ring.addr >> 32)
-        self.set("CPL_BASE_LO", self._completions.addr & 0xFFFF_FFFF)
-        self.set("CPL_BASE_HI", self._completions.addr >> 32)
-        self.set("SIZE", ring_log2)
-        self.set("CTRL", RXQ["CTRL"].pack(enable=1))
         self._pool = nic.dma.kmalloc(1 << 19)
         self._bus = nic.dma.map(self._pool.addr, 1 << 19, Direction.FROM_DEVICE)
         self._place = 0
 
-    def set(self, name: str, value: int) -> None:
-        """Write a register of the queue."""
-        self.nic.write32(RXQ.address(RXQ[name]), value)
-
     def post(self, count: int) -> None:
         """Post so many buffers more, as far as there is room."""
-        for _ in range(min(count, self._size - 1 - len(self._posted))):
+        for _ in range(min(count, self.size - 1 - len(self._posted))):
             octets = RX_ALIGN_OCTETS * self._rng.choice(self._sizes)
             if self._place + octets > 1 << 19:
                 self._place = 0
@@ -93,18 +82,17 @@ class RawReceive:
             )
             self._posted.append((self._tail, self._place, octets))
             self._place += octets
-            self._tail = (self._tail + 1) % self._size
+            self._tail = (self._tail + 1) % self.size
         self.set("TAIL", self._tail)
 
     def poll(self) -> list[Received]:
         """Return what was completed; each completion covers the descriptors posted first."""
         found = []
         while True:
-            at = self._next * RX_CPL.size_octets
-            entry = RX_CPL.unpack(bytes(self._completions.view[at : at + RX_CPL.size_octets]))
+            entry = self.completion(self._next)
             if entry["phase"] != self._phase:
                 return found
-            self._next = (self._next + 1) % self._size
+            self._next = (self._next + 1) % self.size
             self._phase ^= not self._next
             octets, index = bytearray(), None
             while index != entry["index"]:

@@ -1,19 +1,13 @@
 """The benchmark measures what it says; how fast it is, is not tested here."""
 
-from hardwire.sim.bench import LINE_RATE_OCTETS, cocotb_speed, latency, line_rate
-from hardwire.sim.bench_receive import duplex_line_rate, echo, wire_to_interrupt
+from hardwire.sim.bench import LINE_RATE_OCTETS, cocotb_speed, latency
+from hardwire.sim.bench_receive import echo, line_rate, wire_to_interrupt
 from hardwire.sim.bench_stack import bare_speed, driver_speed, send_rate
 
 
-def test_every_frame_size_leaves_at_line_rate() -> None:
+def test_both_directions_at_once_have_line_rate_for_every_frame_size() -> None:
     for octets in LINE_RATE_OCTETS:
         achieved, limit = line_rate(octets, frames=30)
-        assert achieved == limit == octets + 20
-
-
-def test_both_directions_at_once_have_line_rate() -> None:
-    for octets in LINE_RATE_OCTETS:
-        achieved, limit = duplex_line_rate(octets, frames=30)
         assert achieved == limit == octets + 20
 
 

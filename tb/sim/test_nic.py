@@ -242,8 +242,8 @@ def test_event_log_tells_the_story_of_a_frame() -> None:
 def test_prefilled_loop_sends_every_frame() -> None:
     _, nic, queue = make()
     sent = nic.bench_prefilled(
-        tail_offset=queue.tail_offset,
-        cpl_tail_offset=queue.cpl_tail_offset,
+        tail_offset=queue.offset("TAIL"),
+        cpl_tail_offset=queue.offset("CPL_TAIL"),
         tail=0,
         ring_size=queue.size,
         frames=320,
