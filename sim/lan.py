@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from .link import Link
+from .link import Link, LinkCounters
 from .machine import Machine, Setup
 from .switch import Switch
 from .world import World
@@ -26,6 +26,8 @@ class Lan:
 
     Members
     -------
+    world : World
+        Where they live.
     machines : list of Machine
         In order.
     links : list of Link
@@ -49,6 +51,7 @@ class Lan:
             switched = len(setups) > 2
         if len(setups) > 2 and not switched:
             raise ValueError(f"a cable has 2 ends, not {len(setups)}")
+        self.world = world
         self.machines = [Machine(world, setup) for setup in setups]
         self.switch = Switch(world, ports=len(setups)) if switched else None
         cards = [machine.nic for machine in self.machines]
@@ -60,6 +63,16 @@ class Lan:
                 for at, (card, port) in enumerate(zip(cards, self.switch.ports, strict=True))
             ]
 
+    def settle(self) -> None:
+        """Let time pass until no frame is on its way, and none has entered a cable for a millisecond."""
+        before, now = None, self._counters()
+        while now != before or any(counters.in_flight for counters in now):
+            self.world.advance(1_000_000)
+            before, now = now, self._counters()
+
+    def _counters(self) -> list[LinkCounters]:
+        return [replace(counters) for link in self.links for counters in link.counters]
+
 
 def _link(a: object, b: object, number: int, cable: dict[str, float]) -> Link:
     return Link(a, b, name=f"link{number}", **cable)  # type: ignore[arg-type]
@@ -68,7 +81,4 @@ def _link(a: object, b: object, number: int, cable: dict[str, float]) -> Link:
 def _numbered(count: int) -> list[Setup]:
     if count not in range(2, 255):
         raise ValueError(f"a network has 2 to 254 machines, not {count}")
-    return [
-        replace(Setup(), address=f"10.0.0.{number}/24", mac=bytes((2, 0, 0, 0, 0, number)))
-        for number in range(1, count + 1)
-    ]
+    return [Setup(address=f"10.0.0.{number}/24", mac=bytes((2, 0, 0, 0, 0, number))) for number in range(1, count + 1)]

@@ -15,6 +15,7 @@ __all__ = ["CableEnd", "Link", "LinkCounters", "wire_time_fs"]
 _FS_PER_S = 1_000_000_000_000_000
 _AROUND_OCTETS = 8 + 12  # Preamble with SFD, and the gap.
 _LINE_RATE_BPS = 1_000_000_000
+_LONGEST_DELAY_NS = 10_000_000_000  # Far beyond any cable, and far within what native code can count.
 
 
 def wire_time_fs(octets: int, rate_bps: float = _LINE_RATE_BPS) -> int:
@@ -206,14 +207,14 @@ class Link:
     a, b : CableEnd
         What it joins.
     rate_bps : float
-        Octets that pass in a second, times eight: at most 1 Gb/s, the rate of the cards.
+        Octets that pass in a second, times eight: from 1 b/s to 1 Gb/s, the rate of the cards.
     delay_ns : float
-        From one end to the other; 8 ns, an octet time, at least. A pair of cards has at least what two clocks may
+        From one end to the other, from 8 ns, an octet time, to 10 s. A pair of cards has at least what two clocks may
         drift apart over a frame of 16384 octets, which their elastic buffers need.
     loss, corruption, duplication, reordering : float
         Chance of each, per frame. Corruption inverts one to eight bits anywhere, FCS included.
     reorder_delay_ns : float
-        How long a reordered frame is held back.
+        How long a reordered frame is held back, from 1 ns to 10 s.
     queue_frames : int
         Frames that may wait for a slower line.
     name : str
@@ -251,14 +252,16 @@ class Link:
         for what, chance in chances.items():
             if not 0 <= chance <= 1:
                 raise ValueError(f"{what} must be from 0 to 1, not {chance!r}")
-        if not 0 < rate_bps <= _LINE_RATE_BPS:
-            raise ValueError(f"rate_bps must be above 0 and at most {_LINE_RATE_BPS}, not {rate_bps!r}")
-        if delay_ns < 8:
-            raise ValueError(f"delay_ns must be at least 8, not {delay_ns!r}")
-        if reorder_delay_ns <= 0 or queue_frames < 1:
-            raise ValueError(
-                f"reorder_delay_ns and queue_frames must be positive: {reorder_delay_ns!r}, {queue_frames!r}"
-            )
+        limits = (
+            ("rate_bps", rate_bps, 1, _LINE_RATE_BPS),
+            ("delay_ns", delay_ns, 8, _LONGEST_DELAY_NS),
+            ("reorder_delay_ns", reorder_delay_ns, 1, _LONGEST_DELAY_NS),
+        )
+        for what, value, least, most in limits:
+            if not least <= value <= most:
+                raise ValueError(f"{what} must be from {least} to {most}, not {value!r}")
+        if queue_frames < 1:
+            raise ValueError(f"queue_frames must be at least 1, not {queue_frames!r}")
         if a is b or a.world is not b.world:
             raise ValueError("a link joins two ends of one world")
         self.ends = (a, b)

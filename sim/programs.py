@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from ..stack.ipv4.icmp_defs import ICMP_ECHO, ICMP_ECHOREPLY
 from ..stack.uapi import AF_INET, IPPROTO_ICMP, SOCK_RAW
-from ..stack.wire.checksum import csum_partial
+from ..stack.wire.address import ipv4_from_text
+from ..stack.wire.checksum import csum_fold, csum_partial
 from .machine import Machine
+from .send import Endpoint, parse_number
 from .world import FS_PER_NS
 
 __all__ = ["PROGRAMS", "Program", "ProgramError", "parse_program"]
 
-_ICMP_ECHO, _ICMP_ECHOREPLY = 8, 0
 _MAX_PAYLOAD_OCTETS = 65_507
 
 
@@ -53,26 +55,38 @@ def _parser(name: str) -> _Parser:
     return _Parser(prog=name, add_help=False, allow_abbrev=False)
 
 
+def _checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Let argparse say what is wrong in the words of ``parse``."""
+
+    def checked(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return checked
+
+
+@_checked
+def _address(text: str) -> str:
+    ipv4_from_text(text)
+    return text
+
+
+@_checked
 def _endpoint(text: str) -> tuple[str, int]:
-    address, _, port = text.rpartition(":")
-    if not address or not port.isdigit() or not 0 < int(port) < 1 << 16:
-        raise argparse.ArgumentTypeError(f"{text!r} is not ADDR:PORT")
-    return address, int(port)
+    endpoint = Endpoint.parse(text, port_needed=True)
+    return endpoint.address, endpoint.port
 
 
 def _number(least: int, most: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.isdigit() or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} to {most}")
-        return int(text)
-
-    return number
+    return _checked(lambda text: parse_number(text, least, most, "a number"))
 
 
 def _ping(words: list[str]) -> Program:
     """Send ICMP echo requests and wait for each reply (RFC 792)."""
     parser = _parser("ping")
-    parser.add_argument("address", metavar="ADDR")
+    parser.add_argument("address", metavar="ADDR", type=_address)
     parser.add_argument("-c", dest="count", type=_number(1, 1_000_000), default=4)
     parser.add_argument("-s", dest="size", type=_number(0, _MAX_PAYLOAD_OCTETS - 8), default=56)
     parser.add_argument("-i", dest="interval_ms", type=_number(0, 1_000_000), default=1000)
@@ -86,8 +100,8 @@ def _ping(words: list[str]) -> Program:
         times_ns: list[float] = []
         for sequence in range(1, asked.count + 1):
             started_fs = world.now_fs
-            header = bytes((_ICMP_ECHO, 0, 0, 0)) + (1).to_bytes(2, "big") + (sequence & 0xFFFF).to_bytes(2, "big")
-            check = ~csum_partial(header + payload) & 0xFFFF
+            header = bytes((ICMP_ECHO, 0, 0, 0)) + (1).to_bytes(2, "big") + (sequence & 0xFFFF).to_bytes(2, "big")
+            check = csum_fold(csum_partial(header + payload))
             deadline_fs = started_fs + asked.timeout_ms * 1_000_000 * FS_PER_NS
             try:
                 sock.sendto(header[:2] + check.to_bytes(2, "big") + header[4:] + payload, (asked.address, 0))
@@ -95,7 +109,7 @@ def _ping(words: list[str]) -> Program:
                     sock.settimeout(max(deadline_fs - world.now_fs, 1) / 1e15)
                     packet, sender = sock.recvfrom(_MAX_PAYLOAD_OCTETS + 28)
                     message = packet[4 * (packet[0] & 15) :]
-                    if message[0] == _ICMP_ECHOREPLY and message[4:] == header[4:] + payload:
+                    if message[0] == ICMP_ECHOREPLY and message[4:] == header[4:] + payload:
                         break
             except TimeoutError:
                 program.lines.append(f"no answer: icmp_seq={sequence}")
@@ -157,8 +171,7 @@ def _send(words: list[str]) -> Program:
         sock.settimeout(asked.timeout_ms / 1000)
         program.result |= {"sent": 0, "octets": 0} | ({"echoed": 0} if asked.echo else {})
         for number in range(asked.count):
-            payload = number.to_bytes(4, "big")[-asked.size :] if asked.size < 4 else number.to_bytes(4, "big")
-            payload = payload.ljust(asked.size, b"\0")[: asked.size]
+            payload = number.to_bytes(4, "little").ljust(asked.size, b"\0")[: asked.size]
             try:
                 sock.sendto(payload, asked.to)
                 program.result["sent"] += 1

@@ -17,7 +17,16 @@ from .machine import Machine, Setup
 from .trace import Call, Event, Tracer, to_json
 from .world import World
 
-__all__ = ["Endpoint", "SendError", "SendReport", "SendRequest", "host_address", "parse_neighbour", "run"]
+__all__ = [
+    "Endpoint",
+    "SendError",
+    "SendReport",
+    "SendRequest",
+    "host_address",
+    "parse_neighbour",
+    "parse_number",
+    "run",
+]
 
 _SET_UP_NS = 10_000
 _STEP_NS = 10_000_000
@@ -54,8 +63,8 @@ class Endpoint:
             raise ValueError(f"{text!r} has a prefix length: write {address}:{port}")
         return cls(
             address,
-            _number(prefixlen, 1, 32, "a prefix length") if slash else 24,
-            _number(port, 1, 65535, "a port") if colon else 0,
+            parse_number(prefixlen, 1, 32, "a prefix length") if slash else 24,
+            parse_number(port, 1, 65535, "a port") if colon else 0,
         )
 
     def __str__(self) -> str:
@@ -63,7 +72,14 @@ class Endpoint:
         return f"{self.address}:{self.port}" if self.port else self.address
 
 
-def _number(text: str, least: int, most: int, what: str) -> int:
+def parse_number(text: str, least: int, most: int, what: str) -> int:
+    """Return a number in decimal digits.
+
+    Raises
+    ------
+    ValueError
+        If it is malformed, or out of range; ``what`` says what it is not.
+    """
     if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
         raise ValueError(f"{text!r} is not {what}: {least}..{most}")
     return int(text)

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -173,6 +173,16 @@ class World:
             return task.result
         self._loop(lambda: not self._tasks, limit_fs)
         return None
+
+    def join(self, tasks: Sequence[Task]) -> None:
+        """Run until these tasks have ended, whatever else still runs.
+
+        Raises
+        ------
+        DeadlockError
+            If tasks wait and nothing will ever happen.
+        """
+        self._loop(lambda: all(task.done for task in tasks))
 
     def advance(self, duration_ns: int) -> None:
         """Let time pass, with all that happens in it."""

@@ -10,12 +10,11 @@ import typer
 from .report import FAILED, MISUSED, CommandError, console, print_json, say
 
 if TYPE_CHECKING:
+    from ..capture import Capture
     from ..lan import Lan
     from ..programs import Program
 
 __all__ = ["lan"]
-
-_LIMIT_NS = 10**15
 
 
 def lan(
@@ -24,10 +23,17 @@ def lan(
         typer.Argument(
             metavar="PROGRAM...",
             help="A program for each host in turn, in quotes: 'ping ADDR [-c N] [-s OCTETS] [-i MS] [-W MS]', "
-            "'udp-echo [PORT]', 'send ADDR:PORT [-c N] [-s OCTETS] [--echo]', idle. Host N is 10.0.0.N.",
+            "'udp-echo [PORT]', 'send ADDR:PORT [-c N] [-s OCTETS] [--echo] [-W MS]', idle. Host N is 10.0.0.N.",
         ),
     ],
-    hosts: Annotated[int, typer.Option(metavar="N", help="Hosts; those without a program are idle.")] = 2,
+    hosts: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Hosts, 2..254; those without a program are idle.",
+            show_default="2, or one for each program",
+        ),
+    ] = None,
     switched: Annotated[bool, typer.Option("--switch", help="A switch between two hosts, too.")] = False,
     delay_ns: Annotated[float, typer.Option(metavar="NS", help="Of each cable.")] = 100,
     rate_mbps: Annotated[float, typer.Option(metavar="MBPS", help="Of each cable.")] = 1000,
@@ -46,12 +52,15 @@ def lan(
     from ..programs import ProgramError, parse_program
     from ..world import World
 
+    if hosts is not None and len(programs) > hosts >= 0:
+        raise CommandError(f"{len(programs)} programs need as many hosts, not {hosts}", MISUSED)
     try:
         parsed = [parse_program(text) for text in programs]
-        parsed += [parse_program("idle") for _ in range(hosts - len(parsed))]
+        if hosts is None:
+            hosts = max(2, len(parsed))
         network = _lan(
             World(seed=seed),
-            len(parsed),
+            hosts,
             True if switched else None,
             delay_ns=delay_ns,
             rate_bps=rate_mbps * 1e6,
@@ -64,6 +73,7 @@ def lan(
         raise CommandError(str(error), MISUSED) from error
     except BuildError as error:
         raise CommandError(f"the simulator could not be built: {error}", FAILED) from error
+    parsed += [parse_program("idle") for _ in range(hosts - len(parsed))]
     _run(network, parsed, pcap)
     report = _report(network, parsed)
     if as_json:
@@ -82,30 +92,28 @@ def _lan(world: Any, hosts: int, switched: bool | None, **cable: float) -> "Lan"
 
 def _run(network: "Lan", programs: "list[Program]", pcap: Path | None) -> None:
     """Run all programs until those that end have ended, and all frames have arrived."""
-    from ..capture import Capture
-
-    world = network.machines[0].world
     with ExitStack() as captures:
-        if pcap is not None:
-            try:
-                pcap.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise CommandError(f"--pcap: cannot make {pcap}: {error.strerror}", MISUSED) from error
-            for number, machine in enumerate(network.machines, 1):
-                capture = captures.enter_context(Capture(pcap / f"host{number}.pcapng", [machine.dev.name]))
-                capture.watch(machine.nic, machine.dev.name)
+        for number, machine in enumerate(network.machines, 1):
+            if pcap is not None:
+                capture = captures.enter_context(_capture(pcap, f"host{number}.pcapng", machine.dev.name))
+                capture.watch(machine.nic)
         waited = []
         for number, (program, machine) in enumerate(zip(programs, network.machines, strict=True), 1):
-            task = world.spawn(program.run, program, machine, name=f"host{number}: {program.text}")
+            task = network.world.spawn(program.run, program, machine, name=f"host{number}: {program.text}")
             if not program.serves:
                 waited.append(task)
+        network.world.join(waited)
+        network.settle()
 
-        def wait() -> None:
-            while not all(task.done for task in waited):
-                world.sleep(1_000_000)
 
-        world.run(wait, limit_ns=_LIMIT_NS)
-        world.advance(1_000_000)  # For what is still on its way.
+def _capture(folder: Path, name: str, interface: str) -> "Capture":
+    from ..capture import Capture
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Capture(folder / name, [interface])
+    except OSError as error:
+        raise CommandError(f"--pcap: cannot write {error.filename}: {error.strerror}", MISUSED) from error
 
 
 def _report(network: "Lan", programs: "list[Program]") -> dict[str, Any]:
@@ -129,7 +137,7 @@ def _report(network: "Lan", programs: "list[Program]") -> dict[str, Any]:
         for number, link in enumerate(network.links)
         for direction, counters in zip(("a to b", "b to a"), link.counters, strict=True)
     ]
-    return {"time_ns": network.machines[0].world.now_ns, "hosts": hosts, "links": links}
+    return {"time_ns": network.world.now_ns, "hosts": hosts, "links": links}
 
 
 def _print(report: dict[str, Any], programs: "list[Program]") -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pcapng import FileScanner
 from pcapng.blocks import EnhancedPacket
 
 from hardwire.sim.capture import Capture
+from hardwire.sim.frame import Frame
 from hardwire.sim.lan import Lan
 from hardwire.sim.machine import Machine
 from hardwire.sim.world import World
@@ -22,6 +24,7 @@ from hardwire.tb.bench import seed
 
 PORT = 9000
 FAULTS = {"loss": 0.01, "corruption": 0.01, "reordering": 0.01}
+ARP = b"\x08\x06"
 
 
 def device_counters(machine: Machine) -> dict[str, int]:
@@ -34,6 +37,15 @@ def packets(capture: Path) -> int:
     with capture.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Of this library about its own table of options.
         return sum(isinstance(block, EnhancedPacket) for block in FileScanner(file))
+
+
+def count_arp(counter: Counter[str], name: str) -> Callable[[list[Frame]], None]:
+    """Return what counts good frames of ARP; the others are of programs."""
+
+    def count(frames: list[Frame]) -> None:
+        counter[name] += sum(frame.ok and frame.octets[12:14] == ARP for frame in frames)
+
+    return count
 
 
 def exchange(frames: int, first_seed: int, capture: Path | None = None, **faults: float) -> dict[str, Any]:
@@ -58,24 +70,24 @@ def exchange(frames: int, first_seed: int, capture: Path | None = None, **faults
             sent[number][payload] += 1
             world.sleep(rng.randrange(30_000))
 
+    arp: list[Counter[str]] = [Counter(), Counter()]
     writer = None
-    if capture is not None:
+    if capture is None:
+        for machine, counter in zip(lan.machines, arp, strict=True):
+            machine.nic.on_frames = count_arp(counter, "sent")
+            machine.nic.on_received = count_arp(counter, "received")
+    else:
         writer = Capture(capture, ["host1", "host2"])
         for machine, name in zip(lan.machines, ("host1", "host2"), strict=True):
             writer.watch(machine.nic, name)
     for number in range(2):
         world.spawn(receiver, number)
-    tasks = [world.spawn(sender, number) for number in range(2)]
-
-    def wait() -> None:
-        while not all(task.done for task in tasks):
-            world.sleep(1_000_000)
-
-    world.run(wait)
+    world.join([world.spawn(sender, number) for number in range(2)])
     world.advance(4_000_000_000)  # Neighbours that were not found have failed by then.
     if writer is not None:
         writer.close()
-    return {"lan": lan, "sent": sent, "received": received, "cycles": [m.nic.cycle for m in lan.machines]}
+    cycles = [machine.nic.cycle for machine in lan.machines]
+    return {"lan": lan, "sent": sent, "received": received, "arp": arp, "cycles": cycles}
 
 
 def check_balance(outcome: dict[str, Any]) -> None:
@@ -99,9 +111,8 @@ def check_balance(outcome: dict[str, Any]) -> None:
         assert not outcome["received"][1 - number] - outcome["sent"][number]
         drops = machine.kernel.drops
         unsent = sum(drops[reason] for reason in (SkbDropReason.NEIGH_QUEUEFULL, SkbDropReason.NEIGH_FAILED))
-        assert sum(missing.values()) <= link.lost + link.corrupted + unsent
-        arp = mine["tx_64"]  # At least: ARP packets are of that size, too.
-        assert sum(missing.values()) >= link.lost + link.corrupted + unsent - arp
+        missing_arp = outcome["arp"][number]["sent"] - outcome["arp"][1 - number]["received"]
+        assert sum(missing.values()) + missing_arp == link.lost + link.corrupted + unsent
 
 
 def test_both_ways_over_a_bad_cable_all_frames_are_accounted_for() -> None:
@@ -174,9 +185,20 @@ def test_command_shows_a_tree() -> None:
     [
         (("fly",), "there is no program 'fly'; there are ping, udp-echo, send, idle"),
         (("ping",), "ping: the following arguments are required: ADDR"),
-        (("send 10.0.0.2",), "send: argument ADDR:PORT: '10.0.0.2' is not ADDR:PORT"),
+        (("ping nobody",), "ping: argument ADDR: address: 'nobody' is not an IPv4 address"),
+        (("ping 10.0.0.2 -c ²",), "ping: argument -c: '²' is not a number: 1..1000000"),
+        (("send 10.0.0.2",), "send: argument ADDR:PORT: '10.0.0.2' has no port: write 10.0.0.2:9000"),
+        (("'",), '"\'": No closing quotation'),
         (("idle", "--loss", "2"), "loss must be from 0 to 1, not 2.0"),
         (("idle", "--hosts", "1"), "a network has 2 to 254 machines, not 1"),
+        (("idle", "--hosts", "-5"), "a network has 2 to 254 machines, not -5"),
+        (("idle",) * 255, "a network has 2 to 254 machines, not 255"),
+        (("idle", "idle", "idle", "--hosts", "2"), "3 programs need as many hosts, not 2"),
+        (("idle", "--delay-ns", "0"), "delay_ns must be from 8 to 10000000000, not 0.0"),
+        (("idle", "--delay-ns", "nan"), "delay_ns must be from 8 to 10000000000, not nan"),
+        (("idle", "--delay-ns", "inf"), "delay_ns must be from 8 to 10000000000, not inf"),
+        (("idle", "--rate-mbps", "1e-300"), "rate_bps must be from 1 to 1000000000, not 1e-294"),
+        (("idle", "--pcap", "/proc/captures"), "--pcap: cannot write /proc/captures: No such file or directory"),
     ],
 )
 def test_command_refuses_nonsense_in_one_line(arguments: tuple[str, ...], message: str) -> None:

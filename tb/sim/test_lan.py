@@ -14,9 +14,11 @@ from hardwire.sim.world import World
 from hardwire.stack.iproute import neigh_add
 
 
-def send(lan: Lan, count: int) -> None:
+def send(lan: Lan, count: int, *, listens: bool = True) -> None:
     """Let the first machine send datagrams to the second one."""
     first, second = lan.machines[:2]
+    if listens:
+        second.net.socket(AF_INET, SOCK_DGRAM).bind(("0.0.0.0", 9))
     neigh_add(first.dev, "10.0.0.2", second.dev.dev_addr.hex(":"))
     second.net.socket(AF_INET, SOCK_DGRAM).bind(("0.0.0.0", 9))  # Without it, each would be answered.
     sock = first.net.socket(AF_INET, SOCK_DGRAM)
@@ -63,3 +65,13 @@ def test_frames_pass_and_captures_show_both_ends(tmp_path: Path, hosts: int, swi
 def test_impossible_networks_are_refused(hosts: int | list[Setup], switched: bool | None, error: str) -> None:
     with pytest.raises(ValueError, match=f"^{error}$"):
         Lan(World(), hosts, switched=switched)
+
+
+@pytest.mark.parametrize("switched", [False, True])
+def test_network_settles_once_all_has_arrived(switched: bool) -> None:
+    lan = Lan(World(), 2, switched=switched, delay_ns=5_000_000)
+    send(lan, 3, listens=False)
+    lan.settle()
+    # Three datagrams for a port where nobody listens: three errors go back, after an ARP request and its reply.
+    assert [machine.nic.counters["rx_frames_total"] for machine in lan.machines] == [4, 4]
+    assert all(counters.in_flight == 0 and counters.balanced for link in lan.links for counters in link.counters)

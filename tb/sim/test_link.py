@@ -175,9 +175,13 @@ def test_two_cards_are_joined(faults: dict[str, float]) -> None:
     ("options", "error"),
     [
         ({"loss": 1.5}, "loss must be from 0 to 1, not 1.5"),
-        ({"rate_bps": 2e9}, "rate_bps must be above 0 and at most 1000000000, not 2000000000.0"),
-        ({"delay_ns": 7}, "delay_ns must be at least 8, not 7"),
-        ({"queue_frames": 0}, "reorder_delay_ns and queue_frames must be positive: 100000, 0"),
+        ({"rate_bps": 2e9}, "rate_bps must be from 1 to 1000000000, not 2000000000.0"),
+        ({"rate_bps": 0.5}, "rate_bps must be from 1 to 1000000000, not 0.5"),
+        ({"delay_ns": 7}, "delay_ns must be from 8 to 10000000000, not 7"),
+        ({"delay_ns": float("nan")}, "delay_ns must be from 8 to 10000000000, not nan"),
+        ({"delay_ns": float("inf")}, "delay_ns must be from 8 to 10000000000, not inf"),
+        ({"reorder_delay_ns": 0}, "reorder_delay_ns must be from 1 to 10000000000, not 0"),
+        ({"queue_frames": 0}, "queue_frames must be at least 1, not 0"),
     ],
 )
 def test_impossible_links_are_refused(options: dict[str, float], error: str) -> None:
