@@ -8,12 +8,14 @@ from amaranth.utils import ceil_log2
 from ...stack.abi.desc import RxFlags
 from ..block_ram import BlockRam
 from ..packet import check_width_bits, packet_layout, packet_signature
+from ..ram_fifo import RamFifo
 from .frame import RX_FLAGS_BITS, RxEnd, RxFrame
 
 __all__ = ["RxBuffer", "check_buffer_octets"]
 
 _FCS_OCTETS, _TAG_OCTETS = 4, 4
 _MARGIN_ROWS = 4
+_MIN_ROWS = 4  # Of a good frame: 56 octets without tag and FCS, after the pad, 16 to a row.
 
 
 def check_buffer_octets(buffer_octets: int, width_bits: int) -> int:
@@ -32,15 +34,14 @@ def check_buffer_octets(buffer_octets: int, width_bits: int) -> int:
 class RxBuffer(wiring.Component):
     """Store frames whole, give back the good ones in order, and forget the others.
 
-    A frame's rows come after one row (two at 32 bits) for its `RxFrame`, which is written last. A frame that finds no
-    room is forgotten whole.
+    A frame that finds no room is forgotten whole.
 
     Timing
     ------
-    Domain ``sync``. One beat a cycle. ``verdict`` 3 cycles and ``done`` 4 to 6 cycles after a last beat, at least 2
-    cycles between two frames, and a good one has at least 4 beats unless 8 cycles go by after it. From ``done`` to
-    ``frame.valid`` 5 cycles (7 at 32 bits), from ``frame.ready`` to the first beat 3 cycles.
-    Combinational from ``o.ready`` to the memory's enable.
+    Domain ``sync``. One beat a cycle; at least 2 cycles between two frames, 5 from a last beat to the next one, and a
+    good frame has at least 4 beats. ``accept`` 3 cycles, ``done`` 4 cycles after a last beat. From there to
+    ``frame.valid`` 3 cycles; from ``frame.ready`` to the first beat 3 cycles, to the next ``frame.valid`` as many as
+    the frame has beats, and 1. Combinational from ``o.ready`` to the memory's enable.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ class RxBuffer(wiring.Component):
     accept : In(1)
         The frame whose last beat was 3 cycles ago is wanted.
     csum, flags, done : In
-        Result for the frame whose ``verdict`` was last.
+        Sums of the frame whose last beat was 4 cycles ago.
     frame : Out(stream.Signature(RxFrame))
         Each good frame.
     drop : In(1)
@@ -102,9 +103,9 @@ class RxBuffer(wiring.Component):
         width, octets, rows = self._octets * 8, self._octets, self._rows
         lane_bits, row_bits = ceil_log2(octets), ceil_log2(rows)
         row = data.StructLayout({"data": width, "extra": lane_bits, "last": 1})
-        header = data.StructLayout({"frame": RxFrame, "next": row_bits})
-        header_rows = 2 if width == 32 else 1
+        record = data.StructLayout({"frame": RxFrame, "next": row_bits})
         m.submodules.memory = memory = BlockRam(shape=row.size, depth=rows)
+        m.submodules.frames = frames = RamFifo(shape=record, depth=rows // _MIN_ROWS, always_room=True)
 
         # Writing: the beats, a cycle later than they come so that the verdict on the frame before is there.
         valid = Signal()
@@ -112,7 +113,7 @@ class RxBuffer(wiring.Component):
         first = Signal(init=1)
         failed = Signal()
         room = Signal(init=1)
-        base, write_row, tail = Signal(row_bits), Signal(row_bits, init=header_rows), Signal(row_bits)
+        base, write_row, tail = Signal(row_bits), Signal(row_bits), Signal(row_bits)
         m.d.sync += valid.eq(self.i.valid)
         with m.If(self.i.valid):
             m.d.sync += beat.eq(self.i.payload)
@@ -141,103 +142,57 @@ class RxBuffer(wiring.Component):
         do_write = valid & room & (first | ~failed)
         with m.If(valid):
             m.d.sync += [first.eq(beat.last), failed.eq(~do_write)]
-        with m.If(verdict):
-            m.d.sync += write_row.eq(Mux(keep_frame, write_row, base) + header_rows)
+        with m.If(verdict & ~keep_frame):
+            m.d.sync += write_row.eq(base)
         with m.Elif(do_write):
             m.d.sync += write_row.eq(write_row + 1)
-
-        # The header: put together when all is known, written when no beat is.
-        is_kept = Signal()
-        kept_row = Signal(row_bits)
-        kept = Signal.like(waiting)
-        pending = Signal(header_rows)
-        result = Signal(header)
-        result_row = Signal(row_bits)
-        with m.If(verdict):
-            m.d.sync += is_kept.eq(keep_frame)
-            with m.If(keep_frame):
-                m.d.sync += [kept_row.eq(base), base.eq(write_row), kept.eq(waiting)]
-        write_header = pending.any() & ~valid
-        with m.If(write_header):
-            m.d.sync += [pending.eq(pending[1:]), result_row.eq(result_row + 1)]
-            if header_rows > 1:
-                m.d.sync += result.eq(result.as_value() >> row.size)
-        with m.If(self.done & is_kept):
-            m.d.sync += [
-                pending.eq(~0),
-                result_row.eq(kept_row),
-                result.frame.eq(kept),
-                result.frame.csum.eq(self.csum),
-                result.frame.flags.eq(kept.flags | self.flags),
-                result.next.eq(base),
-            ]
+        kept = Signal()
+        m.d.sync += kept.eq(verdict & keep_frame)
+        with m.If(verdict & keep_frame):
+            m.d.sync += base.eq(write_row)
         extra = sum(beat.keep[n] for n in range(1, octets))
         m.d.comb += [
-            self.stored.eq(write_header & ~pending[1:].any()),
-            memory.write_en.eq(do_write | write_header),
-            memory.write_addr.eq(Mux(valid, write_row, result_row)),
-            memory.write_data.eq(Mux(valid, Cat(beat.data, extra[:lane_bits], beat.last), result.as_value())),
+            memory.write_en.eq(do_write),
+            memory.write_addr.eq(write_row),
+            memory.write_data.eq(Cat(beat.data, extra[:lane_bits], beat.last)),
+            self.stored.eq(self.done & kept),
+            frames.i.valid.eq(self.stored),
+            frames.i.payload.next.eq(base),
+            frames.i.payload.frame.eq(waiting),
+            frames.i.payload.frame.csum.eq(self.csum),
+            frames.i.payload.frame.flags.eq(waiting.flags | self.flags),
         ]
 
-        # Reading: rows go through the memory's two stages; a header is taken where it comes out.
-        frames = Signal(range(rows // header_rows))
-        taken = Signal()
-        m.d.sync += frames.eq(frames + self.stored - taken)
-        issue, issue_header = Signal(), Signal()
-        data_at, header_at = Signal(2), Signal(2)
+        # Reading: rows go through the memory's two stages.
+        issue = Signal()
+        data_at = Signal(2)
         advance = ~data_at[1] | self.o.ready
-        raw = Signal(header_rows * row.size)
-        got = data.View(header, raw[: header.size])
-        got_rows = Signal(range(header_rows + 1))
-        issued = Signal(range(header_rows + 1))
+        moving = advance & (issue | data_at.any())
         last_row = Signal(row_bits)
-        moving = advance & (issue | issue_header | data_at.any() | header_at.any())
         with m.If(moving):
-            m.d.sync += [data_at.eq(Cat(issue, data_at)), header_at.eq(Cat(issue_header, header_at))]
-            with m.If(issue | issue_header):
+            m.d.sync += data_at.eq(Cat(issue, data_at))
+            with m.If(issue):
                 m.d.sync += tail.eq(tail + 1)
-            with m.If(header_at[1]):
-                m.d.sync += raw.eq(Cat(raw, memory.read_data)[row.size :])
-        with m.FSM():
-            with m.State("Idle"):
-                with m.If(frames.any()):
-                    m.d.comb += issue_header.eq(1)
-                    with m.If(advance):
-                        m.d.sync += issued.eq(issued + 1)
-                        with m.If(issued == header_rows - 1):
-                            m.d.sync += issued.eq(0)
-                            m.next = "Header"
-            with m.State("Header"):
-                with m.If(advance & header_at[1]):
-                    m.d.sync += got_rows.eq(got_rows + 1)
-                    with m.If(got_rows == header_rows - 1):
-                        m.d.sync += got_rows.eq(0)
-                        m.next = "Offer"
-            with m.State("Offer"):
-                m.d.comb += self.frame.valid.eq(1)
-                m.d.sync += last_row.eq(got.next - 1)
-                with m.If(self.frame.ready):
-                    m.next = "Data"
-                    with m.If(self.drop):
-                        m.d.comb += taken.eq(1)
-                        m.d.sync += tail.eq(got.next)
-                        m.next = "Idle"
-            with m.State("Data"):
-                m.d.comb += issue.eq(1)
-                with m.If(advance & (tail == last_row)):
-                    m.d.comb += taken.eq(1)
-                    m.next = "Idle"
+        with m.If(issue):
+            with m.If(advance & (tail == last_row)):
+                m.d.sync += issue.eq(0)
+        with m.Else():
+            m.d.comb += [self.frame.valid.eq(frames.o.valid), frames.o.ready.eq(self.frame.ready)]
+            m.d.sync += last_row.eq(frames.o.payload.next - 1)
+            with m.If(self.frame.valid & self.frame.ready):
+                with m.If(self.drop):
+                    m.d.sync += tail.eq(frames.o.payload.next)
+                with m.Else():
+                    m.d.sync += issue.eq(1)
         out = data.View(row, memory.read_data)
         m.d.comb += [
             memory.read_en.eq(moving),
             memory.read_addr.eq(tail),
-            self.frame.payload.eq(got.frame),
+            self.frame.payload.eq(frames.o.payload.frame),
             self.o.valid.eq(data_at[1]),
             self.o.payload.data.eq(out.data),
             self.o.payload.last.eq(out.last),
             self.o.payload.keep.eq(Cat(out.extra >= n for n in range(octets))),
-            self.busy.eq(~first | valid | ended_ago.any() | is_kept | pending.any() | frames.any() | data_at.any()),
+            self.busy.eq(~first | valid | ended_ago.any() | kept | frames.busy | issue | data_at.any()),
         ]
-        with m.If(self.done & ~verdict):
-            m.d.sync += is_kept.eq(0)
         return m

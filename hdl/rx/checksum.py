@@ -1,6 +1,6 @@
 """The checksums of a received frame."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -14,6 +14,7 @@ __all__ = ["RxChecksum"]
 
 _L3_PLACE = RX_PAD_OCTETS + 14
 _IPV4 = 0x0800
+_IHL_MIN, _IHL_MAX = 5, 15
 _TCP, _UDP = 6, 17
 _TCP_OCTETS, _UDP_OCTETS = 20, 8
 
@@ -25,11 +26,15 @@ class RxChecksum(wiring.Component):
     high one of a word. The IPv4 header is verified if version and IHL are possible and the frame holds it. TCP and UDP
     are verified over ``total_length`` with their pseudo header if the IPv4 header is right, the datagram is no
     fragment and is held whole, and TCP's or UDP's header fits in. UDP must have the length that IPv4 tells, and a
-    checksum (RFC 768). In any other case the checksum is neither good nor bad.
+    checksum (RFC 768). In any other case the checksum is neither good nor bad; and if what follows the datagram is
+    not all 0, as a sender's padding is, because only ``csum`` tells of it.
+
+    One sum does for all three. A right header adds nothing in ones' complement, so the sum of TCP or UDP is that of all
+    the packet.
 
     Timing
     ------
-    Domain ``sync``. One beat a cycle. ``done``, and with it ``csum`` and ``flags``, 6 cycles after each last beat.
+    Domain ``sync``. One beat a cycle. ``done``, and with it ``csum`` and ``flags``, 4 cycles after each last beat.
     At least 2 cycles between two frames.
 
     Parameters
@@ -51,7 +56,7 @@ class RxChecksum(wiring.Component):
         High for one cycle for each frame, bad ones too.
     """
 
-    LATENCY = 2 + OnesComplementSum.LATENCY
+    LATENCY = OnesComplementSum.LATENCY
 
     def __init__(self, *, width_bits: int, max_frame_octets: int) -> None:
         self._width_bits = check_width_bits(width_bits)
@@ -69,137 +74,154 @@ class RxChecksum(wiring.Component):
         m = Module()
         octets = self._width_bits // 8
         units = octets // 4  # Of 32 bits, as IHL counts.
-        octet_bits = ceil_log2(octets)
+        unit_bits = ceil_log2(units)
         l3_beat = _L3_PLACE // octets
 
-        # Stage 1: the beat and its number. It stops where nothing has a fixed place any more.
-        valid_1, valid_2 = Signal(), Signal()
-        beat_1, beat_2 = Signal.like(self.i.payload), Signal.like(self.i.payload)
-        last_beat = l3_beat + 5
-        number_1, number_2 = Signal(range(last_beat + 1)), Signal(range(last_beat + 1))
-        m.d.sync += valid_1.eq(self.i.valid)
+        # Cycle 0: what follows the Ethernet header is added.
+        headers = Signal(range(l3_beat + 1))
+        in_l3, ipv4_type = Signal(), Signal()
+        m.d.comb += in_l3.eq(headers == l3_beat)
         with m.If(self.i.valid):
-            m.d.sync += beat_1.eq(self.i.payload)
-        with m.If(valid_1):
-            with m.If(beat_1.last):
-                m.d.sync += number_1.eq(0)
-            with m.Elif(number_1 != last_beat):
-                m.d.sync += number_1.eq(number_1 + 1)
+            with m.If(self.i.payload.last):
+                m.d.sync += headers.eq(0)
+            with m.Elif(~in_l3):
+                m.d.sync += headers.eq(headers + 1)
+            with m.If(headers == l3_beat - 1):
+                m.d.sync += ipv4_type.eq(_big(self.i.payload.data[-16:]) == _IPV4)
+        m.submodules.adder = adder = OnesComplementSum(
+            width_bits=self._width_bits, max_octets=self._max_frame_octets, length=False, head=True
+        )
+        m.d.comb += [
+            adder.data.eq(self.i.payload.data),
+            adder.keep.eq(self.i.payload.keep & in_l3.replicate(octets)),
+            adder.valid.eq(self.i.valid),
+            adder.last.eq(self.i.payload.last),
+        ]
 
-        # Stage 2: IHL and total length are known, and count down.
-        m.d.sync += valid_2.eq(valid_1)
-        with m.If(valid_1):
-            m.d.sync += [beat_2.eq(beat_1), number_2.eq(number_1)]
-        word = [Cat(beat_1.data.word_select(n + 1, 8), beat_1.data.word_select(n, 8)) for n in range(0, octets, 2)]
-        version, ihl, total = Signal(4), Signal(4), Signal(16)
-        ipv4_type = Signal()
-        total_left, header_left = Signal(16), Signal(4)
-        udp_left, udp_past = Signal(5), Signal()
-        more_total = total_left[octet_bits:].any()
-        l3_starts = valid_1 & (number_1 == l3_beat)
-        with m.If(valid_1 & (number_1 == l3_beat - 1)):
-            m.d.sync += ipv4_type.eq(word[-1] == _IPV4)
-        with m.If(l3_starts):
+        # Cycle 1: fields. `number` counts beats as far as anything has a fixed place.
+        most = (_IHL_MAX + 1) // units + 1
+        number, number_2 = Signal(range(most + 1)), Signal(range(most + 1))
+        l3_1, l3_2 = Signal(), Signal()
+        last_1, last_2, last_3 = Signal(), Signal(), Signal()
+        keep_1, keep_2 = Signal(octets), Signal(octets)
+        m.d.sync += [
+            l3_1.eq(self.i.valid & in_l3),
+            last_1.eq(self.i.valid & self.i.payload.last),
+            keep_1.eq(self.i.payload.keep),
+            l3_2.eq(l3_1),
+            last_2.eq(last_1),
+            last_3.eq(last_2),
+            keep_2.eq(keep_1),
+            number_2.eq(number),
+        ]
+        with m.If(last_1):
+            m.d.sync += number.eq(0)
+        with m.Elif(l3_1 & (number != most)):
+            m.d.sync += number.eq(number + 1)
+        unit = [adder.added.word_select(n, 32) for n in range(units)]
+
+        plausible, fragment, tcp, udp = Signal(), Signal(), Signal(), Signal()
+        ihl, ihl_end, udp_unit = Signal(4), Signal(4), Signal(5)
+        total, total_past = Signal(16), Signal(octets)
+        with m.If(l3_1 & (number == 0)):
+            new_ihl, new_total = unit[0][:4], _big(unit[0][16:])
             m.d.sync += [
-                Cat(ihl, version).eq(word[0][8:]),
-                total.eq(word[1]),
-                total_left.eq(word[1]),
-                header_left.eq(word[0][8:12]),
-                udp_left.eq(word[0][8:12] + 1),
-                udp_past.eq(0),
+                plausible.eq((unit[0][4:8] == 4) & (new_ihl >= _IHL_MIN)),
+                ihl.eq(new_ihl),
+                ihl_end.eq(new_ihl - 1),
+                udp_unit.eq(new_ihl + 1),
+                total.eq(new_total),
+                total_past.eq(Cat(new_total[: ceil_log2(octets)] <= n for n in range(octets))),
             ]
-        with m.Elif(valid_2):
-            m.d.sync += [
-                total_left.eq(Mux(more_total, total_left - octets, 0)),
-                header_left.eq(Mux(header_left < units, 0, header_left - units)),
-                udp_left.eq(udp_left - units),
-                udp_past.eq(udp_past | (udp_left < units)),
-            ]
-
-        in_l3 = number_2 >= l3_beat
-        in_total = Cat(more_total | (total_left[:octet_bits] > n) for n in range(octets))
-        in_header = Cat(header_left > n for n in range(units))
-
-        def fixed(number: int, unit: int):
-            """Tell whether unit ``number`` of the IPv4 header is ``unit`` of this beat."""
-            return number_2 == l3_beat + number // units if unit == number % units else Const(0, 1)
-
-        fragment, protocol = Signal(), Signal(8)
-        udp_length, udp_zero = Signal(16), Signal()
-        l4_data, l4_keep, l3_keep = Signal(self._width_bits), Signal(octets), Signal(octets)
-        m.d.comb += l4_data.eq(beat_2.data)
+        pseudo = Signal(19)
+        with m.If(l3_1 & (number == 1 // units)):
+            m.d.sync += fragment.eq(_big(unit[1 % units][16:])[:14].any())
+        with m.If(l3_1 & (number == 2 // units)):
+            protocol = unit[2 % units][8:16]
+            m.d.sync += [tcp.eq(protocol == _TCP), udp.eq(protocol == _UDP)]
+        udp_length, udp_sum = Signal(16), Signal(16)
         for n in range(units):
-            unit = beat_2.data.word_select(n, 32)
-            first, second = Cat(unit[8:16], unit[:8]), Cat(unit[24:], unit[16:24])
-            header = in_header[n]
-            place = slice(4 * n, 4 * n + 4)
-            addresses = fixed(3, n) | fixed(4, n)
-            pseudo = Cat(fixed(0, n), fixed(0, n) | fixed(2, n), fixed(0, n), fixed(0, n)) | addresses.replicate(4)
-            m.d.comb += [
-                l3_keep[place].eq(beat_2.keep[place] & (header & in_l3).replicate(4)),
-                l4_keep[place].eq(beat_2.keep[place] & Mux(header, pseudo, in_total[place]) & in_l3.replicate(4)),
-            ]
-            with m.If(valid_2 & fixed(1, n)):
-                m.d.sync += fragment.eq(second[:14].any())
-            with m.If(valid_2 & fixed(2, n)):
-                m.d.sync += protocol.eq(unit[8:16])
-            with m.If(valid_2 & in_l3 & ~udp_past & (udp_left == n)):
-                m.d.sync += [udp_length.eq(first), udp_zero.eq(second == 0)]
-        # The length of TCP or UDP is total_length less four times IHL: that, complemented, in place of the first word.
-        with m.If(number_2 == l3_beat):
-            m.d.comb += l4_data[:16].eq(Cat(Const(0xFF, 8), Const(3, 2), ~ihl, Const(3, 2)))
+            with m.If(l3_1 & (number == udp_unit[unit_bits:]) & (udp_unit[:unit_bits] == n)):
+                m.d.sync += [udp_length.eq(_big(unit[n][:16])), udp_sum.eq(unit[n][16:])]
 
-        sums = {}
-        for name, data, keep in (
-            ("csum", beat_2.data, beat_2.keep & in_l3.replicate(octets)),
-            ("l3", beat_2.data, l3_keep),
-            ("l4", l4_data, l4_keep),
-        ):
-            m.submodules[name] = sums[name] = one = OnesComplementSum(
-                width_bits=self._width_bits, max_octets=self._max_frame_octets, length=False
-            )
-            m.d.comb += [one.data.eq(data), one.keep.eq(keep), one.valid.eq(valid_2), one.last.eq(beat_2.last)]
+        # The head that the adder looks at is the IPv4 header. (No header ends in the first beat.)
+        header_whole = Signal()
+        ihl_last = ihl_end[:unit_bits]
+        with m.If(l3_1 & (number != 0) & (number == ihl_end[unit_bits:])):
+            m.d.sync += adder.head.eq(ihl_last + 1)
+        with m.Else():
+            m.d.sync += adder.head.eq(0)
+        with m.If(adder.head.any()):
+            m.d.sync += header_whole.eq(keep_2[3::4].bit_select(ihl_last, 1))
 
-        # Stage 3: is all there?
-        last_3 = Signal()
-        header_whole, whole = Signal(), Signal()
-        m.d.sync += last_3.eq(valid_2 & beat_2.last)
-        with m.If(valid_2 & beat_2.last):
+        # Cycle 2: where does the datagram end, and is anything behind it?
+        past_end, at_end, ends_next = Signal(), Signal(), Signal()
+        total_beats = total[ceil_log2(octets) :]
+        next_number = Signal(range(-(-self._max_frame_octets // octets) + 1), init=1)
+        some = Signal(octets)  # Octets that are not 0.
+        dirty, whole = Signal(), Signal()
+        m.d.sync += some.eq(Cat(adder.added.word_select(n, 8).any() for n in range(octets)))
+        m.d.comb += ends_next.eq(next_number == total_beats)
+        with m.If(l3_2):
             m.d.sync += [
-                header_whole.eq(in_l3 & (header_left <= units) & ~(in_header & ~beat_2.keep[3::4]).any()),
-                whole.eq(((total_left == octets) | ~more_total) & ~(in_total & ~beat_2.keep).any()),
+                next_number.eq(next_number + 1),
+                at_end.eq(ends_next),
+                past_end.eq(past_end | at_end),
+                dirty.eq(dirty | (some & (past_end.replicate(octets) | (at_end.replicate(octets) & total_past))).any()),
+                whole.eq(
+                    past_end | (at_end & (total_past | keep_2).all()) | (ends_next & total_past.all() & keep_2.all())
+                ),
             ]
+        with m.If(self.done):
+            m.d.sync += [header_whole.eq(0), whole.eq(0), past_end.eq(0), at_end.eq(0), dirty.eq(0)]
+            m.d.sync += next_number.eq(1)
+
+        # The pseudo header: protocol, then the two addresses as they come, then the length.
         l4_length = Signal(17)
-        m.d.sync += l4_length.eq(total - Cat(Const(0, 2), ihl))
+        add_length = Signal()
+        source, target = number_2 == 3 // units, number_2 == 4 // units
+        m.d.sync += [l4_length.eq(total - Cat(Const(0, 2), ihl)), add_length.eq(l3_2 & target)]
+        with m.If(l3_1 & (number == 2 // units)):
+            m.d.sync += pseudo.eq(unit[2 % units][8:16])
+        with m.If(add_length):
+            m.d.sync += pseudo.eq(pseudo + l4_length[:16])
+        with m.Elif(l3_2 & source):
+            m.d.sync += pseudo.eq(pseudo + adder.units[3 % units])
+        with m.Elif(l3_2 & target):
+            m.d.sync += pseudo.eq(pseudo + adder.units[4 % units])
 
-        # Stage 4.
-        last_4 = Signal()
-        check_l3, check_l4, check_l4_5 = Signal(), Signal(), Signal()
-        check_l3_5 = Signal()
-        m.d.sync += last_4.eq(last_3)
-        length_ok = Signal()
-        with m.If(last_3):
-            m.d.sync += check_l3.eq(ipv4_type & (version == 4) & (ihl >= 5) & header_whole)
-            m.d.sync += check_l4.eq(
-                whole
-                & ~fragment
-                & ~l4_length[16]
-                & (
-                    ((protocol == _TCP) & (l4_length[:16] >= _TCP_OCTETS))
-                    | ((protocol == _UDP) & ~udp_zero & (l4_length[:16] >= _UDP_OCTETS))
-                )
-            )
-            m.d.sync += length_ok.eq((protocol != _UDP) | (udp_length == l4_length[:16]))
-        with m.If(last_4):
-            m.d.sync += [check_l3_5.eq(check_l3), check_l4_5.eq(check_l3 & check_l4 & length_ok)]
+        # Cycle 3: may it be judged?
+        length_right, fits_tcp, fits_udp = Signal(), Signal(), Signal()
+        judge_l3, judge_l4 = Signal(), Signal()
+        m.d.sync += [
+            length_right.eq((udp_length == l4_length[:16]) & udp_sum.any()),
+            fits_tcp.eq(l4_length[:16] >= _TCP_OCTETS),
+            fits_udp.eq(l4_length[:16] >= _UDP_OCTETS),
+            judge_l3.eq(ipv4_type & plausible & header_whole),
+            judge_l4.eq(
+                whole & ~dirty & ~fragment & ~l4_length[16] & ((tcp & fits_tcp) | (udp & fits_udp & length_right))
+            ),
+        ]
 
-        l3_right, l4_right = sums["l3"].all_ones, sums["l4"].all_ones
+        # Cycle 4: what the packet and the pseudo header lack of all ones is a few carries.
+        sums, carries = Signal(17), Signal(3)
+        l3_right, l4_right = adder.head_right, Signal()
+        m.d.comb += [
+            sums.eq(adder.folded[:16] + pseudo[:16]),
+            carries.eq(pseudo[16:] + adder.folded[16] + sums[16]),
+            l4_right.eq(sums[:16] == Cat(~carries, Const(0x1FFF, 13))),
+        ]
         flags = {
-            RxFlags.CSUM_IPV4_GOOD: check_l3_5 & l3_right,
-            RxFlags.CSUM_IPV4_BAD: check_l3_5 & ~l3_right,
-            RxFlags.CSUM_L4_GOOD: check_l4_5 & l3_right & l4_right,
-            RxFlags.CSUM_L4_BAD: check_l4_5 & l3_right & ~l4_right,
+            RxFlags.CSUM_IPV4_GOOD: judge_l3 & l3_right,
+            RxFlags.CSUM_IPV4_BAD: judge_l3 & ~l3_right,
+            RxFlags.CSUM_L4_GOOD: judge_l3 & l3_right & judge_l4 & l4_right,
+            RxFlags.CSUM_L4_BAD: judge_l3 & l3_right & judge_l4 & ~l4_right,
         }
-        m.d.comb += [self.csum.eq(sums["csum"].sum), self.done.eq(sums["csum"].done)]
+        m.d.comb += [self.csum.eq(adder.sum), self.done.eq(adder.done)]
         m.d.comb += [self.flags[flag.bit_length() - 1].eq(value) for flag, value in flags.items()]
         return m
+
+
+def _big(word):
+    """Return a word whose first octet is the high one."""
+    return Cat(word[8:], word[:8])

@@ -20,10 +20,10 @@ class RxPath(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. One beat a cycle; at least 2 cycles between two frames, of which a good one has at least 4
-    beats or 8 cycles after it. From a last beat to ``frame.valid`` 11 cycles (13 at 32 bits) if no
-    other frame is under way, from ``frame.ready`` to the first beat 3 cycles. ``drop`` frees the frame at once.
-    Combinational from ``o.ready`` to the memory's enable.
+    Domain ``sync``. One beat a cycle; at least 2 cycles between two frames, 5 from a last beat to the next one, and a
+    good frame has at least 4 beats. From a last beat to ``frame.valid`` 7 cycles if no other frame is under way, from
+    ``frame.ready`` to the first beat 3 cycles, to the next ``frame.valid`` as many as the frame has beats, and 1.
+    ``drop`` frees the frame at once. Combinational from ``o.ready`` to the memory's enable.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Sum of a frame's 16-bit words in ones' complement."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,6 +16,17 @@ def _add(a, b, carry):
     return (Cat(1, a) + Cat(carry, b))[1:]
 
 
+def _tree(words):
+    """Return the sum of words, 17 bits, and the carries that it lacks, each of weight 1."""
+    terms, lacks = list(words), []
+    while len(terms) > 1:
+        # An adder takes in the carry of its left operand.
+        lacks += [right[16] for right in terms[1::2] if len(right) > 16]
+        pairs = len(terms) // 2
+        terms[: 2 * pairs] = [_add(a[:16], b[:16], a[16:]) for a, b in zip(terms[::2], terms[1::2], strict=False)]
+    return terms[0], lacks
+
+
 class OnesComplementSum(wiring.Component):
     """Add the chosen octets of each frame as 16-bit words, first octet high, with end-around carry.
 
@@ -24,6 +35,8 @@ class OnesComplementSum(wiring.Component):
 
     No adder is longer than 18 bits: the carry out of the accumulator goes in again with the next beat,
     and what does not fit into 16 bits is counted apart until the end of the frame.
+
+    A frame can have a head: so many units of 32 bits from its start, at most 60 octets, whose sum must be all ones.
 
     Timing
     ------
@@ -38,6 +51,8 @@ class OnesComplementSum(wiring.Component):
         Most octets of a frame to add.
     length : bool
         Whether ``with_length`` works.
+    head : bool
+        Whether ``head`` works.
 
     Members
     -------
@@ -53,8 +68,18 @@ class OnesComplementSum(wiring.Component):
         Octets that the length leaves out.
     valid, last : In(1)
         There is a beat; it ends its frame.
+    head : In(range(width_bits // 32 + 1))
+        The head ends with so many units of the beat that came 2 cycles ago; 0: not in it.
+    added : Out(width_bits)
+        The octets of the beat that came 1 cycle ago, 0 where they are not added.
+    units : Out(data.ArrayLayout(17, width_bits // 32))
+        The sum of each 32 bits of the beat that came 2 cycles ago.
+    head_right : Out(1)
+        The sum of the head that ended last is all ones, from 2 cycles after ``head``.
+    folded : Out(17)
+        Sum of a frame, while ``done``; its highest bit is still to be added.
     sum : Out(16)
-        Sum of a frame, while ``done``.
+        The same, added.
     all_ones : Out(1)
         ``sum`` is 0xFFFF; sooner than a comparison could tell.
     done : Out(1)
@@ -63,10 +88,11 @@ class OnesComplementSum(wiring.Component):
 
     LATENCY = 4
 
-    def __init__(self, *, width_bits: int, max_octets: int, length: bool) -> None:
+    def __init__(self, *, width_bits: int, max_octets: int, length: bool, head: bool = False) -> None:
         self._width_bits = check_width_bits(width_bits)
         self._max_octets = max_octets
         self._length = length
+        self._head = head
         super().__init__(
             {
                 "data": In(width_bits),
@@ -76,6 +102,11 @@ class OnesComplementSum(wiring.Component):
                 "length_start": In(16),
                 "valid": In(1),
                 "last": In(1),
+                "head": In(range(width_bits // 32 + 1)),
+                "added": Out(width_bits),
+                "units": Out(data.ArrayLayout(17, width_bits // 32)),
+                "head_right": Out(1),
+                "folded": Out(17),
                 "sum": Out(16),
                 "all_ones": Out(1),
                 "done": Out(1),
@@ -103,18 +134,15 @@ class OnesComplementSum(wiring.Component):
             with m.Else():
                 m.d.sync += chosen[lane].eq(0)
 
-        # Stage 2: the words of a beat. An adder takes in the carry of the adder on its left; other carries are counted.
-        terms = [Cat(chosen[2 * word + 1], chosen[2 * word]) for word in range(words)]
-        carries = []
-        while len(terms) > 1:
-            terms = [_add(a[:16], b[:16], a[16:]) for a, b in zip(terms[::2], terms[1::2], strict=True)]
-            carries += [term[16] for term in terms[1::2]]
+        # Stage 2: the words of a beat.
+        numbers = [Cat(chosen[2 * word + 1], chosen[2 * word]) for word in range(words)]
+        total, carries = _tree(numbers)
         beat = Signal(17)
         count = Signal(range(octets + words))
         with_length_2 = Signal()
         length_start_2 = Signal(16)
         m.d.sync += [
-            beat.eq(terms[0]),
+            beat.eq(total),
             count.eq(sum(carries, Mux(with_length_1, extra + 1, 0))),
             with_length_2.eq(with_length_1),
             length_start_2.eq(length_start_1),
@@ -146,13 +174,44 @@ class OnesComplementSum(wiring.Component):
             ]
 
         # Stage 4: the three parts together; then the last carry.
-        folded = Signal(17)
         complete = Signal()
         m.d.sync += [
             complete.eq(valid & last),
             self.done.eq(complete),
-            folded.eq(_add(low, high, carry)),
+            self.folded.eq(_add(low, high, carry)),
         ]
         # (If there is a last carry then the rest is small: the sum is not 0xFFFF.)
-        m.d.comb += [self.sum.eq(folded[:16] + folded[16]), self.all_ones.eq(folded[:16].all())]
+        m.d.comb += [self.sum.eq(self.folded[:16] + self.folded[16]), self.all_ones.eq(self.folded[:16].all())]
+        if self._head:
+            m.d.comb += self.added.eq(chosen)
+            self._add_head(m, numbers, beat, count, (old_low, old_carry, old_high))
         return m
+
+    def _add_head(self, m: Module, numbers, beat, count, before) -> None:
+        """Tell whether the frame up to the end of the head is right: in time for its last beat."""
+        low, carry, high = before
+        # The first units of a beat, without and with all that follow.
+        choices = []
+        for unit in range(1, len(numbers) // 2):
+            some, lacks = _tree(numbers[: 2 * unit])
+            part, part_count = Signal(17), Signal(range(len(lacks) + 1))
+            m.d.sync += [part.eq(some), part_count.eq(sum(lacks))]
+            choices.append((part, part_count))
+        choices.append((beat, count))
+        for unit in range(len(numbers) // 2):
+            m.d.sync += self.units[unit].eq(_tree(numbers[2 * unit : 2 * unit + 2])[0])
+        chosen, chosen_count = Signal(17), Signal.like(count)
+        with m.Switch(self.head):
+            for units, (part, part_count) in enumerate(choices[:-1], 1):
+                with m.Case(units):
+                    m.d.comb += [chosen.eq(part), chosen_count.eq(part_count)]
+            with m.Default():
+                m.d.comb += [chosen.eq(beat), chosen_count.eq(count)]
+        # A head has no more than 30 words, so fewer carries; the sum is all ones if the rest is their complement.
+        rest, carries = Signal(17), Signal(5)
+        with m.If(self.head.any()):
+            m.d.sync += [
+                rest.eq(_add(low, chosen[:16], carry)),
+                carries.eq(high[:5] + chosen_count + chosen[16]),
+            ]
+        m.d.sync += self.head_right.eq(rest[:16] == Cat(~(carries + rest[16])[:5], Const(0x7FF, 11)))

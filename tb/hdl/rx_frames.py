@@ -43,7 +43,8 @@ def expected_flags(frame: bytes) -> int:
     fragment = int.from_bytes(packet[6:8], "big") & 0x3FFF
     tcp = packet[9] == 6 and len(l4) >= 20
     udp = packet[9] == 17 and len(l4) >= 8 and int.from_bytes(l4[4:6], "big") == len(l4) and l4[6:8] != b"\0\0"
-    if not whole or fragment or not (tcp or udp):
+    dirty = any(packet[total:])
+    if not whole or dirty or fragment or not (tcp or udp):
         return IPV4_GOOD
     pseudo = packet[12:20] + bytes([0, packet[9]]) + len(l4).to_bytes(2, "big")
     return IPV4_GOOD | (L4_GOOD if rfc1071(pseudo + l4) == 0xFFFF else L4_BAD)
@@ -96,5 +97,6 @@ def random_frame(rng: random.Random, destination: str, most: int = 2048) -> byte
         )
         octets[24:26] = b"\0\0"
         octets[24:26] = (rfc1071(bytes(octets[14 : 14 + 4 * (octets[14] & 15)])) ^ 0xFFFF).to_bytes(2, "big")
-    octets += rng.randbytes(max(60 - len(octets), rng.choice((0, 0, 1, 4))))
+    padding = max(60 - len(octets), rng.choice((0, 0, 1, 4)))
+    octets += rng.randbytes(padding) if rng.random() < 0.1 else bytes(padding)
     return bytes(octets[:most])
