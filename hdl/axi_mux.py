@@ -1,11 +1,12 @@
 """Let several AXI4 managers share a bus."""
 
 from amaranth.hdl import Cat, Module, Signal, Value
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from .axi import Axi4ReadSignature, Axi4WriteSignature, check_axi_width_bits
+from .register_slice import RegisterSlice
 
 __all__ = ["AxiReadMux", "AxiWriteMux"]
 
@@ -125,9 +126,9 @@ class AxiWriteMux(wiring.Component):
     Timing
     ------
     Domain ``sync``. Addresses 1 cycle, the first data of a burst that has to wait for its address 2, all other data 1,
-    one beat a cycle also from burst to burst. Address and data on the bus come from registers; ``o.wready`` passes some
-    gates to the managers' ``wready`` and ``awready``. Combinational between the bus' B channel and the managers'; from
-    a manager's ``awvalid`` to the others' ``awready``.
+    one beat a cycle, besides one cycle a burst. Address and data on the bus come from registers, and so does all that
+    follows from ``o.wready``. Combinational between the bus' B channel and the managers'; from a manager's ``awvalid``
+    to the others' ``awready``.
 
     Parameters
     ----------
@@ -165,21 +166,32 @@ class AxiWriteMux(wiring.Component):
         asking = Cat(manager.awvalid for manager in self.i)
         serving = Signal(range(len(self.i)))  # Whose data passes, or passed last.
         chosen = _choose(m, asking, serving)
-        busy, ending, accept, free = Signal(), Signal(), Signal(), Signal()
-        m.d.comb += [free.eq(~o.wvalid | o.wready), accept.eq(asking.any() & ~o.awvalid & (~busy | ending))]
+        grant = Signal(len(self.i))  # The same as one bit each, while its data passes.
+        accept = Signal()
+        m.d.comb += accept.eq(asking.any() & ~o.awvalid & ~grant.any())
         with m.If(o.awready):
             m.d.sync += o.awvalid.eq(0)
         # What goes into the registers is chosen apart from when it does, so that this is all they cost.
         address = {name: Signal.like(getattr(o, name), name=f"next_{name}") for name in _AW}
         beat = {name: Signal.like(getattr(o, name), name=f"next_{name}") for name in _W}
+        m.submodules.out = out = RegisterSlice(data.StructLayout({name: len(one) for name, one in beat.items()}))
         valid = Signal()
-        m.d.comb += ending.eq(busy & free & valid & beat["wlast"])
         with m.If(accept):
-            m.d.sync += [o.awvalid.eq(1), serving.eq(chosen), *(getattr(o, n).eq(new) for n, new in address.items())]
-        with m.If(accept | ending):
-            m.d.sync += busy.eq(accept)
-        with m.If(free):
-            m.d.sync += [o.wvalid.eq(busy & valid), *(getattr(o, n).eq(new) for n, new in beat.items())]
+            m.d.sync += [
+                o.awvalid.eq(1),
+                serving.eq(chosen),
+                grant.eq(1 << chosen),
+                *(getattr(o, n).eq(new) for n, new in address.items()),
+            ]
+        with m.Elif(out.i.ready & valid & beat["wlast"]):
+            m.d.sync += grant.eq(0)
+        m.d.comb += [
+            out.i.valid.eq(valid),
+            *(out.i.payload[n].eq(new) for n, new in beat.items()),
+            o.wvalid.eq(out.o.valid),
+            out.o.ready.eq(o.wready),
+            *(getattr(o, n).eq(out.o.payload[n]) for n in _W),
+        ]
         with m.Switch(chosen):
             for number, manager in enumerate(self.i):
                 with m.Case(number):
@@ -187,17 +199,17 @@ class AxiWriteMux(wiring.Component):
                         *(address[name].eq(getattr(manager, name)) for name in _AW[1:]),
                         address["awid"].eq(Cat(manager.awid, chosen)),
                     ]
-        with m.Switch(serving):
-            for number, manager in enumerate(self.i):
-                with m.Case(number):
-                    m.d.comb += [
-                        valid.eq(manager.wvalid),
-                        *(beat[name].eq(getattr(manager, name)) for name in _W),
-                    ]
+        m.d.comb += [
+            valid.eq((grant & Cat(manager.wvalid for manager in self.i)).any()),
+            *(beat[name].eq(getattr(self.i[0], name)) for name in _W),
+        ]
+        for number, manager in list(enumerate(self.i))[1:]:
+            with m.If(grant[number]):
+                m.d.comb += [beat[name].eq(getattr(manager, name)) for name in _W]
         for number, manager in enumerate(self.i):
             m.d.comb += [
                 manager.awready.eq(accept & (chosen == number)),
-                manager.wready.eq(busy & free & (serving == number)),
+                manager.wready.eq(grant[number] & out.i.ready),
             ]
             mine = o.bid[self._id_width_bits :] == number
             m.d.comb += [

@@ -170,9 +170,11 @@ class Nic(wiring.Component):
         m.d.comb += mdio.mdio_i.eq(self.mdio_i)
         m.d.comb += [getattr(self, name).eq(getattr(mdio, name)) for name in ("mdc", "mdio_o", "mdio_oe")]
         drained = ring.idle & path.idle & dma.idle & rx_ring.idle
-        starting = Signal(range(config.arp_sets * config.arp_ways + 17), init=config.arp_sets * config.arp_ways + 16)
-        with m.If(starting != 0):  # After reset the cache removes all entries.
-            m.d.sync += starting.eq(starting - 1)
+        # After reset the cache removes all entries.
+        start_cycles = config.arp_sets * config.arp_ways + 16
+        left, starting = Signal(range(start_cycles + 1), init=start_cycles), Signal(init=1)
+        with m.If(starting):
+            m.d.sync += [left.eq(left - 1), starting.eq(left != 0)]
         quiet = Signal()
         m.d.comb += quiet.eq(drained & ~resetting & ~rx_path.busy)
         self._device(m, bank.device, resetting=resetting, idle=quiet, rings=(ring, rx_ring))
@@ -182,7 +184,7 @@ class Nic(wiring.Component):
         m.d.comb += [
             self.irq.eq(ring.irq | rx_ring.irq),
             self.idle.eq(
-                quiet & ~Cat(mac.busy, rx_mac.busy, mdio.busy, bank.busy, arp_port.busy, counting, starting != 0).any()
+                quiet & ~Cat(mac.busy, rx_mac.busy, mdio.busy, bank.busy, arp_port.busy, counting, starting).any()
             ),
             self.wake_in.eq(ring.wake_in & rx_ring.wake_in),  # No more than either.
             *(queue.advance_stb.eq(self.advance_stb) for queue in (ring, rx_ring)),

@@ -119,9 +119,12 @@ class Gather(wiring.Component):
         # frame and does not fit gives a second beat, the rest.
         held = Signal(8 * lanes)
         in_rest, rest_follows, frame_error = Signal(), Signal(), Signal()
+        with m.If(step):
+            m.d.sync += rest_follows.eq(placed.valid & placed.rest)
+        with m.Elif(out.i.ready):
+            m.d.sync += rest_follows.eq(0)
         beat = out.i.payload
         m.d.comb += [
-            rest_follows.eq(turned.valid & turned.rest & ~in_rest),
             step.eq(out.i.ready & ~rest_follows),
             out.i.valid.eq(turned.valid & (turned.full | turned.frame_end)),
             beat.last.eq(turned.frame_end & ~rest_follows),

@@ -52,9 +52,9 @@ class ReorderBuffer(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. ``axi`` has registers on all signals but ``arready``, which reaches ``address.ready``. Latency from
-    the R channel to ``o``: 4 cycles (5 if the bus is wider than a chunk), one chunk a cycle. Combinational from
-    ``o.ready`` into clock enables only.
+    Domain ``sync``. ``axi`` has registers on all signals; one address each 2 cycles. Latency from the R channel to
+    ``o``: 4 cycles (5 if the bus is wider than a chunk), one chunk a cycle. Combinational from ``o.ready`` into clock
+    enables only.
 
     Parameters
     ----------
@@ -119,8 +119,9 @@ class ReorderBuffer(wiring.Component):
         # Slots are taken and freed in turn; the pointers have a bit more than a slot number, to tell full from empty.
         taken, loaded, freed = Signal(slot_bits + 1), Signal(slot_bits + 1), Signal(slot_bits + 1)
         slot = taken[:slot_bits]
-        full = Signal()
-        m.d.comb += full.eq((taken ^ freed) == self._outstanding)
+        full, taking, freeing = Signal(), Signal(), Signal()
+        one_left = (taken + 1 ^ freed)[: slot_bits + 1] == self._outstanding
+        m.d.sync += full.eq(~freeing & (full | (taking & one_left)))
         # Number of the beat of its window that each slot waits for next.
         expected = Array(Signal(range(beats_per_window + 1), name=f"expected_{n}") for n in range(self._outstanding))
 
@@ -129,15 +130,18 @@ class ReorderBuffer(wiring.Component):
         m.d.comb += [run_write.addr.eq(slot), run_write.data.eq(self.run.payload)]
 
         # Address channel.
+        issue, done = Signal(), Signal()  # A chunk of the run below is handed out; it is the last one.
         may_send = Signal()
         m.d.comb += [
-            may_send.eq(~axi.arvalid | axi.arready),
+            may_send.eq(~axi.arvalid),
             self.address.ready.eq(may_send & ~full),
             self.run.ready.eq(~full),
             axi.arsize.eq(beat_bits),
             axi.arburst.eq(Burst.INCR),
             axi.rready.eq(1),
         ]
+        with m.If(axi.arready):
+            m.d.sync += axi.arvalid.eq(0)
         with m.If(may_send):
             m.d.sync += [
                 axi.arvalid.eq(self.address.valid & ~full),
@@ -145,8 +149,8 @@ class ReorderBuffer(wiring.Component):
                 axi.araddr.eq(self.address.payload.araddr),
                 axi.arlen.eq(self.address.payload.arlen),
             ]
-        with m.If(self.run.valid & self.run.ready):
-            m.d.comb += run_write.en.eq(1)
+        m.d.comb += [taking.eq(self.run.valid & self.run.ready), freeing.eq(issue & done), run_write.en.eq(taking)]
+        with m.If(taking):
             m.d.sync += taken.eq(taken + 1)
             for number in range(self._outstanding):
                 with m.If(slot == number):
@@ -171,7 +175,7 @@ class ReorderBuffer(wiring.Component):
         run_slot = Signal(slot_bits)
         arrived_until = Signal.like(expected[0])  # What was expected of this run a cycle ago.
         chunk = run.first[chunk_bits:]
-        issue, done, more = Signal(), Signal(), Signal()
+        more = Signal()
         m.d.comb += [
             issue.eq(busy & step & (run.empty | (arrived_until != run.first[beat_bits:]))),
             done.eq((chunk == run.last[chunk_bits:]) | run.empty),
@@ -183,9 +187,9 @@ class ReorderBuffer(wiring.Component):
         m.d.sync += arrived_until.eq(expected[run_slot])
         with m.If(issue):
             m.d.sync += [run.first[:chunk_bits].eq(0), chunk.eq(chunk + 1)]
-            with m.If(done):
-                m.d.sync += freed.eq(freed + 1)
-        with m.If(~busy | (issue & done)):
+        with m.If(freeing):
+            m.d.sync += freed.eq(freed + 1)
+        with m.If(~busy | freeing):
             m.d.sync += [
                 busy.eq(more),
                 run.eq(run_read.data),

@@ -116,12 +116,11 @@ class WindowSplitter(wiring.Component):
         with m.If(~active | sent):
             m.d.sync += last.eq(Mux(active, last, part.length[_UNIT_BITS:]) + Mux(active, next_add, first_add))
 
-        turning, carry = Signal(4), Signal()  # The page number turns once around while 1 is added to it.
+        turns, carry = Signal(4), Signal()  # The page number turns once around while 1 is added to it.
         limb = Signal(_LIMB_BITS + 1)
         m.d.comb += limb.eq(page[:_LIMB_BITS] + carry)
-        m.d.sync += turning.eq(turning << 1)
-        with m.If(turning.any()):
-            m.d.sync += [page.eq(Cat(page[_LIMB_BITS:], limb[:-1])), carry.eq(limb[-1])]
+        with m.If(turns[0]):
+            m.d.sync += [turns.eq(turns >> 1), page.eq(Cat(page[_LIMB_BITS:], limb[:-1])), carry.eq(limb[-1])]
         with m.If(~active):
             m.d.sync += [
                 active.eq(self.part.valid),
@@ -133,7 +132,7 @@ class WindowSplitter(wiring.Component):
         with m.If(sent):
             m.d.sync += [unit.eq(0), window.eq(one_more(window)), active.eq(~part_end)]
             with m.If(window.all() & ~part_end):
-                m.d.sync += [turning.eq(1), carry.eq(1)]
+                m.d.sync += [turns.eq(-1), carry.eq(1)]
 
         to_unit = (last[:place_bits] | (~part_end).replicate(place_bits)) ^ unit  # Of the burst, from `unit` on.
         if place_bits == 2:
@@ -143,7 +142,7 @@ class WindowSplitter(wiring.Component):
             run.frame_end.eq(frame_end & part_end),
             self.address.payload.araddr.eq(Cat(C(0, _UNIT_BITS), unit, window, page)),
             self.address.payload.arlen.eq(Cat((tail | (~part_end).replicate(_UNIT_BITS))[beat_bits:], to_unit)),
-            may_send.eq(active & ~turning.any()),
+            may_send.eq(active & ~turns[0]),
             self.run.valid.eq(may_send & (self.address.ready | run.empty)),
             self.address.valid.eq(may_send & self.run.ready & ~run.empty),
         ]

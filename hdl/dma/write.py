@@ -26,7 +26,7 @@ class DmaWrite(wiring.Component):
     Timing
     ------
     Domain ``sync``. ``request`` to ``awvalid`` 2 cycles, to the first ``wvalid`` 3; one beat of the narrower of bus and
-    stream a cycle, besides one cycle a burst; a part each 3 cycles. B to ``done`` 1 cycle. Outputs come from registers
+    stream a cycle, besides two cycles a burst; a part each 4 cycles. B to ``done`` 1 cycle. Outputs come from registers
     but ``i.ready``, some gates from ``axi.wready``, and ``axi.bready``, a few gates.
 
     Parameters
@@ -107,10 +107,11 @@ class DmaWrite(wiring.Component):
 
         run = split.run.payload
         active, swallow = Signal(), Signal()
-        started = Signal()
+        started, may_start = Signal(), Signal()
+        m.d.sync += may_start.eq(~started & ~axi.awvalid & ~active & ~swallow & entries.i.ready)
         m.d.comb += [
-            split.address.ready.eq(~axi.awvalid),
-            split.run.ready.eq(~active & ~swallow & entries.i.ready),
+            split.address.ready.eq(may_start),
+            split.run.ready.eq(may_start),
             started.eq(split.run.valid & split.run.ready),
             entries.i.valid.eq(started),
             entries.i.payload.empty.eq(run.empty),

@@ -103,11 +103,11 @@ class MacRx(wiring.Component):
         in_frame, in_carrier = Signal(), Signal()  # Behind the delimiter; dv was high.
         take, finish, cut = Signal(), Signal(), Signal()
         too_long = Signal()
-        octets = Signal(16)
+        octets, at_most = Signal(16), Signal()  # The latter: `octets` are as many as a frame may have.
         m.d.comb += [
             take.eq(stb & dv & in_frame),
             finish.eq(stb & ~dv & in_carrier),
-            cut.eq(take & (octets == self._max_octets)),
+            cut.eq(take & at_most),
         ]
         with m.If(stb):
             m.d.sync += in_carrier.eq(dv)
@@ -124,12 +124,14 @@ class MacRx(wiring.Component):
                 remainder.eq(fcs_step(remainder, octet)),
                 line.eq(Cat(line[8:], octet)),
                 octets.eq(octets + ~octets.all()),
+                at_most.eq(octets == self._max_octets - 1),
                 full.eq(full | (octets == FCS_OCTETS - 1)),
             ]
         with m.If(cut):
             m.d.sync += too_long.eq(1)
         with m.If(finish):
-            m.d.sync += [octets.eq(0), full.eq(0), too_long.eq(0), symbol_error.eq(0), remainder.eq(FCS_INIT)]
+            m.d.sync += [one.eq(0) for one in (octets, at_most, full, too_long, symbol_error)]
+            m.d.sync += remainder.eq(FCS_INIT)
         with m.Elif(stb & dv & er):
             m.d.sync += symbol_error.eq(1)
 
@@ -137,10 +139,15 @@ class MacRx(wiring.Component):
         leaves, left = Signal(), Signal(8)
         m.d.comb += leaves.eq(take & full & ~too_long & ~cut)
         ahead = Signal(24)  # The three octets behind `left`.
+        at_tag, is_tag = Signal(), Signal()  # The octet that leaves is where a tag's type is; and it is one.
         was_left = Signal()
         m.d.sync += was_left.eq(leaves)
         with m.If(leaves):
-            m.d.sync += [left.eq(line[:8]), ahead.eq(line[8:])]
+            m.d.sync += [
+                left.eq(line[:8]),
+                ahead.eq(line[8:]),
+                is_tag.eq((line[:8] == _TPID_FIRST) & (line[8:16] == _TPID_SECOND) & at_tag & self.vlan_strip),
+            ]
 
         ends = finish & ~too_long
         m.d.sync += [self.end.valid.eq(finish)]
@@ -163,7 +170,8 @@ class MacRx(wiring.Component):
             ]
         with m.If(cut):
             m.d.sync += self.o.payload.error.eq(1)
-        self._pack(m, octet=left, ahead=ahead, valid=was_left, last=last)
+        at = self._pack(m, octet=left, ahead=ahead, is_tag=is_tag, valid=was_left, last=last)
+        m.d.comb += at_tag.eq(at == Mux(was_left, _TAG_AT - 1, _TAG_AT))
         m.d.comb += self.busy.eq(dv | in_carrier | self.end.valid | last)
         return m
 
@@ -196,17 +204,16 @@ class MacRx(wiring.Component):
             m.d.comb += status.eq(RxFrameStatus.FCS_ERROR)
         return status
 
-    def _pack(self, m: Module, *, octet: Value, ahead: Value, valid: Value, last: Value) -> None:
-        """Put octets into beats; a beat goes when the next one starts, or at the end."""
+    def _pack(self, m: Module, *, octet: Value, ahead: Value, is_tag: Value, valid: Value, last: Value) -> Signal:
+        """Put octets into beats; a beat goes when the next one starts, or at the end. Return the octet's number."""
         end, beat = self.end.payload, self.o.payload
         at = Signal(range(_TAG_END + 1))  # Octet of the frame, as far as that matters.
         lane = Signal(range(self._octets), init=RX_PAD_OCTETS)
         full, empty = Signal(), Signal(init=1)  # All lanes have their octets; none has.
         all_ones, group = Signal(), Signal()
-        is_tag, kept = Signal(), Signal()
+        kept = Signal()
         in_tag = Signal()
         m.d.comb += [
-            is_tag.eq((at == _TAG_AT) & (octet == _TPID_FIRST) & (ahead[:8] == _TPID_SECOND) & self.vlan_strip),
             kept.eq(valid & ~is_tag & ~in_tag),
             self.o.valid.eq((kept & full) | (last & ~empty)),
             beat.last.eq(last),
@@ -233,3 +240,4 @@ class MacRx(wiring.Component):
             ]
         with m.If(last):
             m.d.sync += [at.eq(0), lane.eq(RX_PAD_OCTETS), full.eq(0), empty.eq(1), in_tag.eq(0)]
+        return at

@@ -136,7 +136,9 @@ class MacTx(wiring.Component):
         finished = Signal()
 
         m.d.comb += busy.eq(1)
-        m.d.sync += [replace.eq(0), step.eq(step + 1), octets.eq(octets + (in_data | in_fcs))]
+        m.d.sync += [replace.eq(0), step.eq(step + 1)]
+        with m.If(in_data | in_fcs):
+            m.d.sync += octets.eq(octets + 1)
         with m.If((octets == MIN_FRAME_OCTETS - 2) & in_data):
             m.d.sync += short.eq(0)
 
@@ -200,10 +202,12 @@ class MacTx(wiring.Component):
 
         done, ended = self.done.payload, Signal()
         group, all_ones = Signal(), Signal()
-        with m.If(in_address):
-            m.d.sync += all_ones.eq((all_ones | (step == 0)) & octet.all())
-            with m.If(step == 0):
-                m.d.sync += group.eq(octet[0])
+        in_address_q, first_q, octet_q = Signal(), Signal(), Signal(8)
+        m.d.sync += [in_address_q.eq(in_address), first_q.eq(step == 0), octet_q.eq(octet)]
+        with m.If(in_address_q):
+            m.d.sync += all_ones.eq((all_ones | first_q) & octet_q.all())
+            with m.If(first_q):
+                m.d.sync += group.eq(octet_q[0])
         m.d.sync += ended.eq(finished)
         m.d.comb += [
             self.done.valid.eq(ended & self.enable),
@@ -214,15 +218,14 @@ class MacTx(wiring.Component):
             self.tag.ready.eq(ended & self.enable),
         ]
         m.d.comb += self.busy.eq(busy | draining | self.gmii_tx_en)
-        self._output(m, octet=octet, in_frame=in_frame, in_data=in_data, in_fcs=in_fcs, bad=bad)
+        self._output(m, octet_q=octet_q, in_frame=in_frame, in_data=in_data, in_fcs=in_fcs, bad=bad)
         return EnableInserter(self.enable)(m)
 
-    def _output(self, m: Module, *, octet: Value, in_frame: Value, in_data: Value, in_fcs: Value, bad: Value) -> None:
-        """Make the output stage: two registers deep, with the FCS worked out between them."""
-        octet_q = Signal(8)
+    def _output(self, m: Module, *, octet_q: Value, in_frame: Value, in_data: Value, in_fcs: Value, bad: Value) -> None:
+        """Make the output stage: two registers deep (``octet_q`` is one), with the FCS worked out between them."""
         in_frame_q, in_data_q, in_fcs_q, bad_q = Signal(), Signal(), Signal(), Signal()
         remainder = Signal(8 * FCS_OCTETS)
-        m.d.sync += [octet_q.eq(octet), in_frame_q.eq(in_frame), in_data_q.eq(in_data), in_fcs_q.eq(in_fcs)]
+        m.d.sync += [in_frame_q.eq(in_frame), in_data_q.eq(in_data), in_fcs_q.eq(in_fcs)]
         m.d.sync += bad_q.eq(in_fcs & bad)
 
         with m.If(in_data_q):

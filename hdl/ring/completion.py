@@ -177,15 +177,16 @@ class CompletionWrite(wiring.Component):
         low_mask, high_mask = mask[:bits], self.mask[bits:]
         high, next_high = Signal.like(high_mask), Signal.like(high_mask)
         lap = Signal()  # Of `done`, if the ring is not smaller than the slots.
-        ahead, wraps = unsent ^ done, Signal()
+        ahead, wraps, steps = unsent ^ done, Signal(), Signal()
         m.d.comb += [
-            next_high.eq((high + 1) & high_mask),
+            steps.eq(finished & done[:-1].all()),
             wraps.eq(next_high == 0),
             self.index.eq(Cat(done[:-1] & low_mask, high)),
             send.i.payload.at.eq(Cat(unsent[:-1] & low_mask, Mux(ahead[-1], next_high, high))),
             send.i.payload.phase.eq(~(lap ^ (ahead[-1] & wraps))),
         ]
-        with m.If(finished & done[:-1].all()):
+        m.d.sync += next_high.eq(Mux(steps, next_high + 1, high + 1) & high_mask)
+        with m.If(steps):
             m.d.sync += [high.eq(next_high), lap.eq(lap ^ wraps)]
         with m.If(self.clear):
             m.d.sync += [high.eq(0), lap.eq(0)]

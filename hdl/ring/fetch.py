@@ -28,9 +28,9 @@ class DescriptorFetch(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. All outputs come from registers, but ``caught_up`` (a comparison), ``o.valid``, ``o.payload.error``
-    and ``empty`` (a few gates). A change of ``limit`` to ``arvalid`` 2 cycles; last beat of a descriptor to ``o.valid``
-    3 cycles; one burst each 2 cycles, one beat a cycle.
+    Domain ``sync``. All outputs come from registers, but ``caught_up`` (a comparison) and ``empty`` (a few gates). A
+    change of ``limit`` to ``arvalid`` 2 cycles; last beat of a descriptor to ``o.valid`` 4 cycles; one burst each 2
+    cycles, one descriptor each cycles as it has beats, and 1.
 
     Parameters
     ----------
@@ -125,7 +125,8 @@ class DescriptorFetch(wiring.Component):
         m.d.comb += [
             self.caught_up.eq(same_block & (index[:low] == limit[:low])),
             to_limit.eq(same_block & (index[:low] < limit[:low])),
-            more.eq(Mux(to_limit, limit[:low] + ~index[:low], mask[:low] - index[:low])),
+            # (Never beyond the block, even if `mask` became less than `index` meanwhile.)
+            more.eq(Mux(to_limit, limit[:low] + ~index[:low], mask[:low] & ~index[:low])),
             start.eq(~axi.arvalid & ~self.caught_up & ~self.halt & ~cleared & room[low:].any()),
             self.empty.eq((room == self._prefetch) & ~axi.arvalid),
         ]
@@ -163,29 +164,28 @@ class DescriptorFetch(wiring.Component):
         lane = Signal(range(len(axi.rdata) // width))
         with m.If(axi.rvalid):
             m.d.sync += lane.eq((lane + 1) & self.mask)  # A ring may be narrower than the bus.
-        # All beats but the last one are kept here; the last one is handed out from where it is.
         number = Signal(range(self._beats))
-        kept, kept_error = Signal(width * (self._beats - 1)), Signal()
-        last = Signal(init=self._beats == 1)  # `number` is that of the last beat.
+        fields = Signal(width * self._beats)
         m.d.comb += [
             fifo.i.payload.data.eq(axi.rdata.word_select(lane, width)),
             fifo.i.payload.error.eq(axi.rresp[1]),
             fifo.i.valid.eq(axi.rvalid),
-            fifo.o.ready.eq(~last | o.ready),
-            o.valid.eq(fifo.o.valid & last),
-            o.payload.fields.eq(Cat(kept, fifo.o.payload.data)),
-            o.payload.error.eq(fifo.o.payload.error | kept_error),
+            fifo.o.ready.eq(~o.valid),
+            o.payload.fields.eq(fields),
         ]
-        with m.If(fifo.o.valid & ~last):
-            m.d.sync += [number.eq(number + 1), last.eq(number == self._beats - 2), kept_error.eq(o.payload.error)]
-            for at in range(self._beats - 1):
+        with m.If(fifo.o.valid & fifo.o.ready):
+            m.d.sync += [
+                number.eq(number + 1),
+                o.valid.eq(number == self._beats - 1),
+                o.payload.error.eq(o.payload.error | fifo.o.payload.error),
+            ]
+            for at in range(self._beats):
                 with m.If(number == at):
-                    m.d.sync += kept.word_select(at, width).eq(fifo.o.payload.data)
+                    m.d.sync += fields.word_select(at, width).eq(fifo.o.payload.data)
         with m.If(taken):
             m.d.sync += [
-                number.eq(0),
-                last.eq(self._beats == 1),
-                kept_error.eq(0),
+                o.valid.eq(0),
+                o.payload.error.eq(0),
                 o.payload.index.eq((o.payload.index + 1) & self.mask),
             ]
         with m.If(self.clear):

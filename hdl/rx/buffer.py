@@ -14,7 +14,7 @@ from .frame import RX_FLAGS_BITS, RxEnd, RxFrame
 __all__ = ["RxBuffer", "check_buffer_octets"]
 
 _FCS_OCTETS, _TAG_OCTETS = 4, 4
-_MARGIN_ROWS = 4
+_MARGIN_BITS = 3  # Rows that may still come in after the memory was found nearly full.
 _MIN_ROWS = 4  # Of a good frame: 56 octets without tag and FCS, after the pad, 16 to a row.
 
 
@@ -39,7 +39,7 @@ class RxBuffer(wiring.Component):
     Timing
     ------
     Domain ``sync``. One beat a cycle; at least 2 cycles between two frames, 5 from a last beat to the next one, and a
-    good frame has at least 4 beats. ``accept`` 3 cycles, ``done`` 4 cycles after a last beat. From there to
+    good frame has at least 4 beats. ``accept`` 3 cycles, ``done`` 5 cycles after a last beat. From there to
     ``frame.valid`` 3 cycles; from ``frame.ready`` to the first beat 3 cycles, to the next ``frame.valid`` as many as
     the frame has beats, and 1. Combinational from ``o.ready`` to the memory's enable.
 
@@ -59,7 +59,7 @@ class RxBuffer(wiring.Component):
     accept : In(1)
         The frame whose last beat was 3 cycles ago is wanted.
     csum, flags, done : In
-        Sums of the frame whose last beat was 4 cycles ago.
+        Sums of the frame whose last beat was 5 cycles ago.
     frame : Out(stream.Signature(RxFrame))
         Each good frame.
     drop : In(1)
@@ -137,8 +137,7 @@ class RxBuffer(wiring.Component):
             self.missed.eq(verdict & good & self.accept & failed),
         ]
         free = Signal(row_bits)
-        m.d.comb += free.eq(tail + ~write_row)
-        m.d.sync += room.eq(free >= _MARGIN_ROWS)
+        m.d.sync += [free.eq(tail + ~write_row), room.eq(free[_MARGIN_BITS:].any())]
         do_write = valid & room & (first | ~failed)
         with m.If(valid):
             m.d.sync += [first.eq(beat.last), failed.eq(~do_write)]
@@ -146,8 +145,8 @@ class RxBuffer(wiring.Component):
             m.d.sync += write_row.eq(base)
         with m.Elif(do_write):
             m.d.sync += write_row.eq(write_row + 1)
-        kept = Signal()
-        m.d.sync += kept.eq(verdict & keep_frame)
+        kept = Signal(2)
+        m.d.sync += kept.eq(Cat(verdict & keep_frame, kept[0]))
         with m.If(verdict & keep_frame):
             m.d.sync += base.eq(write_row)
         extra = sum(beat.keep[n] for n in range(1, octets))
@@ -155,7 +154,7 @@ class RxBuffer(wiring.Component):
             memory.write_en.eq(do_write),
             memory.write_addr.eq(write_row),
             memory.write_data.eq(Cat(beat.data, extra[:lane_bits], beat.last)),
-            self.stored.eq(self.done & kept),
+            self.stored.eq(self.done & kept[1]),
             frames.i.valid.eq(self.stored),
             frames.i.payload.next.eq(base),
             frames.i.payload.frame.eq(waiting),
@@ -193,6 +192,6 @@ class RxBuffer(wiring.Component):
             self.o.payload.data.eq(out.data),
             self.o.payload.last.eq(out.last),
             self.o.payload.keep.eq(Cat(out.extra >= n for n in range(octets))),
-            self.busy.eq(~first | valid | ended_ago.any() | kept | frames.busy | issue | data_at.any()),
+            self.busy.eq(~first | valid | ended_ago.any() | kept.any() | frames.busy | issue | data_at.any()),
         ]
         return m

@@ -27,7 +27,8 @@ class RxCompletion(data.Struct):
 class BufferRecord(data.Struct):
     """Descriptors that are used up: a completion, and if it is a frame's, which has to be in memory first.
 
-    All of ``completion`` but cookie, index and status is the frame's, and means nothing unless the status is OK.
+    All of ``completion`` but cookie, index and status is the frame's, and means nothing unless the status is OK;
+    ``length`` is 0 then.
     """
 
     completion: RxCompletion
@@ -97,6 +98,8 @@ class BufferPlan(wiring.Component):
         rest = Signal(17)  # Of the frame's octets that have no place yet, less one.
         beyond = Signal(len(rest) + 1)  # The same after this buffer; negative if it is the last one.
         checked, bad, fits, popped = Signal(), Signal(), Signal(), Signal()
+        may_refuse = Signal()
+        m.d.sync += may_refuse.eq(self.open & self.room)
         m.d.comb += [
             popped.eq(self.descriptor.valid & self.descriptor.ready),
             beyond.eq(Cat(rest[:align_bits], rest[align_bits:] - d.fields.length[align_bits:])),
@@ -112,13 +115,14 @@ class BufferPlan(wiring.Component):
             fits.eq(beyond[-1]),
         ]
 
-        used = Signal()  # The descriptor goes into the next record.
-        with m.If(used):
+        with m.If(checked):  # It goes into the next record.
             m.d.sync += [
                 completion.index.eq(d.index),
                 completion.cookie.eq(Mux(d.error, 0, d.fields.cookie)),
                 completion.status.eq(Mux(d.error, RxStatus.DESC_ERROR, Mux(bad, RxStatus.BAD_DESCRIPTOR, RxStatus.OK))),
             ]
+            with m.If(bad):
+                m.d.sync += completion.length.eq(0)
         m.d.comb += part.addr.eq(d.fields.addr)
         m.d.sync += [
             self.frame.ready.eq(0),
@@ -138,8 +142,8 @@ class BufferPlan(wiring.Component):
                 m.d.sync += [rest.eq(frame.length + (RX_PAD_OCTETS - 1)), self.drop.eq(1)]
                 with m.If(self.flush):
                     m.d.comb += self.descriptor.ready.eq(1)
-                with m.Elif(self.open & checked & bad & self.room):
-                    m.d.comb += [self.descriptor.ready.eq(1), used.eq(1)]
+                with m.Elif(may_refuse & checked & bad):
+                    m.d.comb += self.descriptor.ready.eq(1)
                     m.d.sync += [self.record.valid.eq(1), self.record.payload.frame.eq(0)]
                 with m.If(self.frame.valid & ~self.frame.ready):
                     with m.If(~self.open):
@@ -161,12 +165,16 @@ class BufferPlan(wiring.Component):
                     part.last.eq(ends),
                 ]
                 with m.If(self.part.ready & self.part.valid):
-                    m.d.comb += [self.descriptor.ready.eq(checked), used.eq(checked)]
+                    m.d.comb += self.descriptor.ready.eq(checked)
                     m.d.sync += rest.eq(beyond)
                     with m.If(ends):
                         m.d.sync += [self.record.valid.eq(1), self.record.payload.frame.eq(1)]
                         m.next = "Idle"
                     with m.If(~checked):
-                        m.d.sync += [completion.status.eq(RxStatus.NO_BUFFER), self.no_buffer.eq(1)]
+                        m.d.sync += [
+                            completion.status.eq(RxStatus.NO_BUFFER),
+                            completion.length.eq(0),
+                            self.no_buffer.eq(1),
+                        ]
         m.d.comb += [self.placing.eq(~fsm.ongoing("Idle")), self.busy.eq(self.placing | self.record.valid)]
         return m

@@ -1,6 +1,6 @@
 """The checksums of a received frame."""
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -34,7 +34,8 @@ class RxChecksum(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. One beat a cycle. ``done``, and with it ``csum`` and ``flags``, 4 cycles after each last beat.
+    Domain ``sync``. One beat a cycle. ``done``, and with it ``csum`` and ``flags``, 5 cycles after each last beat.
+    All outputs come from registers.
     At least 2 cycles between two frames.
 
     Parameters
@@ -56,7 +57,7 @@ class RxChecksum(wiring.Component):
         High for one cycle for each frame, bad ones too.
     """
 
-    LATENCY = OnesComplementSum.LATENCY
+    LATENCY = OnesComplementSum.LATENCY + 1
 
     def __init__(self, *, width_bits: int, max_frame_octets: int) -> None:
         self._width_bits = check_width_bits(width_bits)
@@ -172,7 +173,7 @@ class RxChecksum(wiring.Component):
                     past_end | (at_end & (total_past | keep_2).all()) | (ends_next & total_past.all() & keep_2.all())
                 ),
             ]
-        with m.If(self.done):
+        with m.If(adder.done):
             m.d.sync += [header_whole.eq(0), whole.eq(0), past_end.eq(0), at_end.eq(0), dirty.eq(0)]
             m.d.sync += next_number.eq(1)
 
@@ -203,13 +204,13 @@ class RxChecksum(wiring.Component):
             ),
         ]
 
-        # Cycle 4: what the packet and the pseudo header lack of all ones is a few carries.
+        # Cycle 4: what the packet and the pseudo header lack of all ones is a few carries, one of them known late.
         sums, carries = Signal(17), Signal(3)
         l3_right, l4_right = adder.head_right, Signal()
         m.d.comb += [
             sums.eq(adder.folded[:16] + pseudo[:16]),
-            carries.eq(pseudo[16:] + adder.folded[16] + sums[16]),
-            l4_right.eq(sums[:16] == Cat(~carries, Const(0x1FFF, 13))),
+            carries.eq(pseudo[16:] + adder.folded[16]),
+            l4_right.eq(sums[3:16].all() & Mux(sums[16], sums[:3] == ~(carries + 1)[:3], sums[:3] == ~carries)),
         ]
         flags = {
             RxFlags.CSUM_IPV4_GOOD: judge_l3 & l3_right,
@@ -217,8 +218,8 @@ class RxChecksum(wiring.Component):
             RxFlags.CSUM_L4_GOOD: judge_l3 & l3_right & judge_l4 & l4_right,
             RxFlags.CSUM_L4_BAD: judge_l3 & l3_right & judge_l4 & ~l4_right,
         }
-        m.d.comb += [self.csum.eq(adder.sum), self.done.eq(adder.done)]
-        m.d.comb += [self.flags[flag.bit_length() - 1].eq(value) for flag, value in flags.items()]
+        m.d.sync += [self.csum.eq(adder.sum), self.done.eq(adder.done)]
+        m.d.sync += [self.flags[flag.bit_length() - 1].eq(value) for flag, value in flags.items()]
         return m
 
 

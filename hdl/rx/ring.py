@@ -228,7 +228,7 @@ class RxRing(wiring.Component):
         ]
         with m.If(failed):
             m.d.comb += completion.payload.status.eq(RxStatus.PAYLOAD_ERROR)
-        with m.If(~ok):
+        with m.If(frame & result.payload):
             m.d.comb += completion.payload.length.eq(0)
         with m.If(joined):
             m.d.sync += self.delivered_flags.eq(planned.flags)
@@ -262,13 +262,16 @@ class RxRing(wiring.Component):
 
         # Something happened: it takes some cycles until all that follows from it is seen. The longest of these is a
         # descriptor that comes in 4 beats, is no good and gets a completion.
-        settling = Signal(12)
+        settling = Signal(11)
         inside = Signal()
-        m.d.comb += inside.eq(working | reading | resetting)
-        m.d.sync += settling.eq(Cat(inside | registers_written(csr) | self.frame.valid, settling[:-1]))
-        m.d.comb += self.idle.eq(~inside & ~settling.any())
+        m.d.sync += [
+            inside.eq(working | reading | resetting),
+            settling.eq(Cat(inside | registers_written(csr) | self.frame.valid, settling[:-1])),
+        ]
+        # (Nothing begins inside without a cause that is seen here a cycle before.)
+        m.d.comb += self.idle.eq(~settling.any())
 
         m.d.sync += [
             csr.status.idle.eq(~working),
-            csr.status.running.eq(csr.ctrl.enable | plan.open | working | reading),
+            csr.status.running.eq(csr.ctrl.enable | plan.open | inside),
         ]

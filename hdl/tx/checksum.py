@@ -43,7 +43,7 @@ class TxChecksum(wiring.Component):
     Domain ``sync``. One beat a cycle and no bubble between frames of three beats or more. First beat out 4 cycles
     after the last beat in; 8 for a frame of one beat, for one with a checksum field in its first three (IPv4) or four
     (transport) beats, which no IP frame has at 64 bits, and for frames close behind such a one. A frame that has begun
-    comes without a gap. No combinational path between ports.
+    comes without a gap. No combinational path between ports; ``i.ready`` is a register.
 
     Parameters
     ----------
@@ -101,15 +101,13 @@ class TxChecksum(wiring.Component):
         )
         m.submodules.l4 = l4 = OnesComplementSum(width_bits=width_bits, max_octets=self._max_frame_octets, length=True)
         m.submodules.ring = ring = FrameRing(shape=stored_beat, max_beats=max_beats + 2)
-        # The command of the next frame; `places_ready` when all that depends on it is ready, too.
+        # The command of the next frame. What depends on it is ready a cycle after it.
         places = Signal(ChecksumPlaces)
         places_valid = Signal()
-        places_ready = Signal()
         m.d.comb += self.command.ready.eq(~places_valid)
         with m.If(~places_valid):
             m.d.sync += places_valid.eq(self.command.valid)
             m.d.sync += [places[name].eq(value) for name, value in ChecksumPlaces.of(self.command.payload).items()]
-        m.d.sync += places_ready.eq(places_valid)
 
         # A frame with a field in its first beats would come out before its sum is known.
         next_late = Signal()
@@ -118,15 +116,14 @@ class TxChecksum(wiring.Component):
         early_l4 = places.field < _L4_BEATS * octets
         m.d.sync += next_late.eq((places.ipv4 & early_ipv4) | (places.fill & early_l4))
         with m.If(lanes.load):
-            m.d.sync += [late.eq(next_late), places_valid.eq(0), places_ready.eq(0)]
+            m.d.sync += [late.eq(next_late), places_valid.eq(0)]
 
         # Input, cycle 0: take a beat.
-        inside = Signal()
+        inside, next_inside = Signal(), Signal()
         accept = Signal()
         too_long = Signal()
         few_sums = Signal(init=1)
         m.d.comb += [
-            self.i.ready.eq(ring.room & few_sums & (inside | places_ready)),
             accept.eq(self.i.valid & self.i.ready),
             lanes.load.eq(accept & ~inside),
             lanes.places.eq(places),
@@ -135,9 +132,10 @@ class TxChecksum(wiring.Component):
             ring.lost.eq(too_long),
             ring.late.eq(late),
             ring.drop.eq(self.i.payload.error | too_long),
+            next_inside.eq(Mux(accept, ~self.i.payload.last, inside)),
         ]
-        with m.If(accept):
-            m.d.sync += inside.eq(~self.i.payload.last)
+        may_open = places_valid & ~lanes.load
+        m.d.sync += [inside.eq(next_inside), self.i.ready.eq(ring.room & few_sums & (next_inside | may_open))]
         # Cycle 1: store it and add it up.
         beat = Signal.like(self.i.payload)
         valid = Signal()

@@ -37,7 +37,7 @@ class FrameRing(wiring.Component):
     Members
     -------
     room : Out(1)
-        The ring has room for this cycle's beat. ``push`` only while it is high.
+        The ring has room for this cycle's beat and the next one's. ``push`` only if it was high a cycle ago.
     push, last, drop : In(1)
         A beat comes; it ends its frame; that frame is not to be sent.
     lost : In(1)
@@ -119,11 +119,9 @@ class FrameRing(wiring.Component):
             self.o.payload.eq(ram.read_data),
         ]
         with m.If(step):
-            m.d.sync += [fetched.eq(readable), self.o.valid.eq(fetched)]
-            with m.If(readable):
-                m.d.sync += tail.eq(tail + 1)
+            m.d.sync += [fetched.eq(readable), self.o.valid.eq(fetched), tail.eq(tail + readable)]
 
-        # Two cycles late, which the margin covers.
+        # Three cycles late with the user's register, which the margin covers.
         used = Signal.like(head)
         m.d.sync += [used.eq(head - tail), self.room.eq(~used[_MARGIN_BITS:].all())]
         return m

@@ -1,6 +1,6 @@
 """Report what became of each frame, in order."""
 
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -47,9 +47,17 @@ class ResultOrder(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.verdicts = verdicts = ShortFifo(shape=Verdict, depth=self._depth)
+        m.submodules.verdicts = verdicts = ShortFifo(shape=Verdict, depth=self._depth, always_room=True)
         m.submodules.dones = dones = ShortFifo(shape=1, depth=self._depth, always_room=True)
-        wiring.connect(m, wiring.flipped(self.verdict), verdicts.i)
+        # Many gates lead to a verdict, and follow its `ready`: both have registers of their own.
+        inside = Signal(range(self._depth + 1))
+        entered, left = self.verdict.valid & self.verdict.ready, verdicts.o.valid & verdicts.o.ready
+        m.d.sync += [
+            inside.eq(inside + entered - left),
+            self.verdict.ready.eq(inside < self._depth - 1),
+            verdicts.i.valid.eq(entered),
+            verdicts.i.payload.eq(self.verdict.payload),
+        ]
         m.d.comb += [
             dones.i.valid.eq(self.done.valid),
             dones.i.payload.eq(self.done.payload.underrun),

@@ -42,7 +42,7 @@ class TxRing(wiring.Component):
     Timing
     ------
     Domain ``sync``. All outputs come from registers, but ``idle`` and ``wake_in`` (a few gates). TAIL's strobe to
-    ``arvalid`` 3 cycles, last beat of a descriptor to ``part.valid`` 4 cycles, ``result`` to ``awvalid`` 5 cycles, last
+    ``arvalid`` 3 cycles, last beat of a descriptor to ``part.valid`` 5 cycles, ``result`` to ``awvalid`` 5 cycles, last
     B to ``irq`` 6 cycles.
 
     Parameters
@@ -179,11 +179,12 @@ class TxRing(wiring.Component):
         join_reset(m, csr, resetting=resetting, clear=clear, at_rest=quiet)
 
         # A register or a completion was written: it takes some cycles until all that follows from it is seen.
-        settling = Signal(6)
-        touched = registers_written(csr) | resetting | ~quiet
-        m.d.sync += settling.eq(Cat(touched, settling[:-1]))
+        settling = Signal(5)
         inside = Signal()
-        m.d.sync += inside.eq(~quiet | resetting | ~fetch.caught_up)
+        m.d.sync += [
+            settling.eq(Cat(registers_written(csr) | inside, settling[:-1])),
+            inside.eq(~quiet | resetting | ~fetch.caught_up),
+        ]
         m.d.comb += self.idle.eq(~inside & ~settling.any())
 
         m.d.sync += [

@@ -321,7 +321,7 @@ async def latencies_are_as_promised(dut):
     frame = bytes.fromhex(OWN.replace(":", "")) + bytes(54)
     await harness.send(Sent(frame))
     await harness.finish()
-    assert harness.offered[0] - harness.sent[0].ended == 7
+    assert harness.offered[0] - harness.sent[0].ended == 8
     assert harness.sink.frames[0].octets[2:] == frame
 
 

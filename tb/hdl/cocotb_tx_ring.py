@@ -355,7 +355,7 @@ async def latencies_are_as_documented(dut):
     took = {f"{a}-{b}": y - x for (a, x), (b, y) in zip(steps, steps[1:], strict=False)}
     dut._log.info("cycles: %s", took)
     assert took["doorbell-arvalid"] == 3
-    assert took["rlast-part"] == 4
+    assert took["rlast-part"] == 5
     assert took["result-awvalid"] == 5
     assert took["b-irq"] == 6
 
