@@ -327,9 +327,11 @@ class CsrBank(wiring.Component):
         lacking: dict[tuple[int, ...], list[int]] = {}
         for bit in range(32):
             lacking.setdefault(tuple(n for n, k in enumerate(kept) if not k.field.mask >> bit & 1), []).append(bit)
-        for numbers, lacked in lacking.items():
-            with m.If(Cat(kept[n].select for n in numbers).any()):
-                m.d.sync += [write_data[bit].eq(0) for bit in lacked]
+        for at, (numbers, lacked) in enumerate(lacking.items()):
+            lacks = Signal(name=f"lacks_{at}")
+            m.d.sync += lacks.eq(Cat(kept[n].select for n in numbers).any())
+            with m.If(lacks):
+                m.d.comb += [ram.write_data[bit].eq(0) for bit in lacked]
 
         # What was not written reads as its reset value. All is as it was when the RAM was read.
         is_written, reset = Signal(2), [Signal(32, name=f"reset_{age}") for age in range(2)]

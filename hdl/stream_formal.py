@@ -10,16 +10,19 @@ from amaranth.lib import wiring
 
 from ..stack.abi.desc import TX_CPL, TX_DESC
 from .arp_cache import ArpCache
-from .axi_mux import AxiReadMux
+from .axi_mux import AxiReadMux, AxiWriteMux
 from .dma.gather import Gather
 from .dma.read import DmaRead
 from .dma.reorder import ReorderBuffer
 from .dma.split import BurstSplitter
+from .dma.write import DmaWrite
 from .formal import Harness, Mutation, Property, channels, cover, obey
 from .register_slice import RegisterSlice
 from .ring.completion import CompletionWrite
 from .ring.completion_send import CompletionSend
 from .ring.fetch import DescriptorFetch
+from .rx.buffer import RxBuffer
+from .rx.ring import RxRing
 from .short_fifo import ShortFifo
 from .tx.checksum import TxChecksum
 from .tx.decode import DescriptorDecode
@@ -117,7 +120,7 @@ PROPERTIES = [
     stream_rules(
         "reorder_buffer",
         lambda: ReorderBuffer(chunk_octets=4, axi_width_bits=32, outstanding=2, burst_octets=8),
-        Mutation("dma/reorder.py", "may_send.eq(~axi.arvalid | axi.arready)", "may_send.eq(1)"),
+        Mutation("dma/reorder.py", "may_send.eq(~axi.arvalid)", "may_send.eq(1)"),
     ),
     stream_rules(
         "gather",
@@ -127,12 +130,34 @@ PROPERTIES = [
     stream_rules(
         "dma_read",
         lambda: DmaRead(stream_width_bits=32, axi_width_bits=32, outstanding=2, burst_octets=8),
-        Mutation("dma/reorder.py", "may_send.eq(~axi.arvalid | axi.arready)", "may_send.eq(1)"),
+        Mutation("dma/reorder.py", "may_send.eq(~axi.arvalid)", "may_send.eq(1)"),
     ),
     stream_rules(
         "axi_read_mux",
         lambda: AxiReadMux(managers=2, axi_width_bits=32, id_width_bits=1),
         Mutation("register_slice.py", _HOLD, "with m.If(1):"),
+    ),
+    stream_rules(
+        "axi_write_mux",
+        lambda: AxiWriteMux(managers=2, axi_width_bits=32, id_width_bits=1),
+        Mutation("axi_mux.py", "asking.any() & ~o.awvalid & ~grant.any()", "asking.any() & ~grant.any()"),
+    ),
+    stream_rules(
+        "dma_write",
+        lambda: DmaWrite(stream_width_bits=32, axi_width_bits=32, outstanding=2, burst_octets=64, pad_octets=2),
+        Mutation("dma/write.py", "with m.If(axi.awready):", "with m.If(1):"),
+    ),
+    stream_rules(
+        "rx_buffer",
+        lambda: RxBuffer(width_bits=32, buffer_octets=64),
+        Mutation("rx/buffer.py", "advance = ~data_at[1] | self.o.ready", "advance = self.o.ready | 1"),
+        covers=(),
+    ),
+    stream_rules(
+        "rx_ring",
+        lambda: RxRing(ring_log2_max=3, prefetch=8, outstanding=4),
+        Mutation("dma/write.py", "with m.If(axi.awready):", "with m.If(1):"),
+        covers=(),
     ),
     stream_rules(
         "arp_cache",

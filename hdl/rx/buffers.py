@@ -61,7 +61,7 @@ class BufferPlan(wiring.Component):
     drop : Out(1)
         In the cycle in which a frame is taken: its octets are not wanted.
     part : Out(stream.Signature(BufferPart))
-        Where its octets go.
+        Where its octets go. One that says that there is no buffer is taken back if one is posted before it is taken.
     record : Out(stream.Signature(BufferRecord))
         What was used; always taken at once, as it has room.
     room : In(1)

@@ -213,10 +213,6 @@ PROPERTIES = [
         depth=10,
         induction=False,
         cover_depth=24,
-        mutations=(
-            Mutation(
-                "ring/completion.py", "m.d.sync += new.eq(new + put.en)", "m.d.sync += new.eq(new + self.i.valid)"
-            ),
-        ),
+        mutations=(Mutation("ring/completion.py", "put.eq(self.i.valid & self.i.ready)", "put.eq(self.i.valid)"),),
     ),
 ]
