@@ -60,10 +60,13 @@ def read_rules(
     cover(m, answered & asks, "axi: a read burst after a response")
 
 
-def write_rules(m: Module, axi: wiring.PureInterface, *, max_beats: int, max_under_way: int) -> None:
+def write_rules(
+    m: Module, axi: wiring.PureInterface, *, max_beats: int, max_under_way: int, at_once: bool = True
+) -> None:
     """Claim the rules of a write manager whose data comes no earlier than its address and a burst at a time.
 
-    WLAST is on the right beat, no more than ``max_under_way`` bursts wait for their response, and each is taken.
+    WLAST is on the right beat, no more than ``max_under_way`` bursts wait for their response, and with ``at_once`` no
+    response is made to wait.
     """
     octets = len(axi.wdata) // 8
     asks, sends, gets = axi.awvalid & axi.awready, axi.wvalid & axi.wready, axi.bvalid & axi.bready
@@ -73,18 +76,33 @@ def write_rules(m: Module, axi: wiring.PureInterface, *, max_beats: int, max_und
     # `asked`: addresses without response; `ended`: data without response.
     m.d.sync += [asked.eq(asked + asks - gets), ended.eq(ended + ends - gets)]
     with m.If(axi.bvalid):
-        m.d.comb += [
-            Assume((asked != 0) & (ended != 0), "memory answers only what it was sent"),
-            Assert(axi.bready, "axi: a response is taken at once"),
-        ]
+        m.d.comb += Assume((asked != 0) & (ended != 0), "memory answers only what it was sent")
+        if at_once:
+            m.d.comb += Assert(axi.bready, "axi: a response is taken at once")
     with m.If(axi.awvalid):
         legal = burst_is_legal(axi.awaddr, axi.awlen, axi.awsize, axi.awburst, data_octets=octets, max_beats=max_beats)
         m.d.comb += Assert(legal, "axi: write burst is legal")
-    beat = Signal(8)
+    # Lengths of the bursts whose data is not all sent: up to two, as the next one's address may come before it is.
+    beat, count = Signal(8), Signal(2)
+    lengths = [Signal(8, name=f"length_{number}") for number in range(2)]
+    waits, comes, length = Signal(), Signal(), Signal(8)
+    m.d.sync += waits.eq(axi.awvalid & ~axi.awready)
+    m.d.comb += [comes.eq(axi.awvalid & ~waits), length.eq(Mux(count == 0, axi.awlen, lengths[0]))]
+    m.d.sync += count.eq(count + comes - ends)
+    with m.If(ends):
+        m.d.sync += lengths[0].eq(lengths[1])
+    with m.If(comes):
+        for number, one in enumerate(lengths):
+            with m.If(count == number + ends):
+                m.d.sync += one.eq(axi.awlen)
     with m.If(sends):
         m.d.sync += beat.eq(Mux(axi.wlast, 0, beat + 1))
     with m.If(axi.wvalid):
-        m.d.comb += Assert(axi.wlast == (beat == axi.awlen), "axi: WLAST is on the last beat")
+        m.d.comb += [
+            Assert((count != 0) | comes, "axi: data comes no earlier than its address"),
+            Assert(axi.wlast == (beat == length), "axi: WLAST is on the last beat"),
+        ]
+    m.d.comb += Assert((count != 2) | ~comes | ends, "axi: no third burst begins before the first one's data is sent")
     m.d.comb += [
         Assert((asked <= max_under_way) & (ended <= max_under_way), "axi: no more bursts are under way than have room"),
     ]

@@ -85,7 +85,7 @@ def _buffer_part(m: Module, part) -> None:
 
 def _write(m: Module, dut: DmaWrite) -> None:
     _buffer_part(m, dut.request.payload)
-    write_rules(m, dut.axi, max_beats=16, max_under_way=2)
+    write_rules(m, dut.axi, max_beats=16, max_under_way=3, at_once=False)
 
 
 PROPERTIES = [

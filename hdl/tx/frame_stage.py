@@ -50,8 +50,8 @@ class FrameStage(wiring.Component):
         One for each frame, before its last beat.
     verdict : Out(stream.Signature(Verdict))
         One for each frame, with its last beat. One that waits follows ``abort``: it counts when it is taken.
-    tag : Out(stream.Signature(TxTag))
-        One for each frame whose verdict is OK, with it. It must be ready whenever ``verdict`` is.
+    tag : Out(stream.Signature(TxTag, always_ready=True))
+        One for each frame whose verdict is OK, when that is taken.
     abort : In(1)
         Mark the frames that end while it is high.
 
@@ -74,7 +74,7 @@ class FrameStage(wiring.Component):
                 "o": Out(packet_signature(width_bits)),
                 "command": Out(stream.Signature(ChecksumCommand)),
                 "verdict": Out(stream.Signature(Verdict)),
-                "tag": Out(stream.Signature(TxTag)),
+                "tag": Out(stream.Signature(TxTag, always_ready=True)),
                 "abort": In(1),
             }
         )

@@ -113,7 +113,6 @@ class TxPath(wiring.Component):
         # A tag's frame has a verdict inside `order` at least as long, which limits them. It comes after many gates.
         m.submodules.tags = tags = ShortFifo(shape=TxTag, depth=_DEPTH, always_room=True)
         m.d.sync += [tags.i.valid.eq(stage.tag.valid), tags.i.payload.eq(stage.tag.payload)]
-        m.d.comb += stage.tag.ready.eq(1)
         wiring.connect(m, tags.o, wiring.flipped(self.tag))
         wiring.connect(m, wiring.flipped(self.done), order.done)
         wiring.connect(m, order.result, wiring.flipped(self.result))

@@ -62,6 +62,7 @@ class Harness(RingHarness):
         self.model.no_buffer_used.clear()
         self.started_bursts = self.answered_bursts = 0
         self.completions: list[int] = []  # Bursts that were answered when each was first written.
+        self.sending: dict[int, int] = {}  # The same, by address, of those that are not in memory for sure.
 
     async def start(self, *, latency: int | None = None) -> None:
         """Reset the device and set all models going; see the TX ring's harness."""
@@ -169,6 +170,9 @@ class Harness(RingHarness):
         rng = self.rng
         return Frame(rng.randbytes(octets), rng.getrandbits(16), rng.getrandbits(16), rng.getrandbits(5))
 
+    def _completion_address(self, number: int) -> int:
+        return self.rings.cpl_base + number % self.rings.size * RX_CPL.size_octets
+
     def poll(self) -> int:
         """Take all new completions, checking each; return how many."""
         taken = 0
@@ -186,8 +190,10 @@ class Harness(RingHarness):
             self.used_after[self.taken - len(self.model.frames)] = self.used
             assert waiting - len(self.model.frames) in (0, 1)
             number = self.completed
+            known = number < len(self.completions)  # If not, it is in memory, but that was not answered yet.
+            answered = self.completions[number] if known else self.sending[self._completion_address(number)]
             for buffer in covered:
-                assert all(burst < self.completions[number] for burst in buffer.bursts), "completed before it is there"
+                assert all(burst < answered for burst in buffer.bursts), "completed before it is there"
                 if not buffer.bad:
                     first = buffer.addr // RX_ALIGN_OCTETS
                     for block in range(first, first + buffer.length // RX_ALIGN_OCTETS):
@@ -247,6 +253,8 @@ class Harness(RingHarness):
             seen = [name for name in _STROBES if getattr(dut, name).value]
             for name in seen:
                 self.strobes[name] += 1
+            if dut.cpl_stb.value and not self.wild:
+                self.completions.append(self.sending.pop(self._completion_address(len(self.completions))))
             if "delivered" in seen:
                 self.flags.append(int(dut.delivered_flags.value))
             if "no_buffer" in seen and not dut.frame_ready.value:
@@ -256,9 +264,7 @@ class Harness(RingHarness):
             if dut.axi_write_awvalid.value and dut.axi_write_awready.value:
                 address = int(dut.axi_write_awaddr.value)
                 if int(dut.axi_write_awid.value) & 2:
-                    entry = len(self.completions) % self.rings.size
-                    if address == self.rings.cpl_base + entry * RX_CPL.size_octets:
-                        self.completions.append(self.answered_bursts)
+                    self.sending.setdefault(address, self.answered_bursts)  # Unless it is a repetition.
                 elif not self.wild:
                     self.blocks[address // RX_ALIGN_OCTETS].bursts.append(self.started_bursts)
                     self.started_bursts += 1
