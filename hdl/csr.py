@@ -175,7 +175,7 @@ class CsrBank(wiring.Component):
     ------
     Domain ``sync``. All outputs to the bus and to the hardware come from registers (the ready outputs through an
     inverter); no combinational path through the component. A write takes effect two cycles after the later of its
-    address and data was accepted, with the response in the same cycle; one write every three cycles. Read data comes
+    address and data was accepted, with the response in the same cycle; one write every two cycles. Read data comes
     four cycles after the address, five if a write was carried out just then, that of a window two cycles after its
     ``valid``; one read at a time. A read that is issued when it sees a write's response samples its inputs in the cycle
     after the write's ``stb`` or later.
@@ -376,14 +376,14 @@ class CsrBank(wiring.Component):
         is_word = {word: Signal(name=f"is_word_{word}") for word in sorted(words)}
         address, data = Signal.like(bus.awaddr), Signal.like(bus.wdata)
         aw_held, w_held, mapped, whole, partial = Signal(), Signal(), Signal(), Signal(), Signal()
-        both, both_next, started, stb = Signal(), Signal(), Signal(), Signal()
+        free, start, started, stb = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             bus.awready.eq(~aw_held),
             bus.wready.eq(~w_held),
-            both.eq(aw_held & w_held),
-            both_next.eq((aw_held | bus.awvalid) & (w_held | bus.wvalid)),
+            free.eq(~started & (~bus.bvalid | bus.bready)),
+            start.eq((aw_held | bus.awvalid) & (w_held | bus.wvalid) & free),
         ]
-        m.d.sync += [started.eq(both_next & ~both), stb.eq(both_next & ~both & Mux(w_held, whole, bus.wstrb.all()))]
+        m.d.sync += [started.eq(start), stb.eq(start & Mux(w_held, whole, bus.wstrb.all()))]
         with m.If(bus.awvalid & ~aw_held):
             m.d.sync += [address.eq(bus.awaddr), aw_held.eq(1)]
             m.d.sync += [copy.writing.eq(copy.covers(bus.awaddr)) for copy in self._copies]
@@ -396,11 +396,12 @@ class CsrBank(wiring.Component):
                 partial.eq(bus.wstrb.any() & ~bus.wstrb.all()),
                 w_held.eq(1),
             ]
+        with m.If(bus.bready):
+            m.d.sync += bus.bvalid.eq(0)
         with m.If(started):
             m.d.sync += [bus.bvalid.eq(1), bus.bresp.eq(Mux(mapped & ~partial, Resp.OKAY, Resp.SLVERR))]
-        with m.If(bus.bvalid & bus.bready):
-            m.d.sync += [bus.bvalid.eq(0), aw_held.eq(0), w_held.eq(0)]
-        return address, is_word, stb, data, aw_held | w_held
+            m.d.sync += [aw_held.eq(0), w_held.eq(0)]
+        return address, is_word, stb, data, aw_held | w_held | bus.bvalid
 
     def _read_channels(self, m: Module, address: Signal, storing: Value, stored: Value) -> tuple[Value, Value, Value]:
         """Accept reads and answer them; return when one starts, the cycle after, and if any is under way."""

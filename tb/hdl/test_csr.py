@@ -112,6 +112,58 @@ def test_csr_read_write_field_keeps_its_value_and_strobes_once():
     sim.run()
 
 
+@pytest.mark.parametrize("held_up", [0, 5])
+def test_csr_carries_out_a_write_every_two_cycles_while_its_responses_are_taken(held_up):
+    dut = CsrBank(queues=1)
+    tail = TXQ.address(TXQ["TAIL"])
+    strobes, responses = [], []
+
+    async def watch(ctx):
+        cycle = 0
+        bus, port = dut.bus, dut.txq[0].tail
+        async for _, _, stb, index, answered in ctx.tick().sample(port.stb, port.index, bus.bvalid & bus.bready):
+            cycle += 1
+            if stb:
+                strobes.append((cycle, index))
+            if answered:
+                responses.append(cycle)
+
+    async def testbench(ctx):
+        bus = dut.bus
+        ctx.set(bus.awaddr, tail)
+        ctx.set(bus.wstrb, 0b1111)
+        ctx.set(bus.awvalid, 1)
+        ctx.set(bus.wvalid, 1)
+        ctx.set(bus.bready, not held_up)
+        for number in range(3):
+            ctx.set(bus.wdata, number)
+            await ctx.tick().until(bus.awready & bus.wready)
+        ctx.set(bus.awvalid, 0)
+        ctx.set(bus.wvalid, 0)
+        await ctx.tick().repeat(4)
+
+    async def take(ctx):
+        if held_up:
+            await ctx.tick().repeat(held_up)
+            ctx.set(dut.bus.bready, 1)
+
+    sim = Simulator(dut)
+    sim.add_clock(8e-9)
+    sim.add_process(watch)
+    sim.add_process(take)
+    sim.add_testbench(testbench)
+    sim.run()
+    first = strobes[0][0]
+    assert [index for _, index in strobes] == [0, 1, 2]
+    assert len(responses) == 3
+    if held_up:
+        # The second waits for the first one's response, and so does the third.
+        assert all(cycle > responses[0] for cycle, _ in strobes[1:])
+    assert [cycle for cycle, _ in strobes[1:]] == [strobes[1][0], strobes[1][0] + 2]
+    if not held_up:
+        assert strobes[1][0] == first + 2
+
+
 def test_csr_hardware_clears_and_sets_a_read_write_field():
     dut = CsrBank()
     ctrl, size = TXQ.address(TXQ["CTRL"]), TXQ.address(TXQ["SIZE"])
