@@ -178,14 +178,15 @@ class TxRing(wiring.Component):
 
         join_reset(m, csr, resetting=resetting, clear=clear, at_rest=quiet)
 
-        # A register or a completion was written: it takes some cycles until all that follows from it is seen.
+        # A register was written: it takes some cycles until all that follows from it is seen. After a completion the
+        # interrupt's timer knows of it as soon as nothing is inside.
         settling = Signal(5)
-        inside = Signal()
+        inside = Signal(2)
         m.d.sync += [
-            settling.eq(Cat(registers_written(csr) | inside, settling[:-1])),
-            inside.eq(~quiet | resetting | ~fetch.caught_up),
+            settling.eq(Cat(registers_written(csr), settling[:-1])),
+            inside.eq(Cat(~quiet | resetting | ~fetch.caught_up, inside[:-1])),
         ]
-        m.d.comb += self.idle.eq(~inside & ~settling.any())
+        m.d.comb += self.idle.eq(~inside.any() & ~settling.any())
 
         m.d.sync += [
             csr.status.idle.eq(quiet),
