@@ -14,7 +14,7 @@ def _build(**parameters: int) -> Nic:
 BENCH = Bench(
     name="nic",
     build=_build,
-    module=("hardwire.tb.hdl.cocotb_nic", "hardwire.tb.hdl.cocotb_nic_cross"),
+    module=tuple(f"hardwire.tb.hdl.cocotb_{name}" for name in ("nic", "nic_cross", "nic_receive_cross")),
     variants={
         f"stream{stream}axi{axi}": {"stream_width_bits": stream, "axi_width_bits": axi}
         for stream, axi in ((64, 64), (32, 128), (128, 32))
