@@ -15,11 +15,9 @@ IPV4_GOOD, IPV4_BAD, L4_GOOD, L4_BAD = 1, 2, 4, 8
 
 def rfc1071(octets: bytes) -> int:
     """Return the sum of the 16-bit words (RFC 1071 section 4.1), not complemented."""
-    octets += b"\0" * (len(octets) % 2)
-    total = sum(int.from_bytes(octets[n : n + 2], "big") for n in range(0, len(octets), 2))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total
+    total = int.from_bytes(octets + b"\0" * (len(octets) % 2), "big")
+    # A word's worth is 1, 65536, 65536 squared, ...: each leaves 1 when divided by 65535, and so does a carry.
+    return total % 0xFFFF or 0xFFFF * (total > 0)
 
 
 def complete_sum(frame: bytes) -> int:
