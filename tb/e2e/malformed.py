@@ -23,15 +23,16 @@ from hardwire.stack.abi import (
     TxStatus,
 )
 from hardwire.stack.drivers.bus import Direction
-from hardwire.tb.hdl.rx_frames import rfc1071
+from hardwire.tb.hdl.checksum_model import L4, NONE, PARTIAL, Command, filled
 
 __all__ = ["MAX_FRAME_OCTETS", "RxSide", "Side", "TxSide", "Wild"]
 
 MAX_FRAME_OCTETS = 9018
 _SUPPORTED = 0b1111111
-_UNMODELLED = TxFlags.CSUM_L4 | TxFlags.CSUM_IPV4
-_UNSUPPORTED = 1 << 9
+_CHECKSUMS = TxFlags.CSUM_PARTIAL | TxFlags.CSUM_L4 | TxFlags.CSUM_IPV4
+_HEADER_OCTETS = range(20, 61)  # Of IPv4.
 _POOL_OCTETS = 1 << 17
+_ASIDE_OCTETS = 1 << 12
 _SLOT_OCTETS = 1 << 14  # More than a frame, most of it not mapped.
 _GIVE_UP_NS = 5_000_000
 
@@ -73,6 +74,7 @@ class Side(RawRings):
         self._aside = nic.dma.alloc_coherent(1 << 16)
         self.found: Counter[str] = Counter()
         self.posted = 0  # Descriptors, ever.
+        self.moved = False  # Ever.
         self._start()
 
     def _start(self) -> None:
@@ -104,10 +106,13 @@ class Side(RawRings):
         index = self.rng.randrange(self.size)
         count = (index - self.tail) % self.size
         for number in range(count):
-            again = self.entries[(self.tail + number) % self.size].fields
-            self.wild.add(again["addr"], again["length"])
+            self._again(self.entries[(self.tail + number) % self.size])
         self._post(count)
         self.set("TAIL", index + self.size * self.rng.randrange(1, (1 << 16) // self.size))
+
+    def _again(self, entry: Entry) -> None:
+        """Post what was posted before."""
+        self.wild.add(entry.fields["addr"], entry.fields["length"])
 
     def _post(self, count: int) -> None:
         self.tail = (self.tail + count) % self.size
@@ -148,7 +153,9 @@ class Side(RawRings):
 
     def move(self) -> None:
         """Put the rings elsewhere while they are used: to other memory, or to where there is none."""
-        self.weak = True
+        self.weak = self.moved = True
+        for entry in self.entries:  # Those of earlier laps, too.
+            self.wild.add(entry.fields["addr"], entry.fields["length"])
         for name, ring, octets in (
             ("BASE", self._ring, self._desc.size_octets),
             ("CPL_BASE", self._completions, self._completion.size_octets),
@@ -166,15 +173,24 @@ class Side(RawRings):
 
     def reset(self) -> None:
         """Reset the queue, whatever it is doing, and begin anew."""
-        self.poll()
-        self._resetting = True
+        self.expect_reset()
         self.set("CTRL", self._block["CTRL"].pack(enable=1, reset=1))
         deadline_fs = self.nic.world.now_fs + _GIVE_UP_NS * 1_000_000
         while self.nic.read32(self.offset("STATUS")) & self._block["STATUS"]["resetting"].mask:
             assert self.nic.world.now_fs < deadline_fs, "the reset does not end"
             self.nic.world.advance(1000)
+        self.restart()
+
+    def expect_reset(self) -> None:
+        """From now on frames may be aborted."""
         self.poll()
-        self._forget()
+        self._resetting = True
+
+    def restart(self) -> None:
+        """Set the queue up after a reset."""
+        self.poll()
+        for entry in self.entries:
+            self._release(entry)
         self._start()
         for name, ring in (("BASE", self._ring), ("CPL_BASE", self._completions)):
             self.set(f"{name}_LO", ring.addr & 0xFFFF_FFFF)
@@ -182,8 +198,9 @@ class Side(RawRings):
         self.set("SIZE", self._log2)
         self.start()
 
-    def _forget(self) -> None:
-        """Give up what was posted."""
+    def _release(self, entry: Entry) -> None:
+        """Take the memory of a descriptor back, which the card may not use any longer."""
+        raise NotImplementedError
 
     def wild_address(self) -> int:
         """Return an address where there is nothing."""
@@ -197,29 +214,53 @@ class TxSide(Side):
 
     def __init__(self, nic: SimNic, rng: Random, wild: Wild, *, ring_log2: int) -> None:
         super().__init__(nic, rng, wild, TXQ, TX_DESC, TX_CPL, ring_log2=ring_log2)
-        pool = nic.dma.kmalloc(2 * _POOL_OCTETS)  # Nothing is mapped behind it.
-        pool.view[:_POOL_OCTETS] = rng.randbytes(_POOL_OCTETS)
-        self._pool = bytes(pool.view[:_POOL_OCTETS])
-        self._bus = nic.dma.map(pool.addr, _POOL_OCTETS, Direction.TO_DEVICE)
+        pool = nic.dma.kmalloc(2 * _POOL_OCTETS)  # Nothing is mapped behind the first half.
+        self._pool = rng.randbytes(_POOL_OCTETS)
+        pool.view[:_POOL_OCTETS] = self._pool
+        # Each descriptor gets a mapping of its own, but those that are not posted.
+        self._bus = nic.dma.map(pool.addr, _ASIDE_OCTETS, Direction.TO_DEVICE)
         self.sent: list[bytes] = []
         self.known: set[bytes] = set()
         # Where the ring may be moved to there are frames of one part.
         descs = []
         for _ in range((1 << 16) // TX_DESC.size_octets):
-            entry = self._entry(length=rng.randrange(14, 100), flags=TxFlags.FIRST | TxFlags.LAST)
+            length = rng.randrange(14, 100)
+            addr = self._bus + rng.randrange(_ASIDE_OCTETS - length)
+            entry = self._entry(length=length, flags=TxFlags.FIRST | TxFlags.LAST, addr=addr)
             self.known.add(self.octets([entry]))
             descs.append(TX_DESC.pack(**entry.fields))
         self._aside.view[: 1 << 16] = b"".join(descs)
 
     def _entry(self, *, length: int, flags: int, addr: int | None = None, **more: int) -> Entry:
         if addr is None:
-            addr = self._bus + self.rng.randrange(_POOL_OCTETS - length)
+            addr = self._bus + self.rng.randrange(_ASIDE_OCTETS, _POOL_OCTETS - length)
         usable = max(0, self._bus + _POOL_OCTETS - addr) if addr >= self._bus else 0
         if length > usable:
             self.wild.add(addr, length)
-        cookie = self.rng.getrandbits(32)
-        fields = {"addr": addr, "length": length, "flags": flags, "cookie": cookie}
-        return Entry({**dict.fromkeys(("csum_start", "csum_offset", "vlan_tci"), 0), **fields, **more}, usable)
+        fields = dict.fromkeys(("csum_start", "csum_offset", "l3_start", "vlan_tci"), 0)
+        fields |= {"addr": addr, "length": length, "flags": flags, "cookie": self.rng.getrandbits(32)}
+        return Entry({**fields, **more}, usable)
+
+    def _map(self, entry: Entry) -> None:
+        """Let the card read the octets of a descriptor, as far as there are some."""
+        length = min(entry.fields["length"], entry.usable)
+        if length:
+            addr = self.nic.dma.phys(entry.fields["addr"])
+            entry.mapping = self.nic.dma.map(addr, length, Direction.TO_DEVICE), length
+
+    def _release(self, entry: Entry) -> None:
+        if entry.mapping is not None:
+            self.nic.dma.unmap(*entry.mapping, Direction.TO_DEVICE)
+            entry.mapping = None
+
+    def put(self, entry: Entry) -> None:
+        """Write a descriptor to the ring, and let the card read its octets."""
+        self._map(entry)
+        super().put(entry)
+
+    def _again(self, entry: Entry) -> None:
+        if entry.mapping is None:
+            self._map(entry)
 
     def post_group(self) -> None:
         """Put the descriptors of one frame, or of what may look like one."""
@@ -235,10 +276,14 @@ class TxSide(Side):
         flags = [0] * parts
         flags[0] |= TxFlags.FIRST
         flags[-1] |= TxFlags.LAST
-        more = {"csum_start": 0, "csum_offset": 0, "vlan_tci": rng.getrandbits(16)}
+        more = {"csum_start": 0, "csum_offset": 0, "l3_start": 0, "vlan_tci": rng.getrandbits(16)}
         if rng.random() < 0.2:
             flags[0] |= TxFlags.CSUM_PARTIAL
             more["csum_start"], more["csum_offset"] = rng.randrange(0, 70), rng.choice((0, 6, 16, rng.randrange(70)))
+        if rng.random() < 0.2:
+            flags[0] |= rng.choice((TxFlags.CSUM_L4, TxFlags.CSUM_IPV4, TxFlags.CSUM_L4 | TxFlags.CSUM_IPV4))
+            more["l3_start"] = 2 * rng.randrange(10)
+            more["csum_start"] = more["l3_start"] + 4 * rng.randrange(5, 16)
         if rng.random() < 0.1:
             flags[0] |= TxFlags.VLAN
         if rng.random() < 0.4:
@@ -284,14 +329,14 @@ class TxSide(Side):
             flags[0] |= TxFlags.RESOLVE
             more["next_hop"] = rng.getrandbits(32)
         elif kind == 8:
-            flags[0] |= TxFlags.CSUM_PARTIAL
-            more["csum_start"], more["csum_offset"] = rng.getrandbits(16), rng.getrandbits(16)
+            flags[0] |= rng.choice((TxFlags.CSUM_PARTIAL, TxFlags.CSUM_L4, TxFlags.CSUM_IPV4))
+            more["l3_start"] = rng.choice((more["l3_start"], rng.getrandbits(8)))
+            near = more["l3_start"] + rng.randrange(15, 65)
+            more["csum_start"], more["csum_offset"] = rng.choice((near, rng.getrandbits(16))), rng.getrandbits(16)
         else:
             for member in ("csum_start", "csum_offset", "mss", "hdr_len", "l3_start", "reserved", "next_hop"):
                 more[member] = rng.getrandbits(8)
             addrs[at], lengths[at], flags[at] = rng.getrandbits(64), rng.getrandbits(16), rng.getrandbits(16)
-            if flags[at] & _UNMODELLED:
-                flags[at] |= _UNSUPPORTED
 
     @staticmethod
     def causes(run: list[Entry]) -> set[TxStatus]:
@@ -308,7 +353,12 @@ class TxSide(Side):
             found.add(TxStatus.BAD_LENGTH)
         if any(entry.fields["length"] > entry.usable for entry in run):
             found.add(TxStatus.PAYLOAD_ERROR)
-        if flags[0] & TxFlags.CSUM_PARTIAL and first["csum_start"] + first["csum_offset"] + 2 > total:
+        start = end = first["csum_start"]
+        if flags[0] & (TxFlags.CSUM_PARTIAL | TxFlags.CSUM_L4):
+            end += first["csum_offset"] + 2
+        header = flags[0] & (TxFlags.CSUM_L4 | TxFlags.CSUM_IPV4)
+        fits = start % 2 == first["l3_start"] % 2 == 0 and start - first["l3_start"] in _HEADER_OCTETS
+        if (header and not fits) or (flags[0] & _CHECKSUMS and end > total):
             found.add(TxStatus.BAD_CHECKSUM_FIELD)
         if flags[0] & TxFlags.RESOLVE:
             found.add(TxStatus.RESOLVE_MISS)
@@ -321,11 +371,11 @@ class TxSide(Side):
         for entry in run:
             start = entry.fields["addr"] - self._bus
             frame += self._pool[start : start + entry.fields["length"]]
-        if first["flags"] & TxFlags.CSUM_PARTIAL:
-            at = first["csum_start"] + first["csum_offset"]
-            total = rfc1071(bytes(frame[first["csum_start"] :])) ^ 0xFFFF
-            frame[at : at + 2] = (total or 0xFFFF).to_bytes(2, "big")
-        if first["flags"] & TxFlags.VLAN:
+        flags = first["flags"]
+        mode = L4 if flags & TxFlags.CSUM_L4 else PARTIAL if flags & TxFlags.CSUM_PARTIAL else NONE
+        places = {name: first[name] for name in ("l3_start", "csum_start", "csum_offset")}
+        frame = bytearray(filled(bytes(frame), Command(bool(flags & TxFlags.CSUM_IPV4), mode, **places)))
+        if flags & TxFlags.VLAN:
             frame[12:12] = b"\x81\0" + first["vlan_tci"].to_bytes(2, "big")
         return bytes(frame.ljust(60, b"\0"))
 
@@ -337,6 +387,8 @@ class TxSide(Side):
             self.sent.append(self.octets(run))
         else:
             assert status in causes or (status == TxStatus.ABORTED and self._resetting), f"{said}: {causes}"
+        for entry in run:
+            self._release(entry)
         if status != TxStatus.ABORTED:  # Which may be of the rest of a frame whose start was completed before.
             assert told["cookie"] == run[0].fields["cookie"], said
 
@@ -391,10 +443,6 @@ class RxSide(Side):
         self._slots.append(self._slot_of.pop(entry.fields["cookie"]))
         entry.mapping, entry.usable = None, 0
 
-    def _forget(self) -> None:
-        for entry in self.entries:
-            self._release(entry)
-
     @staticmethod
     def _malformed(entry: Entry) -> bool:
         length = entry.fields["length"]
@@ -402,6 +450,7 @@ class RxSide(Side):
 
     def _judge(self, told: dict[str, int], status: RxStatus, run: list[Entry]) -> None:
         said = f"{status.name} for {[(entry.fields, entry.usable) for entry in run]}"
+        assert not any(map(self._malformed, run[:-1])), said  # Such a one ends what it is in.
         if status == RxStatus.OK:
             assert not any(map(self._malformed, run)), said
             octets, wanted = bytearray(), RX_PAD_OCTETS + told["length"]
@@ -419,8 +468,11 @@ class RxSide(Side):
             assert self._malformed(run[-1]), said
         elif status == RxStatus.PAYLOAD_ERROR:
             assert any(entry.fields["length"] > entry.usable for entry in run), said
+        elif status == RxStatus.NO_BUFFER:
+            room = sum(entry.fields["length"] for entry in run)
+            assert any(RX_PAD_OCTETS + len(frame) > room for frame in self.coming), said
         else:
-            assert status == RxStatus.NO_BUFFER or (status == RxStatus.ABORTED and self._resetting), said
+            assert (status, self._resetting) == (RxStatus.ABORTED, True), said
         assert told["cookie"] == run[-1].fields["cookie"], said
         for entry in run:
             self._release(entry)

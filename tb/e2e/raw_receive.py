@@ -18,7 +18,7 @@ from hardwire.stack.abi import (
 )
 from hardwire.stack.drivers.bus import Direction
 
-__all__ = ["RawReceive", "Received", "rx_counters"]
+__all__ = ["RawReceive", "Received", "counters", "rx_counters"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,12 @@ class Received:
 
 def rx_counters(nic: SimNic) -> dict[str, int]:
     """Return the counters of the receive side."""
-    names = [r.name for r in STATS.registers if r.name.startswith("RX_") and r.name.endswith("_LO")]
+    return {name: count for name, count in counters(nic).items() if name.startswith("rx_")}
+
+
+def counters(nic: SimNic) -> dict[str, int]:
+    """Return all counters."""
+    names = [register.name for register in STATS.registers if register.name.endswith("_LO")]
     found = {}
     for name in names:
         low = nic.read32(STATS.address(STATS[name]))

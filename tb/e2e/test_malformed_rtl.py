@@ -14,12 +14,19 @@ from hardwire.sim.bus_model import BusModel
 from hardwire.sim.frame import on_wire
 from hardwire.sim.nic import SimNic
 from hardwire.sim.world import World
-from hardwire.stack.abi import MAC
+from hardwire.stack.abi import GLOBAL, MAC, RxStatus, TxStatus
 from hardwire.tb.bench import seed
 from hardwire.tb.e2e.malformed import MAX_FRAME_OCTETS, RxSide, Side, TxSide, Wild
-from hardwire.tb.e2e.raw_receive import rx_counters
+from hardwire.tb.e2e.raw_receive import counters
 
 FATES = ("delivered", "missed", "no_buffer", "disabled", "bus_errors", "refused")
+COUNTED_AS = {
+    "tx_frames": (TxStatus.OK,),
+    "tx_resolve_misses": (TxStatus.RESOLVE_MISS,),
+    "tx_bus_errors": (TxStatus.PAYLOAD_ERROR, TxStatus.DESC_ERROR),
+    "tx_aborted": (TxStatus.ABORTED,),
+    "tx_refused": (TxStatus.BAD_LENGTH, TxStatus.UNSUPPORTED, TxStatus.BAD_CHECKSUM_FIELD, TxStatus.BAD_SEQUENCE),
+}
 
 
 class Episode:
@@ -44,8 +51,11 @@ class Episode:
         self.sides: tuple[Side, Side] = (self.tx, self.rx)
         self.wire: list[bytes] = []
         self.came = 0
-        self.nic.write32(MAC.address(MAC["RX_CTRL"]), MAC["RX_CTRL"].pack(promiscuous=1))
+        self._receive_all()
         self.world.advance(100_000)
+
+    def _receive_all(self) -> None:
+        self.nic.write32(MAC.address(MAC["RX_CTRL"]), MAC["RX_CTRL"].pack(promiscuous=1))
 
     def run(self, descriptors: int) -> None:
         """Post so many descriptors, and do the rest meanwhile."""
@@ -90,7 +100,13 @@ class Episode:
             if side.weak:
                 side.reset()
         self.tx.close()
-        self.world.drain()
+        self._pass(1000)
+        for _ in range(1000):
+            if self.nic.quiet:
+                break
+            self._pass(20_000)
+        else:
+            raise AssertionError("the card does not come to rest")
         self._pass(1000)
         self._compare()
 
@@ -101,7 +117,7 @@ class Episode:
 
     def _disturb(self, side: Side) -> None:
         """Do to a queue that works what software should not, or seldom does."""
-        kind = self.rng.randrange(4)
+        kind = self.rng.randrange(5)
         if kind == 0:
             side.reset()
         elif kind == 1:
@@ -115,6 +131,8 @@ class Episode:
                 self._receive()
                 self._pass(self.rng.choice((50, 2000)))
             side.reset()  # Before the memory of what was posted again is used anew.
+        elif kind == 3:
+            self._reset()
         else:
             self._settle()
             for _ in range(5):
@@ -132,6 +150,21 @@ class Episode:
                 self.wire.clear()
                 self.tx.sent.clear()
 
+    def _reset(self) -> None:
+        """Reset the whole card, whatever it is doing."""
+        for side in self.sides:
+            side.expect_reset()
+        self.nic.write32(GLOBAL.address(GLOBAL["CTRL"]), GLOBAL["CTRL"].pack(soft_reset=1))
+        for _ in range(1000):
+            if not self.nic.read32(GLOBAL.address(GLOBAL["STATUS"])) & GLOBAL["STATUS"]["resetting"].mask:
+                break
+            self._pass(5000)
+        else:
+            raise AssertionError("the reset does not end")
+        for side in self.sides:
+            side.restart()
+        self._receive_all()
+
     def _works(self) -> None:
         """Frames pass both ways, and every one that came is counted once."""
         for _ in range(10):
@@ -141,9 +174,15 @@ class Episode:
             self._receive()
             self._pass(20_000)
         self._settle()
-        counters = rx_counters(self.nic)
-        assert counters["rx_frames"] == self.came
-        assert sum(counters[f"rx_{fate}"] for fate in FATES) == self.came
+        counted = counters(self.nic)
+        assert counted["rx_frames"] == self.came
+        assert sum(counted[f"rx_{fate}"] for fate in FATES) == self.came
+        if not self.tx.moved:
+            assert {name: counted[name] for name in COUNTED_AS} == {
+                name: sum(self.tx.found[status.name] for status in statuses) for name, statuses in COUNTED_AS.items()
+            }
+        if not self.rx.moved:
+            assert counted["rx_delivered"] == self.rx.found[RxStatus.OK.name]
 
 
 def _run(descriptors: int, first_seed: int, *, per_episode: int = 500) -> Counter[str]:
