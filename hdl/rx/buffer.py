@@ -136,7 +136,7 @@ class RxBuffer(wiring.Component):
             self.filtered.eq(verdict & good & ~self.accept),
             self.missed.eq(verdict & good & self.accept & failed),
         ]
-        free = Signal(row_bits)
+        free = Signal(row_bits, init=rows - 1)
         m.d.sync += [free.eq(tail + ~write_row), room.eq(free[_MARGIN_BITS:].any())]
         do_write = valid & room & (first | ~failed)
         with m.If(valid):

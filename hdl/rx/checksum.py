@@ -1,6 +1,6 @@
 """The checksums of a received frame."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -35,7 +35,7 @@ class RxChecksum(wiring.Component):
     Timing
     ------
     Domain ``sync``. One beat a cycle. ``done``, and with it ``csum`` and ``flags``, 5 cycles after each last beat.
-    All outputs come from registers.
+    ``flags`` through some gates.
     At least 2 cycles between two frames.
 
     Parameters
@@ -204,22 +204,27 @@ class RxChecksum(wiring.Component):
             ),
         ]
 
-        # Cycle 4: what the packet and the pseudo header lack of all ones is a few carries, one of them known late.
+        # Cycle 5: what the packet and the pseudo header lack of all ones is a few carries.
         sums, carries = Signal(17), Signal(3)
-        l3_right, l4_right = adder.head_right, Signal()
-        m.d.comb += [
+        l3_right, l4_right = Signal(), Signal()
+        told_l3, told_l4 = Signal(), Signal()
+        m.d.sync += [
+            self.csum.eq(adder.sum),
+            self.done.eq(adder.done),
             sums.eq(adder.folded[:16] + pseudo[:16]),
             carries.eq(pseudo[16:] + adder.folded[16]),
-            l4_right.eq(sums[3:16].all() & Mux(sums[16], sums[:3] == ~(carries + 1)[:3], sums[:3] == ~carries)),
+            l3_right.eq(adder.head_right),
+            told_l3.eq(judge_l3),
+            told_l4.eq(judge_l3 & adder.head_right & judge_l4),
         ]
+        m.d.comb += l4_right.eq(sums[3:16].all() & (sums[:3] == ~(carries + sums[16])[:3]))
         flags = {
-            RxFlags.CSUM_IPV4_GOOD: judge_l3 & l3_right,
-            RxFlags.CSUM_IPV4_BAD: judge_l3 & ~l3_right,
-            RxFlags.CSUM_L4_GOOD: judge_l3 & l3_right & judge_l4 & l4_right,
-            RxFlags.CSUM_L4_BAD: judge_l3 & l3_right & judge_l4 & ~l4_right,
+            RxFlags.CSUM_IPV4_GOOD: told_l3 & l3_right,
+            RxFlags.CSUM_IPV4_BAD: told_l3 & ~l3_right,
+            RxFlags.CSUM_L4_GOOD: told_l4 & l4_right,
+            RxFlags.CSUM_L4_BAD: told_l4 & ~l4_right,
         }
-        m.d.sync += [self.csum.eq(adder.sum), self.done.eq(adder.done)]
-        m.d.sync += [self.flags[flag.bit_length() - 1].eq(value) for flag, value in flags.items()]
+        m.d.comb += [self.flags[flag.bit_length() - 1].eq(value) for flag, value in flags.items()]
         return m
 
 
