@@ -30,6 +30,19 @@ def _choose(m: Module, asking: Value, served: Signal) -> Signal:
     return chosen
 
 
+def _first(asking: Value, served: Signal) -> list[Value]:
+    """Return for each manager that none asks that comes before it; this is there earlier than the number."""
+    numbers = range(len(asking))
+    return [
+        ~Cat(
+            (served == last) & asking[(last + 1 + distance) % len(asking)]
+            for last in numbers
+            for distance in range((number - last - 1) % len(asking))
+        ).any()
+        for number in numbers
+    ]
+
+
 def _check(managers: int, axi_width_bits: int, id_width_bits: int) -> None:
     if managers < 2:
         raise ValueError(f"managers must be at least 2, not {managers!r}")
@@ -94,11 +107,12 @@ class AxiReadMux(wiring.Component):
             m.d.sync += [self.o.arvalid.eq(asking.any()), *(getattr(self.o, n).eq(new) for n, new in address.items())]
         with m.If(~self.o.arvalid & asking.any()):
             m.d.sync += served.eq(chosen)
+        for manager, first in zip(self.i, _first(asking, served), strict=True):
+            m.d.comb += manager.arready.eq(~self.o.arvalid & first)
         with m.Switch(chosen):
             for number, manager in enumerate(self.i):
                 with m.Case(number):
                     m.d.comb += [
-                        manager.arready.eq(~self.o.arvalid),
                         *(address[name].eq(getattr(manager, name)) for name in _AR[1:]),
                         address["arid"].eq(Cat(manager.arid, chosen)),
                     ]
@@ -126,7 +140,7 @@ class AxiWriteMux(wiring.Component):
     Timing
     ------
     Domain ``sync``. Addresses 1 cycle, the first data of a burst that has to wait for its address 2, all other data 1,
-    one beat a cycle, besides one cycle a burst. Address and data on the bus come from registers, and so does all that
+    one beat a cycle, besides two cycles a burst. Address and data on the bus come from registers, and so does all that
     follows from ``o.wready``. Combinational between the bus' B channel and the managers'; from a manager's ``awvalid``
     to the others' ``awready``.
 
@@ -167,8 +181,9 @@ class AxiWriteMux(wiring.Component):
         serving = Signal(range(len(self.i)))  # Whose data passes, or passed last.
         chosen = _choose(m, asking, serving)
         grant = Signal(len(self.i))  # The same as one bit each, while its data passes.
-        accept = Signal()
-        m.d.comb += accept.eq(asking.any() & ~o.awvalid & ~grant.any())
+        accept, free = Signal(), Signal(init=1)
+        m.d.comb += accept.eq(asking.any() & free)
+        m.d.sync += free.eq(~accept & ~o.awvalid & ~grant.any())
         with m.If(o.awready):
             m.d.sync += o.awvalid.eq(0)
         # What goes into the registers is chosen apart from when it does, so that this is all they cost.
@@ -206,9 +221,9 @@ class AxiWriteMux(wiring.Component):
         for number, manager in list(enumerate(self.i))[1:]:
             with m.If(grant[number]):
                 m.d.comb += [beat[name].eq(getattr(manager, name)) for name in _W]
-        for number, manager in enumerate(self.i):
+        for number, (manager, first) in enumerate(zip(self.i, _first(asking, serving), strict=True)):
             m.d.comb += [
-                manager.awready.eq(accept & (chosen == number)),
+                manager.awready.eq(free & first),
                 manager.wready.eq(grant[number] & out.i.ready),
             ]
             mine = o.bid[self._id_width_bits :] == number

@@ -334,8 +334,8 @@ class CsrBank(wiring.Component):
                 m.d.comb += [ram.write_data[bit].eq(0) for bit in lacked]
 
         # What was not written reads as its reset value. All is as it was when the RAM was read.
-        is_written, reset = Signal(2), [Signal(32, name=f"reset_{age}") for age in range(2)]
-        written_now, reset_now = [], []
+        is_written, reset = Signal(), Signal(32)
+        written_before, reset_before = [], []
         for copy in copies:
             written, fresh = Signal(name=f"{copy.block.name}_written"), Signal(32, name=f"{copy.block.name}_fresh")
             with m.Switch(copy.word(read_address)):
@@ -343,14 +343,12 @@ class CsrBank(wiring.Component):
                     if k.copy is copy:
                         with m.Case(k.register.offset >> 2):
                             m.d.comb += [written.eq(k.written), fresh.eq(Mux(k.written, 0, k.register.reset))]
-            written_now.append(copy.holds & written)
-            reset_now.append(Mux(copy.holds, fresh, 0))
-        m.d.sync += [
-            is_written.eq(Cat(Cat(written_now).any(), is_written)),
-            reset[0].eq(reduce(or_, reset_now)),
-            reset[1].eq(reset[0]),
-        ]
-        m.d.comb += stored.eq(Mux(is_written[1], ram.read_data, 0) | reset[1])
+            held, written_1, fresh_1 = Signal(), Signal(), Signal(32)
+            m.d.sync += [held.eq(copy.holds), written_1.eq(written), fresh_1.eq(fresh)]
+            written_before.append(held & written_1)
+            reset_before.append(Mux(held, fresh_1, 0))
+        m.d.sync += [is_written.eq(Cat(written_before).any()), reset.eq(reduce(or_, reset_before))]
+        m.d.comb += stored.eq(Mux(is_written, ram.read_data, 0) | reset)
         for k in kept:
             with m.If(write_stb), m.If(k.select):
                 m.d.sync += k.written.eq(1)

@@ -169,26 +169,28 @@ class Nic(wiring.Component):
             wiring.connect(m, getattr(bank.mac, name), getattr(mdio.csr, name))
         m.d.comb += mdio.mdio_i.eq(self.mdio_i)
         m.d.comb += [getattr(self, name).eq(getattr(mdio, name)) for name in ("mdc", "mdio_o", "mdio_oe")]
-        drained = ring.idle & path.idle & dma.idle & rx_ring.idle
+        rings_idle = ring.idle & rx_ring.idle
         # After reset the cache removes all entries.
         start_cycles = config.arp_sets * config.arp_ways + 16
         left, starting = Signal(range(start_cycles + 1), init=start_cycles), Signal(init=1)
         with m.If(starting):
             m.d.sync += [left.eq(left - 1), starting.eq(left != 0)]
-        quiet = Signal()
-        m.d.comb += quiet.eq(drained & ~resetting & ~rx_path.busy)
-        self._device(m, bank.device, resetting=resetting, idle=quiet, rings=(ring, rx_ring))
         counting = self._count(m, bank, ring, mac)
+        # None of these becomes busy but while one of those that `idle` names is; so it may be late.
+        working, besides = Signal(4), Signal(3, init=-1)
+        m.d.sync += [
+            working.eq(Cat(~path.idle, ~dma.idle, rx_path.busy, resetting)),
+            besides.eq(Cat(mdio.busy, counting, starting)),
+        ]
+        self._device(m, bank.device, resetting=resetting, idle=rings_idle & ~working.any(), rings=(ring, rx_ring))
         self._count_received(m, m.submodules.stats, rx_mac, rx_path, rx_ring)
 
         m.d.comb += [
             self.irq.eq(ring.irq | rx_ring.irq),
-            self.idle.eq(
-                quiet & ~Cat(mac.busy, rx_mac.busy, mdio.busy, bank.busy, arp_port.busy, counting, starting).any()
-            ),
+            self.idle.eq(rings_idle & ~Cat(working, besides, mac.busy, rx_mac.busy, bank.busy, arp_port.busy).any()),
             self.wake_in.eq(ring.wake_in & rx_ring.wake_in),  # No more than either.
-            *(queue.advance_stb.eq(self.advance_stb) for queue in (ring, rx_ring)),
-            *(queue.advance_cycles.eq(self.advance_cycles) for queue in (ring, rx_ring)),
+            *(timer.advance_stb.eq(self.advance_stb) for timer in (ring, rx_ring, mac)),
+            *(timer.advance_cycles.eq(self.advance_cycles) for timer in (ring, rx_ring, mac)),
             self.probe_desc_stb.eq(ring.desc_stb),
             self.probe_desc_index.eq(ring.desc_index),
             self.probe_arp_stb.eq(path.found.valid & path.found.ready),
@@ -218,8 +220,6 @@ class Nic(wiring.Component):
         wiring.connect(m, path.o, mac.i)
         wiring.connect(m, path.tag, mac.tag)
         m.d.comb += [
-            path.done.valid.eq(mac.done.valid),
-            path.done.payload.underrun.eq(mac.done.payload.underrun),
             path.abort.eq(ring.abort),
             self.gmii_txd.eq(mac.gmii_txd),
             self.gmii_tx_en.eq(mac.gmii_tx_en),
@@ -332,7 +332,7 @@ class Nic(wiring.Component):
         ]
         with m.If(ring.cpl_stb):
             with m.Switch(ring.cpl_status):
-                with m.Case(TxStatus.OK, TxStatus.UNDERRUN):
+                with m.Case(TxStatus.OK):
                     pass
                 with m.Case(TxStatus.RESOLVE_MISS):
                     m.d.comb += add.tx_resolve_misses.eq(1)

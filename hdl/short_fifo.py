@@ -17,7 +17,8 @@ class ShortFifo(wiring.Component):
     Timing
     ------
     Domain ``sync``. Latency 2 cycles, one payload a cycle. ``o.payload`` and ``o.valid`` come from registers,
-    ``i.ready`` and ``busy`` from a comparison of two of them. No combinational path from ``o`` to ``i``.
+    ``i.ready`` and ``busy`` from a comparison of two of them, with a ``margin`` ``i.ready`` too from a register. No
+    combinational path from ``o`` to ``i``.
 
     Parameters
     ----------
@@ -28,6 +29,9 @@ class ShortFifo(wiring.Component):
     always_room : bool
         The user never sends more than ``depth`` payloads that were not taken, so ``i.ready`` is always high. It spares
         the comparison.
+    margin : int
+        Payloads that have room, and are taken, when ``i.ready`` falls: those that a pipeline sends before it has heard
+        of it. 0: none.
 
     Members
     -------
@@ -44,12 +48,13 @@ class ShortFifo(wiring.Component):
         If ``depth`` is no power of two from 2 up.
     """
 
-    def __init__(self, *, shape, depth: int = 16, always_room: bool = False) -> None:
+    def __init__(self, *, shape, depth: int = 16, always_room: bool = False, margin: int = 0) -> None:
         if depth < 2 or depth & (depth - 1):
             raise ValueError(f"depth must be a power of two from 2 up, not {depth!r}")
         self._shape = shape
         self._depth = depth
         self._always_room = always_room
+        self._margin = margin
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape)), "busy": Out(1)})
 
     def elaborate(self, platform):
@@ -61,9 +66,17 @@ class ShortFifo(wiring.Component):
         write, read = memory.write_port(), memory.read_port(domain="comb")
         # One bit more than an address tells full from empty.
         written, fetched = Signal(ceil_log2(self._depth) + 1), Signal(ceil_log2(self._depth) + 1)
+        room = Signal(init=1)
+        if self._always_room:
+            m.d.comb += room.eq(1)
+        elif self._margin:
+            level = (written - fetched)[: len(written)]
+            m.d.sync += room.eq(level < self._depth - self._margin)
+        else:
+            m.d.comb += room.eq((written ^ fetched) != self._depth)
         m.d.comb += [
-            self.i.ready.eq(1 if self._always_room else (written ^ fetched) != self._depth),
-            write.en.eq(self.i.valid & self.i.ready),
+            self.i.ready.eq(room),
+            write.en.eq(self.i.valid & (room | (self._margin != 0))),
             write.addr.eq(written),
             write.data.eq(self.i.payload),
             read.addr.eq(fetched),

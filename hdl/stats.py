@@ -52,7 +52,7 @@ class CounterBank(wiring.Component):
     Timing
     ------
     Domain ``sync``. A read of a low half is answered after at most one cycle for each counter and 16 more, one of a
-    high half in the next cycle. ``window.data`` and ``busy`` come through gates, ``busy`` from ``add`` too.
+    high half in the next cycle. ``window.data`` and ``busy`` come through gates.
 
     Parameters
     ----------
@@ -68,7 +68,8 @@ class CounterBank(wiring.Component):
         Reads, from the register bank. A low half has all that was on ``add`` until the cycle before ``read``, perhaps
         more. Reading it latches the high half of the same sum, for the next read of any high half.
     busy : Out(1)
-        A round is under way, or about to start. Events that wait in the tallies for the next one do not count.
+        A round is under way, or about to start, or there was an event in the cycle before. Events that wait in the
+        tallies for the next round do not count.
 
     Raises
     ------
@@ -109,8 +110,7 @@ class CounterBank(wiring.Component):
 
         # When to start.
         events = Signal(range(ROUND_AT))
-        some = Cat(adds).any()
-        m.d.sync += event.eq(some)
+        m.d.sync += event.eq(Cat(adds).any())
         with m.If(start):
             m.d.sync += wanted.eq(0)
         with m.If(event):
@@ -170,7 +170,7 @@ class CounterBank(wiring.Component):
         ]
         m.d.comb += [
             self.window.data.eq(Mux(is_high, sums.kept[32:], sums.kept[:32])),
-            self.busy.eq(some | event | wanted | Cat(moving).any() | sums.busy | self.window.valid),
+            self.busy.eq(event | wanted | Cat(moving).any() | sums.busy | self.window.valid),
         ]
         return m
 
@@ -190,7 +190,7 @@ def _tally(m: Module, add: Value, others: Value, clearing: Value) -> Value:
 
 def _octets(m: Module, add: Value, turn: Value, clearing: Value) -> Value:
     """Make the sum of octets since the last turn; return it, this cycle's in, if it was its turn, otherwise 0."""
-    total, shown = Signal(AMOUNT_BITS), Signal(AMOUNT_BITS, reset_less=True)
+    total, shown = Signal(AMOUNT_BITS, reset_less=True), Signal(AMOUNT_BITS, reset_less=True)
     new = Signal(AMOUNT_BITS)
     m.d.comb += new.eq(total + add)
     m.d.sync += [total.eq(new), shown.eq(new)]

@@ -40,7 +40,7 @@ def all_tests(tmp_path_factory: pytest.TempPathFactory) -> Coverage:
 
 
 def test_statements_under_a_condition_count_only_if_it_was_met(one_test: Coverage, all_tests: Coverage) -> None:
-    underrun = PATH, line("m.d.sync += [bad.eq(1), draining.eq(1), step.eq(0)]")
+    underrun = PATH, line("m.d.sync += [bad.eq(1), draining.eq(1)]")
     always = PATH, line("m.d.comb += [free.eq(~held | replace), ")
     assert (one_test.seen[always], one_test.seen[underrun]) == (True, False)
     assert (all_tests.seen[always], all_tests.seen[underrun]) == (True, True)
@@ -72,7 +72,7 @@ def report_of(found: Coverage, folder: Path) -> Report:
 def test_report_names_the_lines_in_the_summary_in_lcov_and_on_the_page(one_test: Coverage, tmp_path: Path) -> None:
     report = report_of(one_test, tmp_path)
     (file,) = (file for file in report.files if file.path == PATH)
-    underrun = line("m.d.sync += [bad.eq(1), draining.eq(1), step.eq(0)]")
+    underrun = line("m.d.sync += [bad.eq(1), draining.eq(1)]")
     assert underrun in file.missing
     assert report.statement_share < 1
     of_file = (tmp_path / "statements.lcov").read_text().split(f"SF:{PATH}\n")[1].split("end_of_record")[0]

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..packet import check_width_bits, packet_layout, packet_signature
-from ..register_slice import RegisterSlice
+from ..short_fifo import ShortFifo
 from .reorder import Chunk
 
 __all__ = ["Gather"]
@@ -66,9 +66,10 @@ class Gather(wiring.Component):
         lane_bits, chunk_bits = ceil_log2(lanes), ceil_log2(chunk_octets)
         i = self.i.payload
 
-        m.submodules.out = out = RegisterSlice(packet_layout(self._width_bits))
+        # A queue with a margin lets registers say when all moves: it has room for what comes until they have heard.
+        m.submodules.out = out = ShortFifo(shape=packet_layout(self._width_bits), depth=16, margin=4)
         wiring.connect(m, out.o, wiring.flipped(self.o))
-        step = Signal()
+        step, go = Signal(init=1), Signal(init=1)
         m.d.comb += self.i.ready.eq(step)
 
         # Place: where the chunk goes. `filled` counts the octets of the beat that is being filled, never all of them.
@@ -119,14 +120,16 @@ class Gather(wiring.Component):
         # frame and does not fit gives a second beat, the rest.
         held = Signal(8 * lanes)
         in_rest, rest_follows, frame_error = Signal(), Signal(), Signal()
-        with m.If(step):
-            m.d.sync += rest_follows.eq(placed.valid & placed.rest)
-        with m.Elif(out.i.ready):
-            m.d.sync += rest_follows.eq(0)
+        next_rest_follows = Signal()
+        m.d.comb += next_rest_follows.eq(Mux(step, placed.valid & placed.rest, rest_follows & ~go))
+        m.d.sync += [
+            rest_follows.eq(next_rest_follows),
+            go.eq(out.i.ready),
+            step.eq(out.i.ready & ~next_rest_follows),
+        ]
         beat = out.i.payload
         m.d.comb += [
-            step.eq(out.i.ready & ~rest_follows),
-            out.i.valid.eq(turned.valid & (turned.full | turned.frame_end)),
+            out.i.valid.eq(go & turned.valid & (turned.full | turned.frame_end)),
             beat.last.eq(turned.frame_end & ~rest_follows),
             beat.keep.eq(Mux(in_rest, turned.keep_rest, turned.keep)),
             beat.error.eq(frame_error | turned.error),
@@ -135,10 +138,10 @@ class Gather(wiring.Component):
             octet = turned.data.word_select(lane % chunk_octets, 8)
             lane_held = held.word_select(lane, 8)
             m.d.comb += beat.data.word_select(lane, 8).eq(Mux(turned.take[lane] | in_rest, octet, lane_held))
-            with m.If(out.i.ready & turned.valid & (turned.take[lane] | turned.full)):
+            with m.If(go & turned.valid & (turned.take[lane] | turned.full)):
                 m.d.sync += lane_held.eq(octet)
-        with m.If(out.i.ready & turned.valid):
+        with m.If(go & turned.valid):
             m.d.sync += [in_rest.eq(rest_follows), frame_error.eq(beat.error & ~beat.last)]
 
-        m.d.comb += self.idle.eq(~self.i.valid & ~placed.valid & ~turned.valid & ~out.o.valid)
+        m.d.comb += self.idle.eq(~self.i.valid & ~placed.valid & ~turned.valid & ~out.busy)
         return m

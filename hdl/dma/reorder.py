@@ -7,6 +7,7 @@ from amaranth.utils import ceil_log2
 
 from ..axi import Axi4ReadSignature, Burst, check_axi_width_bits
 from ..block_ram import BlockRam
+from ..step import one_more
 from .split import AddressCommand, Run, check_burst_octets
 
 __all__ = ["Chunk", "ReorderBuffer", "check_outstanding"]
@@ -149,7 +150,7 @@ class ReorderBuffer(wiring.Component):
                 axi.araddr.eq(self.address.payload.araddr),
                 axi.arlen.eq(self.address.payload.arlen),
             ]
-        m.d.comb += [taking.eq(self.run.valid & self.run.ready), freeing.eq(issue & done), run_write.en.eq(taking)]
+        m.d.comb += [taking.eq(self.run.valid & self.run.ready), run_write.en.eq(taking)]
         with m.If(taking):
             m.d.sync += taken.eq(taken + 1)
             for number in range(self._outstanding):
@@ -174,11 +175,14 @@ class ReorderBuffer(wiring.Component):
         run = Signal(Run(self._burst_octets))
         run_slot = Signal(slot_bits)
         arrived_until = Signal.like(expected[0])  # What was expected of this run a cycle ago.
-        chunk = run.first[chunk_bits:]
+        chunk, next_run = run.first[chunk_bits:], run_read.data
         more = Signal()
+        may_issue, next_chunk = Signal(), Signal.like(chunk)
         m.d.comb += [
-            issue.eq(busy & step & (run.empty | (arrived_until != run.first[beat_bits:]))),
-            done.eq((chunk == run.last[chunk_bits:]) | run.empty),
+            may_issue.eq(busy & (run.empty | (arrived_until != run.first[beat_bits:]))),
+            issue.eq(may_issue & step),
+            freeing.eq(may_issue & done & step),
+            next_chunk.eq(one_more(chunk)),
             more.eq(loaded != taken),
             run_read.addr.eq(loaded),
             beats.read_addr.eq(Cat(run.first[beat_bits:], run_slot)),
@@ -186,13 +190,18 @@ class ReorderBuffer(wiring.Component):
         ]
         m.d.sync += arrived_until.eq(expected[run_slot])
         with m.If(issue):
-            m.d.sync += [run.first[:chunk_bits].eq(0), chunk.eq(chunk + 1)]
+            m.d.sync += [
+                run.first[:chunk_bits].eq(0),
+                chunk.eq(next_chunk),
+                done.eq(next_chunk == run.last[chunk_bits:]),
+            ]
         with m.If(freeing):
             m.d.sync += freed.eq(freed + 1)
         with m.If(~busy | freeing):
             m.d.sync += [
                 busy.eq(more),
                 run.eq(run_read.data),
+                done.eq(next_run.empty | (next_run.first[chunk_bits:] == next_run.last[chunk_bits:])),
                 run_slot.eq(loaded),
                 arrived_until.eq(expected[loaded[:slot_bits]]),
                 loaded.eq(loaded + more),

@@ -6,16 +6,15 @@ from collections.abc import Iterable
 from functools import reduce
 from operator import xor
 
-from amaranth import Mux, Value
+from amaranth import Cat, Mux, Value
 from amaranth.lib.crc import Algorithm
 from amaranth.lib.crc.catalog import CRC32_ETHERNET
 
-__all__ = ["FCS", "FCS_INIT", "FCS_OCTETS", "FCS_RESIDUE", "fcs_octets", "fcs_step"]
+__all__ = ["FCS", "FCS_INIT", "FCS_OCTETS", "fcs_follows", "fcs_octets", "fcs_step"]
 
 FCS = CRC32_ETHERNET
 FCS_OCTETS = FCS.crc_width // 8
 FCS_INIT = FCS.initial_crc
-FCS_RESIDUE = FCS(data_width=8).residue()  # Remainder after a frame and its right FCS.
 
 
 def fcs_octets(frame: Iterable[int]) -> bytes:
@@ -36,15 +35,48 @@ def fcs_step(remainder: Value, octet: Value) -> Value:
     both octets and remainder are reflected, so bit 0 is the first on the wire. With ``octet`` equal to the low octet of
     the remainder, the step is a shift by eight bits.
     """
-    linear = Algorithm(
-        crc_width=FCS.crc_width,
-        polynomial=FCS.polynomial,
-        initial_crc=0,
-        reflect_input=FCS.reflect_input,
-        reflect_output=FCS.reflect_output,
-        xor_output=0,
-    )(data_width=8)
-    columns = [linear.compute([1 << bit]) for bit in range(8)]
     difference = remainder[:8] ^ octet
-    terms = [Mux(difference[bit], columns[bit], 0) for bit in range(8)]
+    terms = [Mux(difference[bit], _LINEAR.compute([1 << bit]), 0) for bit in range(8)]
     return (remainder >> 8) ^ reduce(xor, terms)
+
+
+def fcs_follows(remainder: Value, octet: Value, before: Value) -> Value:
+    """Tell how far the octets up to this one are the FCS of what is ahead of them.
+
+    Parameters
+    ----------
+    remainder : Value
+        What `fcs_step` made of all octets ahead of this one.
+    octet : Value
+        This one.
+    before : Value
+        What this function returned for the octet before, 0 for the first one.
+
+    Returns
+    -------
+    Value
+        Bit ``n``: the last ``n + 1`` octets are the first ones of the FCS of those ahead of them. So the highest bit of
+        `FCS_OCTETS` tells if the frame is right. It is the same as to compare the remainder, but an octet a cycle.
+    """
+    difference = remainder[:8] ^ octet
+    matches = [difference == expected for expected in _fcs_differences()]
+    return Cat(matches) & Cat(1, before)
+
+
+_LINEAR = Algorithm(
+    crc_width=FCS.crc_width,
+    polynomial=FCS.polynomial,
+    initial_crc=0,
+    reflect_input=FCS.reflect_input,
+    reflect_output=FCS.reflect_output,
+    xor_output=0,
+)(data_width=8)
+
+
+def _fcs_differences() -> list[int]:
+    """Return the low octet of the remainder against each octet of the FCS: they do not depend on the frame."""
+    remainder, differences = FCS_INIT, []
+    for octet in fcs_octets(b""):
+        differences.append(remainder & 0xFF ^ octet)
+        remainder = remainder >> 8 ^ _LINEAR.compute([differences[-1]])
+    return differences

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ...stack.abi.desc import RX_PAD_OCTETS
 from ..packet import check_width_bits, packet_layout
 from ..rx.frame import RxEnd, RxFrameStatus
-from .fcs import FCS_INIT, FCS_OCTETS, FCS_RESIDUE, fcs_step
+from .fcs import FCS_INIT, FCS_OCTETS, fcs_follows, fcs_step
 
 __all__ = ["MacRx"]
 
@@ -61,7 +61,7 @@ class MacRx(wiring.Component):
     end : Out(stream.Signature(RxEnd, always_ready=True))
         What each carrier event was.
     busy : Out(1)
-        A carrier event, or something of it, is inside.
+        A carrier event, or something of it, is inside, or was in the cycle before.
 
     Raises
     ------
@@ -117,11 +117,15 @@ class MacRx(wiring.Component):
                 m.d.sync += in_frame.eq(1)
 
         remainder = Signal(8 * FCS_OCTETS, init=FCS_INIT)
+        follows = Signal(FCS_OCTETS)
+        long_enough = Signal()
         line = Signal(8 * FCS_OCTETS)  # The last four octets, the oldest lowest: the FCS, if the frame ends here.
         symbol_error, full = Signal(), Signal()
         with m.If(take):
             m.d.sync += [
                 remainder.eq(fcs_step(remainder, octet)),
+                follows.eq(fcs_follows(remainder, octet, follows)),
+                long_enough.eq(long_enough | (octets == _MIN_OCTETS - 1)),
                 line.eq(Cat(line[8:], octet)),
                 octets.eq(octets + ~octets.all()),
                 at_most.eq(octets == self._max_octets - 1),
@@ -130,7 +134,7 @@ class MacRx(wiring.Component):
         with m.If(cut):
             m.d.sync += too_long.eq(1)
         with m.If(finish):
-            m.d.sync += [one.eq(0) for one in (octets, at_most, full, too_long, symbol_error)]
+            m.d.sync += [one.eq(0) for one in (octets, at_most, full, too_long, symbol_error, follows, long_enough)]
             m.d.sync += remainder.eq(FCS_INIT)
         with m.Elif(stb & dv & er):
             m.d.sync += symbol_error.eq(1)
@@ -159,20 +163,22 @@ class MacRx(wiring.Component):
                 in_frame=in_frame,
                 symbol_error=symbol_error,
                 too_long=too_long,
-                short=octets < _MIN_OCTETS,
-                right=remainder == FCS_RESIDUE,
+                short=~long_enough,
+                right=follows[-1],
                 odd=odd,
             )
             m.d.sync += [
                 self.end.payload.status.eq(status),
                 self.end.payload.octets.eq(octets),
-                self.o.payload.error.eq(status != RxFrameStatus.OK),
+                self.o.payload.error.eq(~(in_frame & follows[-1] & long_enough & ~too_long & ~symbol_error)),
             ]
         with m.If(cut):
             m.d.sync += self.o.payload.error.eq(1)
         at = self._pack(m, octet=left, ahead=ahead, is_tag=is_tag, valid=was_left, last=last)
         m.d.comb += at_tag.eq(at == Mux(was_left, _TAG_AT - 1, _TAG_AT))
-        m.d.comb += self.busy.eq(dv | in_carrier | self.end.valid | last)
+        ended = Signal()
+        m.d.sync += ended.eq(self.end.valid)
+        m.d.comb += self.busy.eq(dv | in_carrier | self.end.valid | last | ended)
         return m
 
     def _status(

@@ -22,7 +22,7 @@ _TPID_FIRST, _TPID_SECOND = 0x81, 0x00
 
 
 class TxDone(data.Struct):
-    """What became of a frame: its octets on the wire with tag, padding and FCS, and if it was cut short.
+    """What becomes of a frame: its octets on the wire with tag, padding and FCS, and if it is cut short.
 
     ``broadcast``, ``multicast``: it goes to all stations, or to another group.
     """
@@ -61,7 +61,7 @@ class MacTx(wiring.Component):
     ------
     Domain ``sync``. An octet time is a cycle with ``enable`` high; in others nothing changes, is taken or given. First
     beat in to first octet of preamble on ``gmii_txd``: 2 octet times; first beat to its first octet: 10. All outputs
-    come from registers, ``i.ready`` and ``busy`` through a gate or two; combinational from ``enable`` to ``i.ready``,
+    come from registers, ``busy`` through a gate or two; combinational from ``enable`` to ``i.ready``,
     ``tag.ready`` and ``done.valid`` only.
 
     Parameters
@@ -81,9 +81,13 @@ class MacTx(wiring.Component):
     gmii_txd, gmii_tx_en, gmii_tx_er : Out(8), Out(1), Out(1)
         GMII (35.2.2).
     done : Out(stream.Signature(TxDone, always_ready=True))
-        One for each frame, in order, in the cycle before its last octet is on ``gmii_txd``. Cannot be stalled.
+        One for each frame, in order, in the cycle before the first octet of its FCS is on ``gmii_txd``. Cannot be
+        stalled.
     busy : Out(1)
-        A frame or the gap after it is under way.
+        A frame is under way. The gap after it does not count.
+    advance_stb, advance_cycles : In(1), In(32)
+        Let the gap's timer jump ahead by so many cycles, besides the one of this clock edge. Only while not ``busy``
+        and while ``enable`` stays high; it shows a cycle later.
 
     Raises
     ------
@@ -103,6 +107,8 @@ class MacTx(wiring.Component):
                 "gmii_tx_er": Out(1),
                 "done": Out(stream.Signature(TxDone, always_ready=True)),
                 "busy": Out(1),
+                "advance_stb": In(1),
+                "advance_cycles": In(32),
             }
         )
 
@@ -113,15 +119,16 @@ class MacTx(wiring.Component):
         beat = Signal(self.i.payload.shape())
         end = Signal(range(self._octets))
         at = Signal(range(self._octets))
-        held, replace, draining = Signal(), Signal(), Signal()
-        free = Signal()
-        m.d.comb += [free.eq(~held | replace), self.i.ready.eq(free & self.enable)]
+        held, draining, free = Signal(), Signal(), Signal(init=1)
+        next_held, next_replace = Signal(), Signal()
+        m.d.comb += [next_held.eq(held), self.i.ready.eq(free & self.enable)]
+        m.d.sync += [held.eq(next_held), free.eq(~next_held | next_replace)]
         with m.If(free):
             m.d.sync += [beat.eq(self.i.payload), end.eq(_last_index(self.i.payload.keep))]
             with m.If(draining):
                 m.d.sync += draining.eq(~(self.i.valid & self.i.payload.last))
             with m.Else():
-                m.d.sync += held.eq(self.i.valid)
+                m.d.comb += next_held.eq(self.i.valid)
 
         # What goes into the output stage in this cycle.
         octet = Signal(8)
@@ -132,22 +139,26 @@ class MacTx(wiring.Component):
         tag_octets = Array((Const(_TPID_FIRST, 8), Const(_TPID_SECOND, 8), tci[8:], tci[:8]))
         octets = Signal.like(self.done.payload.octets)
         short = Signal()  # The frame with the octet of this cycle is shorter than the least.
-        bad, busy = Signal(), Signal()
-        finished = Signal()
+        almost = Signal()  # It has the least but one.
+        fcs_at = Signal(range(FCS_OCTETS))
+        bad, busy, leaving = Signal(), Signal(), Signal()
+        in_gap = Signal()
+        begins_fcs = Signal()
 
         m.d.comb += busy.eq(1)
-        m.d.sync += [replace.eq(0), step.eq(step + 1)]
-        with m.If(in_data | in_fcs):
+        m.d.sync += step.eq(step + 1)
+        with m.If(in_data):
             m.d.sync += octets.eq(octets + 1)
-        with m.If((octets == MIN_FRAME_OCTETS - 2) & in_data):
+        with m.If(almost):
             m.d.sync += short.eq(0)
+        m.d.sync += almost.eq((octets == MIN_FRAME_OCTETS + FCS_OCTETS - 3) & in_data)
 
         with m.FSM():
             with m.State("Idle"):
                 # The first octet of preamble leaves here already.
-                m.d.comb += [in_frame.eq(held | self.i.valid & ~draining), octet.eq(Mux(in_frame, PREAMBLE, 0))]
-                m.d.comb += busy.eq(held)
-                m.d.sync += [step.eq(1), octets.eq(0), short.eq(1), bad.eq(0)]
+                m.d.comb += in_frame.eq(~in_gap & (held | self.i.valid & ~draining))
+                m.d.comb += [octet.eq(Mux(in_frame, PREAMBLE, 0)), busy.eq(held)]
+                m.d.sync += [step.eq(1), octets.eq(FCS_OCTETS), short.eq(1), bad.eq(0)]
                 with m.If(in_frame):
                     m.next = "Preamble"
 
@@ -160,7 +171,8 @@ class MacTx(wiring.Component):
 
             with m.State("Data"):
                 m.d.comb += [in_frame.eq(1), in_data.eq(1), octet.eq(beat.data.word_select(at, 8))]
-                m.d.sync += [at.eq(at + 1), replace.eq((at == self._octets - 2) & ~beat.last)]
+                m.d.comb += next_replace.eq((at == self._octets - 2) & ~beat.last)
+                m.d.sync += at.eq(at + 1)
                 # `step` counts the octets of the frame, as far as that matters.
                 m.d.comb += in_address.eq(step < _ADDRESS_OCTETS)
                 with m.If(step == _TAG_END - 1):
@@ -170,12 +182,13 @@ class MacTx(wiring.Component):
                 with m.If(at == end):
                     m.d.sync += at.eq(0)
                     with m.If(beat.last):
-                        m.d.sync += [held.eq(0), bad.eq(beat.error), step.eq(0)]
+                        m.d.comb += next_held.eq(0)
+                        m.d.sync += bad.eq(beat.error)
                         m.next = "Fcs"
                         with m.If(short & ~beat.error):
                             m.next = "Pad"
                     with m.Elif(~self.i.valid):
-                        m.d.sync += [bad.eq(1), draining.eq(1), step.eq(0)]
+                        m.d.sync += [bad.eq(1), draining.eq(1)]
                         m.next = "Fcs"
 
             with m.State("Tag"):
@@ -186,18 +199,13 @@ class MacTx(wiring.Component):
 
             with m.State("Pad"):
                 m.d.comb += [in_frame.eq(1), in_data.eq(1)]
-                m.d.sync += step.eq(0)
                 with m.If(~short):
                     m.next = "Fcs"
 
             with m.State("Fcs"):
-                m.d.comb += [in_frame.eq(1), in_fcs.eq(1), finished.eq(step == FCS_OCTETS - 1)]
-                with m.If(finished):
-                    m.d.sync += step.eq(0)
-                    m.next = "Gap"
-
-            with m.State("Gap"):
-                with m.If(step == GAP_OCTETS - 1):
+                m.d.comb += [in_frame.eq(1), in_fcs.eq(1), begins_fcs.eq(fcs_at == 0)]
+                m.d.sync += fcs_at.eq(fcs_at + 1)
+                with m.If(fcs_at == FCS_OCTETS - 1):
                     m.next = "Idle"
 
         done, ended = self.done.payload, Signal()
@@ -208,7 +216,7 @@ class MacTx(wiring.Component):
             m.d.sync += all_ones.eq((all_ones | first_q) & octet_q.all())
             with m.If(first_q):
                 m.d.sync += group.eq(octet_q[0])
-        m.d.sync += ended.eq(finished)
+        m.d.sync += ended.eq(begins_fcs)
         m.d.comb += [
             self.done.valid.eq(ended & self.enable),
             done.octets.eq(octets),
@@ -217,9 +225,24 @@ class MacTx(wiring.Component):
             done.multicast.eq(group & ~all_ones),
             self.tag.ready.eq(ended & self.enable),
         ]
-        m.d.comb += self.busy.eq(busy | draining | self.gmii_tx_en)
+        m.d.comb += [self.busy.eq(busy | draining | leaving | self.gmii_tx_en), in_gap.eq(self._gap(m, in_fcs))]
+        m.d.sync += leaving.eq(in_frame)
         self._output(m, octet_q=octet_q, in_frame=in_frame, in_data=in_data, in_fcs=in_fcs, bad=bad)
         return EnableInserter(self.enable)(m)
+
+    def _gap(self, m: Module, in_fcs: Value) -> Value:
+        """Make the gap's timer; return whether it runs."""
+        left, skipped = Signal(range(GAP_OCTETS + 1)), Signal(range(GAP_OCTETS + 1))
+        m.d.sync += skipped.eq(0)
+        with m.If(self.advance_stb):
+            m.d.sync += skipped.eq(Mux(self.advance_cycles < GAP_OCTETS, self.advance_cycles, GAP_OCTETS))
+        with m.If(in_fcs):
+            m.d.sync += left.eq(GAP_OCTETS)
+        with m.Elif(left > skipped):
+            m.d.sync += left.eq(left - skipped - 1)
+        with m.Else():
+            m.d.sync += left.eq(0)
+        return left != 0
 
     def _output(self, m: Module, *, octet_q: Value, in_frame: Value, in_data: Value, in_fcs: Value, bad: Value) -> None:
         """Make the output stage: two registers deep (``octet_q`` is one), with the FCS worked out between them."""

@@ -47,7 +47,6 @@ def join_completions(
 def join_interrupt(m: Module, ring, moderation: IrqModeration, mask: Signal, index: Signal) -> None:
     """Make the ring's interrupt line of its registers and of what ``moderation`` says; ``index``: next completion."""
     csr = ring.csr
-    rising = Signal()
     m.d.comb += [
         moderation.mask.eq(mask),
         moderation.head.eq(index),
@@ -57,14 +56,13 @@ def join_interrupt(m: Module, ring, moderation: IrqModeration, mask: Signal, ind
         moderation.time_cycles.eq(csr.irq_time.cycles),
         moderation.advance_stb.eq(ring.advance_stb),
         moderation.advance_cycles.eq(ring.advance_cycles),
-        # From the end of the timer to the line: two cycles in which something is about to change.
-        rising.eq((moderation.fire & ~csr.irq.pending) | ((csr.irq.pending & csr.irq.enable) ^ ring.irq)),
-        ring.wake_in.eq(Mux(rising, 1, moderation.wake_in)),
+        # From the end of the timer to the line: a cycle in which something is about to change.
+        ring.wake_in.eq(Mux(moderation.due & ~csr.irq.pending, 1, moderation.wake_in)),
         csr.irq.enable_set.eq(csr.cpl_tail.arm),
         csr.irq.pending_clear.eq(csr.cpl_tail.arm),
         csr.irq.pending_set.eq(moderation.fire),
+        ring.irq.eq(csr.irq.pending & csr.irq.enable),
     ]
-    m.d.sync += ring.irq.eq(csr.irq.pending & csr.irq.enable)
 
 
 def join_reset(m: Module, csr, *, resetting: Signal, clear: Signal, at_rest: Value) -> None:
@@ -72,7 +70,8 @@ def join_reset(m: Module, csr, *, resetting: Signal, clear: Signal, at_rest: Val
 
     It ends in the cycle of ``clear``, which must be the only one: software may start anew in the next.
     """
-    m.d.sync += clear.eq(resetting & at_rest & ~clear)
+    was_at_rest = Signal()  # And stays so: nothing is begun in a reset.
+    m.d.sync += [was_at_rest.eq(resetting & at_rest), clear.eq(resetting & was_at_rest & ~clear)]
     with m.If(clear):
         m.d.sync += resetting.eq(0)
     with m.Elif(csr.ctrl.reset):

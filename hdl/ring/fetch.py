@@ -141,12 +141,11 @@ class DescriptorFetch(wiring.Component):
         with m.If(axi.arready):
             m.d.sync += axi.arvalid.eq(0)
         with m.If(start):
-            address = self.base | (index << exact_log2(self._record.size_octets))
+            m.d.sync += [axi.arvalid.eq(1), index.eq(Mux(to_limit, limit, next_block))]
+        with m.If(~axi.arvalid):  # What may be asked for next, if it is or not.
             m.d.sync += [
-                axi.arvalid.eq(1),
-                axi.araddr.eq(address),
+                axi.araddr.eq(self.base | (index << exact_log2(self._record.size_octets))),
                 axi.arlen.eq(Cat(C(self._beats - 1, exact_log2(self._beats)), more)),
-                index.eq(Mux(to_limit, limit, next_block)),
             ]
         with m.If(self.clear):
             m.d.sync += index.eq(0)

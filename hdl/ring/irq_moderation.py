@@ -40,8 +40,10 @@ class IrqModeration(wiring.Component):
         Let time jump ahead by so many cycles, besides the one of this clock edge.
     fire : Out(1)
         There should be an interrupt.
+    due : Out(1)
+        The same, but ``stb`` does not matter. From registers.
     wake_in : Out(32)
-        Cycles until time makes ``fire`` rise; all ones: it will not.
+        Cycles until time makes ``due`` rise; all ones: it will not. From registers.
     """
 
     def __init__(self, *, index_width_bits: int) -> None:
@@ -56,6 +58,7 @@ class IrqModeration(wiring.Component):
                 "advance_stb": In(1),
                 "advance_cycles": In(32),
                 "fire": Out(1),
+                "due": Out(1),
                 "wake_in": Out(32),
             }
         )
@@ -72,16 +75,18 @@ class IrqModeration(wiring.Component):
             settling.eq(self.stb),
         ]
 
-        counting = Signal()
+        waiting, counting = Signal(), Signal()
         left = Signal(24)
         jump = Signal(25)
         after = Signal(26)
         m.d.comb += [
-            counting.eq(some & ~settling & ~self.stb),
+            waiting.eq(some & ~settling),
+            counting.eq(waiting & ~self.stb),
             jump.eq(Mux(self.advance_stb, Cat(self.advance_cycles[:24], self.advance_cycles[24:].any()), 0)),
             after.eq(left - jump - 1),
-            self.fire.eq(counting & (enough | late)),
-            self.wake_in.eq(Mux(counting & ~late, left, ~0)),
+            self.due.eq(waiting & (enough | late)),
+            self.fire.eq(self.due & ~self.stb),
+            self.wake_in.eq(Mux(waiting & ~late, left, ~0)),
         ]
         m.d.sync += late.eq(counting & (late | after[-1]))
         with m.If(~counting):

@@ -168,21 +168,21 @@ class RxBuffer(wiring.Component):
         advance = ~data_at[1] | self.o.ready
         moving = advance & (issue | data_at.any())
         last_row = Signal(row_bits)
+        tail_moves = Signal()  # Apart from where to: that is there earlier.
         with m.If(moving):
             m.d.sync += data_at.eq(Cat(issue, data_at))
-            with m.If(issue):
-                m.d.sync += tail.eq(tail + 1)
+        with m.If(tail_moves):
+            m.d.sync += tail.eq(Mux(issue, tail + 1, frames.o.payload.next))
         with m.If(issue):
+            m.d.comb += tail_moves.eq(advance)
             with m.If(advance & (tail == last_row)):
                 m.d.sync += issue.eq(0)
         with m.Else():
             m.d.comb += [self.frame.valid.eq(frames.o.valid), frames.o.ready.eq(self.frame.ready)]
             m.d.sync += last_row.eq(frames.o.payload.next - 1)
             with m.If(self.frame.valid & self.frame.ready):
-                with m.If(self.drop):
-                    m.d.sync += tail.eq(frames.o.payload.next)
-                with m.Else():
-                    m.d.sync += issue.eq(1)
+                m.d.comb += tail_moves.eq(self.drop)
+                m.d.sync += issue.eq(~self.drop)
         out = data.View(row, memory.read_data)
         m.d.comb += [
             memory.read_en.eq(moving),

@@ -1,6 +1,6 @@
 """The checksums of a received frame."""
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -205,19 +205,19 @@ class RxChecksum(wiring.Component):
         ]
 
         # Cycle 5: what the packet and the pseudo header lack of all ones is a few carries.
-        sums, carries = Signal(17), Signal(3)
+        sums, lack = Signal(17), [Signal(3, name=f"lack_{carry}") for carry in range(2)]
         l3_right, l4_right = Signal(), Signal()
         told_l3, told_l4 = Signal(), Signal()
         m.d.sync += [
             self.csum.eq(adder.sum),
             self.done.eq(adder.done),
             sums.eq(adder.folded[:16] + pseudo[:16]),
-            carries.eq(pseudo[16:] + adder.folded[16]),
+            *(lack[carry].eq(~(pseudo[16:] + adder.folded[16] + carry)[:3]) for carry in range(2)),
             l3_right.eq(adder.head_right),
             told_l3.eq(judge_l3),
             told_l4.eq(judge_l3 & adder.head_right & judge_l4),
         ]
-        m.d.comb += l4_right.eq(sums[3:16].all() & (sums[:3] == ~(carries + sums[16])[:3]))
+        m.d.comb += l4_right.eq(sums[3:16].all() & (sums[:3] == Mux(sums[16], lack[1], lack[0])))
         flags = {
             RxFlags.CSUM_IPV4_GOOD: told_l3 & l3_right,
             RxFlags.CSUM_IPV4_BAD: told_l3 & ~l3_right,

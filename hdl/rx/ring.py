@@ -43,7 +43,7 @@ class RxRing(wiring.Component):
     ------
     Domain ``sync``. Outputs come from registers, but ``i.ready`` (some gates from ``axi_write.wready``),
     ``axi_write.bready``, ``idle`` and ``wake_in``. ``frame`` to its ``ready`` 1 cycle, to ``awvalid`` 4 cycles; last B
-    of a frame's octets to ``awvalid`` of its completion 7 cycles; that one's B to ``irq`` 6 cycles.
+    of a frame's octets to ``awvalid`` of its completion 7 cycles; that one's B to ``irq`` 5 cycles.
 
     Parameters
     ----------
@@ -243,18 +243,20 @@ class RxRing(wiring.Component):
         csr, axi = self.csr, self.axi_read
         # Frames are taken when `fetch` has had the time to see what is posted.
         up = Signal(3)
-        reads = Signal(range(self._prefetch + 1))  # Bursts that are not answered.
+        reads, asked, answered = Signal(range(self._prefetch + 1)), Signal(), Signal()  # Bursts that are not answered.
         working, reading, may_read = Signal(), Signal(), Signal()
         m.d.comb += [
             working.eq(busy.any()),
-            reading.eq((reads != 0) | axi.arvalid),
+            reading.eq((reads != 0) | axi.arvalid | asked),
             may_read.eq(plan.open | plan.placing),
             fetch.halt.eq(~may_read),
             plan.flush.eq(resetting),
         ]
         m.d.sync += [
             up.eq(Cat(csr.ctrl.enable, up[:-1])),
-            reads.eq(reads + (axi.arvalid & axi.arready) - (axi.rvalid & axi.rready & axi.rlast)),
+            asked.eq(axi.arvalid & axi.arready),
+            answered.eq(axi.rvalid & axi.rready & axi.rlast),
+            reads.eq(reads + asked - answered),
             plan.open.eq(csr.ctrl.enable & up.all() & ~resetting & ~csr.ctrl.reset),
             plan.none.eq(fetch.caught_up & fetch.empty),
         ]

@@ -1,11 +1,10 @@
 """Give each frame its destination address and decide whether it may be sent."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from ...stack.abi.desc import TxStatus
 from ..packet import check_width_bits, packet_layout, packet_signature
 from .command import ChecksumCommand, TxTag
 from .plan import FramePlan
@@ -18,9 +17,13 @@ _TAG_OCTETS = 4
 
 
 class Verdict(data.Struct):
-    """What becomes of a frame: a ``TxStatus``; OK: it goes on to the MAC."""
+    """Why a frame does not go on to the MAC: the first of these that is set; if none is, it does."""
 
-    status: 4
+    aborted: 1
+    bad_length: 1
+    payload_error: 1
+    bad_checksum_field: 1
+    resolve_miss: 1
 
 
 class FrameStage(wiring.Component):
@@ -28,8 +31,8 @@ class FrameStage(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. Latency 2 cycles, one beat a cycle. ``o`` comes from registers, ``command`` and ``verdict`` from
-    a few gates; ``o.ready`` and ``verdict.ready`` pass some gates to ``i.ready``.
+    Domain ``sync``. Latency 2 cycles, one beat a cycle and one cycle more for each frame. ``o`` comes from registers,
+    ``command`` and ``verdict`` from a few gates; ``o.ready`` passes a gate to ``i.ready``.
 
     Parameters
     ----------
@@ -48,10 +51,12 @@ class FrameStage(wiring.Component):
         The same frames, those that are too long cut. ``error``: not to be sent.
     command : Out(stream.Signature(ChecksumCommand))
         One for each frame, before its last beat.
-    verdict : Out(stream.Signature(Verdict))
-        One for each frame, with its last beat. One that waits follows ``abort``: it counts when it is taken.
+    verdict : Out(stream.Signature(Verdict, always_ready=True))
+        One for each frame, with its last beat.
+    room : In(1)
+        There is room for two verdicts more than came until three cycles ago. Without it no frame is begun.
     tag : Out(stream.Signature(TxTag, always_ready=True))
-        One for each frame whose verdict is OK, when that is taken.
+        One for each frame that goes on, with its verdict.
     abort : In(1)
         Mark the frames that end while it is high.
 
@@ -73,7 +78,8 @@ class FrameStage(wiring.Component):
                 "i": In(packet_signature(width_bits)),
                 "o": Out(packet_signature(width_bits)),
                 "command": Out(stream.Signature(ChecksumCommand)),
-                "verdict": Out(stream.Signature(Verdict)),
+                "verdict": Out(stream.Signature(Verdict, always_ready=True)),
+                "room": In(1),
                 "tag": Out(stream.Signature(TxTag, always_ready=True)),
                 "abort": In(1),
             }
@@ -86,28 +92,31 @@ class FrameStage(wiring.Component):
         # The plan of the frame that comes. The checksum gets the command of the next one meanwhile, so that it is ready
         # for that frame's first beat. A plan is acknowledged a cycle after it was copied, to keep that path short.
         plan, planned, commanded = Signal(FramePlan), Signal(), Signal()
-        take, ends = Signal(), Signal()
+        ends = Signal()
         waiting, copied = Signal(), Signal()
         m.d.comb += [
             waiting.eq(self.plan.valid & ~self.plan.ready),
             self.command.valid.eq(waiting & ~commanded),
             self.command.payload.eq(self.plan.payload.checksum),
-            copied.eq(waiting & commanded & (~planned | ends)),
+            copied.eq(waiting & commanded & ~planned & self.room),
         ]
         m.d.sync += self.plan.ready.eq(copied)
         with m.If(self.plan.ready):
             m.d.sync += commanded.eq(0)
         with m.Elif(self.command.valid & self.command.ready):
             m.d.sync += commanded.eq(1)
-        with m.If(~planned | ends):
+        with m.If(~planned):
             m.d.sync += [plan.eq(self.plan.payload), planned.eq(copied)]
+        with m.Elif(ends):
+            m.d.sync += planned.eq(0)
 
         # Count: the beat, and where in the frame its last octet is.
         beat = Signal(packet_layout(self._width_bits))
         beat_valid = Signal()
         index, next_index = Signal(range(max_beats + 1)), Signal(range(max_beats + 1))
         lane = Signal(ceil_log2(lanes))
-        m.d.comb += self.i.ready.eq(~beat_valid | take)
+        # All moves together, if there is a beat or not: this path is to be short.
+        m.d.comb += self.i.ready.eq(planned & (~self.o.valid | self.o.ready))
         with m.If(self.i.ready):
             m.d.sync += [beat_valid.eq(self.i.valid), beat.eq(self.i.payload), index.eq(next_index)]
             for number in range(lanes):
@@ -121,47 +130,43 @@ class FrameStage(wiring.Component):
 
         # Judge.
         last_octet = Cat(lane, index)
-        bad_length, bad_checksum = Signal(), Signal()
+
+        def is_at_least(octet: int) -> Value:
+            """Compare `last_octet`, its beat a cycle ahead."""
+            above, equal = Signal(), Signal()
+            with m.If(self.i.ready):
+                m.d.sync += [above.eq(next_index > octet // lanes), equal.eq(next_index == octet // lanes)]
+            return above | equal & (lane >= octet % lanes)
+
+        verdict, bad = self.verdict.payload, Signal()
         m.d.comb += [
-            bad_length.eq(
-                (last_octet < _ETHERNET_HEADER_OCTETS - 1)
-                | (last_octet >= self._max_frame_octets)
-                | (plan.tag.present & (last_octet >= self._max_frame_octets - _TAG_OCTETS))
+            verdict.aborted.eq(self.abort),
+            verdict.bad_length.eq(
+                ~is_at_least(_ETHERNET_HEADER_OCTETS - 1)
+                | is_at_least(self._max_frame_octets)
+                | (plan.tag.present & is_at_least(self._max_frame_octets - _TAG_OCTETS))
                 | ~beat.keep[0]
             ),
-            bad_checksum.eq(plan.misplaced | (last_octet <= plan.beyond)),
+            verdict.payload_error.eq(beat.error),
+            verdict.bad_checksum_field.eq(plan.misplaced | (last_octet <= plan.beyond)),
+            verdict.resolve_miss.eq(plan.resolve & ~plan.hit),
+            bad.eq(verdict.as_value().any()),
         ]
-        status = self.verdict.payload.status
-        with m.If(self.abort):
-            m.d.comb += status.eq(TxStatus.ABORTED)
-        with m.Elif(bad_length):
-            m.d.comb += status.eq(TxStatus.BAD_LENGTH)
-        with m.Elif(beat.error):
-            m.d.comb += status.eq(TxStatus.PAYLOAD_ERROR)
-        with m.Elif(bad_checksum):
-            m.d.comb += status.eq(TxStatus.BAD_CHECKSUM_FIELD)
-        with m.Elif(plan.resolve & ~plan.hit):
-            m.d.comb += status.eq(TxStatus.RESOLVE_MISS)
-        with m.Else():
-            m.d.comb += status.eq(TxStatus.OK)
 
-        # Move on. A frame ends together with its plan.
-        may_move = Signal()
+        # A frame ends together with its plan.
         m.d.comb += [
-            may_move.eq(beat_valid & planned & (~self.o.valid | self.o.ready)),
-            self.verdict.valid.eq(may_move & beat.last),
-            ends.eq(self.verdict.valid & self.verdict.ready),
-            take.eq(Mux(beat.last, ends, may_move)),
-            self.tag.valid.eq(ends & (status == TxStatus.OK)),
+            ends.eq(beat_valid & self.i.ready & beat.last),
+            self.verdict.valid.eq(ends),
+            self.tag.valid.eq(ends & ~bad),
             self.tag.payload.eq(plan.tag),
         ]
         too_many = Signal()
         m.d.comb += too_many.eq((index == max_beats) & ~beat.last)
         with m.If(~self.o.valid | self.o.ready):
             m.d.sync += [
-                self.o.valid.eq(take & ~too_many),
+                self.o.valid.eq(beat_valid & planned & ~too_many),
                 self.o.payload.eq(beat),
-                self.o.payload.error.eq(beat.last & (status != TxStatus.OK)),
+                self.o.payload.error.eq(beat.last & bad),
             ]
             for octet in range(_MAC_OCTETS):
                 with m.If(plan.resolve & (index == octet // lanes)):

@@ -35,8 +35,8 @@ class TxPath(wiring.Component):
     Timing
     ------
     Domain ``sync``. From a frame's last beat in to its first beat out 6 cycles (see ``TxChecksum`` for where it is 4
-    more), one beat a cycle. From ``done`` to ``result`` 2 cycles. Packet outputs come from registers; see
-    ``FrameStage`` for ``i.ready``.
+    more), one beat a cycle and a cycle more for each frame; no gap inside it. From its first beat out to ``result`` 3
+    cycles. Packet outputs come from registers; see ``FrameStage`` for ``i.ready``.
 
     Parameters
     ----------
@@ -58,11 +58,10 @@ class TxPath(wiring.Component):
     o : Out(packet_signature(width_bits))
         Frames to send; ``error`` is never set. They have no tag yet: checksums and places do not count it.
     tag : Out(stream.Signature(TxTag))
-        One for each of them, there before its first beat; to be taken before its ``done`` or with it.
-    done : In(stream.Signature({"underrun": 1}))
-        One for each frame that the MAC ended; always accepted.
+        One for each of them, there before its first beat; to be taken before the first beat of the next but one.
     result : Out(stream.Signature({"status": 8}))
-        One for each frame, in order: a ``TxStatus``.
+        One for each frame, in order: a ``TxStatus``. OK comes as soon as the first beat was taken: all of the frame is
+        here, so nothing can go wrong any more.
     abort : In(1)
         Drop what is not on its way to the MAC.
     summed : Out(1)
@@ -86,7 +85,6 @@ class TxPath(wiring.Component):
                 "found": In(stream.Signature(ArpFound)),
                 "o": Out(packet_signature(width_bits)),
                 "tag": Out(stream.Signature(TxTag)),
-                "done": In(stream.Signature(data.StructLayout({"underrun": 1}))),
                 "result": Out(stream.Signature(data.StructLayout({"status": 8}))),
                 "abort": In(1),
                 "summed": Out(1),
@@ -109,20 +107,30 @@ class TxPath(wiring.Component):
         wiring.connect(m, stage.o, checksum.i)
         wiring.connect(m, stage.command, checksum.command)
         wiring.connect(m, stage.verdict, order.verdict)
+        m.d.comb += stage.room.eq(order.room)
         wiring.connect(m, checksum.o, wiring.flipped(self.o))
-        # A tag's frame has a verdict inside `order` at least as long, which limits them. It comes after many gates.
+        # A tag's frame has a verdict inside `order`, which limits them, or is one of two that the MAC has begun with.
+        # It comes after many gates.
         m.submodules.tags = tags = ShortFifo(shape=TxTag, depth=_DEPTH, always_room=True)
         m.d.sync += [tags.i.valid.eq(stage.tag.valid), tags.i.payload.eq(stage.tag.payload)]
         wiring.connect(m, tags.o, wiring.flipped(self.tag))
-        wiring.connect(m, wiring.flipped(self.done), order.done)
         wiring.connect(m, order.result, wiring.flipped(self.result))
 
+        starts = Signal(init=1)  # The next beat out is the first of its frame.
+        m.d.sync += order.sent.eq(self.o.valid & self.o.ready & starts)
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += starts.eq(self.o.payload.last)
+
         inside = Signal(range(4 * _DEPTH))
-        entered, left = self.frame.valid & self.frame.ready, self.result.valid & self.result.ready
-        m.d.sync += inside.eq(inside + entered - left)
+        entered, left = Signal(), Signal()
+        m.d.sync += [
+            entered.eq(self.frame.valid & self.frame.ready),
+            left.eq(self.result.valid & self.result.ready),
+            inside.eq(inside + entered - left),
+        ]
         m.d.comb += [
             stage.abort.eq(self.abort),
             self.summed.eq(checksum.done),
-            self.idle.eq((inside == 0) & ~self.frame.valid),
+            self.idle.eq((inside == 0) & ~entered & ~self.frame.valid & ~self.o.valid),
         ]
         return m

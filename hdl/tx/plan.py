@@ -38,14 +38,6 @@ class _Order(data.Struct):
     tag: TxTag
 
 
-class _Sums(data.Struct):
-    """The same, and sums of it."""
-
-    order: _Order
-    header_octets: 17
-    beyond: 17
-
-
 class FramePlanner(wiring.Component):
     """Decode the commands of frames and look up their next hops, several frames ahead of their octets.
 
@@ -54,7 +46,7 @@ class FramePlanner(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. ``lookup`` follows ``frame`` by 1 cycle, ``o`` by 5, or ``result`` by 1. One frame each 2 cycles.
+    Domain ``sync``. ``lookup`` follows ``frame`` by 1 cycle, ``o`` by 6, or ``result`` by 1. One frame each 4 cycles.
     All outputs come from registers, ``result.ready`` through gates.
 
     Parameters
@@ -89,7 +81,7 @@ class FramePlanner(wiring.Component):
         m = Module()
         m.submodules.orders = orders = RamFifo(shape=_Order, depth=self._depth)
 
-        command, order = self.frame.payload, orders.i.payload
+        command, new = self.frame.payload, orders.i.payload
 
         def has(flag: TxFlags):
             return (command.flags & flag) != 0
@@ -97,71 +89,76 @@ class FramePlanner(wiring.Component):
         m.d.comb += [
             self.frame.ready.eq(orders.i.ready & ~self.lookup.valid),
             orders.i.valid.eq(self.frame.valid & ~self.lookup.valid),
-            order.resolve.eq(has(TxFlags.RESOLVE)),
-            order.checksum.ipv4.eq(has(TxFlags.CSUM_IPV4)),
-            order.checksum.mode.eq(
+            new.resolve.eq(has(TxFlags.RESOLVE)),
+            new.checksum.ipv4.eq(has(TxFlags.CSUM_IPV4)),
+            new.checksum.mode.eq(
                 Mux(
                     has(TxFlags.CSUM_L4),
                     ChecksumMode.L4,
                     Mux(has(TxFlags.CSUM_PARTIAL), ChecksumMode.PARTIAL, ChecksumMode.NONE),
                 )
             ),
-            order.checksum.l3_start.eq(command.l3_start),
-            order.checksum.csum_start.eq(command.csum_start),
-            order.checksum.csum_offset.eq(command.csum_offset),
-            order.tag.present.eq(has(TxFlags.VLAN)),
-            order.tag.tci.eq(command.vlan_tci),
+            new.checksum.l3_start.eq(command.l3_start),
+            new.checksum.csum_start.eq(command.csum_start),
+            new.checksum.csum_offset.eq(command.csum_offset),
+            new.tag.present.eq(has(TxFlags.VLAN)),
+            new.tag.tci.eq(command.vlan_tci),
         ]
         with m.If(self.frame.valid & self.frame.ready):
-            m.d.sync += [self.lookup.valid.eq(order.resolve), self.lookup.payload.eq(command.next_hop)]
+            m.d.sync += [self.lookup.valid.eq(new.resolve), self.lookup.payload.eq(command.next_hop)]
         with m.Elif(self.lookup.ready):
             m.d.sync += self.lookup.valid.eq(0)
 
-        # Sums.
-        sums = Signal(_Sums)
+        # Sums, a cycle after what they are made of.
+        order, loaded = Signal(_Order), Signal()
+        checksum = order.checksum
+        add, header_octets, beyond = Signal(17), Signal(17), Signal(17)
         sums_valid, sums_ready = Signal(), Signal()
-        checksum = orders.o.payload.checksum
-        m.d.comb += orders.o.ready.eq(~sums_valid | sums_ready)
-        with m.If(orders.o.ready):
+        m.d.comb += orders.o.ready.eq(~loaded)
+        m.d.sync += [
+            sums_valid.eq(loaded & ~sums_ready),
+            header_octets.eq(checksum.csum_start - checksum.l3_start),
+            # The transport checksum's first octet; without one, the IPv4 header's last but one.
+            beyond.eq(checksum.csum_start + add),
+        ]
+        with m.If(~loaded):
+            next_checksum = orders.o.payload.checksum
             m.d.sync += [
-                sums_valid.eq(orders.o.valid),
-                sums.order.eq(orders.o.payload),
-                sums.header_octets.eq(checksum.csum_start - checksum.l3_start),
-                # The transport checksum's first octet; without one, the IPv4 header's last but one.
-                sums.beyond.eq(
-                    checksum.csum_start + Mux(checksum.mode != ChecksumMode.NONE, checksum.csum_offset, (1 << 17) - 2)
-                ),
+                loaded.eq(orders.o.valid),
+                order.eq(orders.o.payload),
+                add.eq(Mux(next_checksum.mode != ChecksumMode.NONE, next_checksum.csum_offset, (1 << 17) - 2)),
             ]
+        with m.Elif(sums_ready):
+            m.d.sync += loaded.eq(0)
 
         # Judgement.
-        checksum = sums.order.checksum
         wants_ipv4, wants_any, bad_header = Signal(), Signal(), Signal()
         m.d.comb += [
             wants_ipv4.eq(checksum.ipv4 | (checksum.mode == ChecksumMode.L4)),
             wants_any.eq(checksum.ipv4 | (checksum.mode != ChecksumMode.NONE)),
             bad_header.eq(
                 Cat(checksum.l3_start[0], checksum.csum_start[0]).any()
-                | (sums.header_octets < _HEADER_MIN_OCTETS)
-                | (sums.header_octets > _HEADER_MAX_OCTETS)
+                | (header_octets < _HEADER_MIN_OCTETS)
+                | (header_octets > _HEADER_MAX_OCTETS)
             ),
         ]
         free, go = Signal(), Signal()
         m.d.comb += [
             free.eq(~self.o.valid | self.o.ready),
-            go.eq(sums_valid & (self.result.valid | ~sums.order.resolve)),
+            go.eq(sums_valid & (self.result.valid | ~order.resolve)),
             sums_ready.eq(free & go),
-            self.result.ready.eq(free & sums_valid & sums.order.resolve),
+            self.result.ready.eq(free & sums_valid & order.resolve),
         ]
         plan = self.o.payload
         with m.If(free):
             m.d.sync += [
                 self.o.valid.eq(go),
-                plan.resolve.eq(sums.order.resolve),
+                plan.resolve.eq(order.resolve),
                 plan.hit.eq(self.result.payload.hit),
                 plan.mac.eq(self.result.payload.mac),
-                plan.misplaced.eq((wants_ipv4 & bad_header) | (wants_any & sums.beyond[-1])),
-                plan.beyond.eq(Mux(wants_any, sums.beyond, 0)),
+                plan.misplaced.eq((wants_ipv4 & bad_header) | (wants_any & beyond[-1])),
+                plan.beyond.eq(Mux(wants_any, beyond, 0)),
                 plan.checksum.eq(checksum),
-                plan.tag.eq(sums.order.tag),
+                plan.tag.eq(order.tag),
             ]
         return m

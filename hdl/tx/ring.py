@@ -41,9 +41,9 @@ class TxRing(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. All outputs come from registers, but ``idle`` and ``wake_in`` (a few gates). TAIL's strobe to
-    ``arvalid`` 3 cycles, last beat of a descriptor to ``part.valid`` 5 cycles, ``result`` to ``awvalid`` 5 cycles, last
-    B to ``irq`` 6 cycles.
+    Domain ``sync``. All outputs come from registers, but ``irq``, ``idle`` and ``wake_in`` (a few gates). TAIL's strobe
+    to ``arvalid`` 3 cycles, last beat of a descriptor to ``part.valid`` 5 cycles, ``result`` to ``awvalid`` 5 cycles,
+    last B to ``irq`` 5 cycles.
 
     Parameters
     ----------
@@ -181,12 +181,13 @@ class TxRing(wiring.Component):
         # A register was written: it takes some cycles until all that follows from it is seen. After a completion the
         # interrupt's timer knows of it as soon as nothing is inside.
         settling = Signal(5)
-        inside = Signal(2)
+        parts, inside = Signal(6), Signal()
         m.d.sync += [
             settling.eq(Cat(registers_written(csr), settling[:-1])),
-            inside.eq(Cat(~quiet | resetting | ~fetch.caught_up, inside[:-1])),
+            parts.eq(Cat(~fetch.empty, *busy, resetting, ~fetch.caught_up)),
+            inside.eq(parts.any()),
         ]
-        m.d.comb += self.idle.eq(~inside.any() & ~settling.any())
+        m.d.comb += self.idle.eq(~Cat(parts, inside, settling).any())
 
         m.d.sync += [
             csr.status.idle.eq(quiet),

@@ -44,7 +44,6 @@ using Root = Vnic___024root;
 constexpr uint64_t kNever = ~uint64_t(0);
 constexpr uint32_t kEvents = HW_FRAME | HW_VIOLATION | HW_RX_FRAME;  // These stay until somebody asks for them.
 constexpr uint32_t kGapCycles = 16;   // Longer than the MAC's gap, in which only it moves.
-constexpr uint32_t kCountCycles = 2;  // From a jump of a counter to when its register shows it.
 constexpr uint32_t kSettleCycles = 4;  // From a register write or the last activity to when its effect shows outside.
 
 template <class Port> const void *octets_of(const Port &port) { return &port; }
@@ -291,7 +290,7 @@ struct hw_nic final : hw::Station {
     } else if (kLog && start) {
       log(HW_EV_FRAME_START);
     }
-    last_activity = last_sent = state.cycle;
+    last_sent = state.cycle;
   }
 
   void probes() {
@@ -333,12 +332,12 @@ struct hw_nic final : hw::Station {
     if (!memory.pending()) last_quiet = state.cycle;  // What comes now starts from here, however long the jump was.
     state.evaluated++;
   }
-  // How many cycles may be jumped over; 0 or 1: none. Two are kept back before the device starts something, and as many
-  // before it is looked at.
+  // How many cycles may be jumped over; 0 or 1: none. Two are kept back before the device starts something. A register
+  // that counts shows a jump later, but no later than a read comes to it.
   uint64_t skippable(uint64_t until) const {
     const uint64_t next_input = std::min(source.due(), phy.due);
     if (next_input <= state.cycle) return 0;
-    uint64_t cycles = std::min(until == kNever ? until : until - kCountCycles, next_input);
+    uint64_t cycles = std::min(until, next_input);
     if (cycles <= state.cycle) return 0;
     cycles -= state.cycle;
     if (d->wake_in != ~0u) cycles = std::min<uint64_t>(cycles, d->wake_in > 3 ? d->wake_in - 2 : 0);
@@ -388,7 +387,7 @@ struct hw_nic final : hw::Station {
           }
         }
       } else {
-        const uint64_t hangs_at = std::max(last_activity, last_quiet) + hang_cycles + 1;
+        const uint64_t hangs_at = std::max({last_activity, last_sent, last_quiet}) + hang_cycles + 1;
         if (HW_UNLIKELY(state.cycle >= hangs_at) && (!kShared || stop & HW_HANG)) {
           reasons |= HW_HANG;
           break;
@@ -430,9 +429,8 @@ struct hw_nic final : hw::Station {
     return why;
   }
   void skip_to(uint64_t cycle) override {
-    while (state.cycle + kCountCycles + 1 < cycle)
-      skip(std::min<uint64_t>(cycle - kCountCycles - state.cycle, 0xFFFF'FFF0u));
-    while (state.cycle < cycle)
+    while (state.cycle + 1 < cycle) skip(std::min<uint64_t>(cycle - state.cycle, 0xFFFF'FFF0u));
+    if (state.cycle < cycle)
       if (event_capacity) tick<true>(); else tick<false>();
   }
 

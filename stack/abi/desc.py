@@ -35,14 +35,13 @@ class TxFlags(IntFlag):
 class TxStatus(IntEnum):
     """What became of a frame."""
 
-    OK = 0  # Sent, whole.
+    OK = 0  # It is on its way out, whole; its buffers are the driver's again.
     RESOLVE_MISS = 1  # next_hop is not in the ARP cache; nothing was sent.
     PAYLOAD_ERROR = 2  # The bus answered a read of the frame's octets with an error; nothing was sent.
     DESC_ERROR = 3  # The bus answered the read of a descriptor with an error; nothing of its frame was sent.
     ABORTED = 4  # The queue was reset before the frame went out.
     BAD_LENGTH = 5  # Shorter than an Ethernet header or, with its tag, longer than LIMITS says; nothing was sent.
     UNSUPPORTED = 6  # A flag that this device does not implement; nothing was sent.
-    UNDERRUN = 7  # The frame was cut short on the wire and marked bad.
     BAD_CHECKSUM_FIELD = 8  # A checksum field or header lies outside the frame; nothing was sent.
     BAD_SEQUENCE = 9  # FIRST and LAST do not pair up; nothing was sent.
 

@@ -58,7 +58,6 @@ class SkbDropReason(IntEnum):
     HW_ABORTED = 66
     HW_BAD_LENGTH = 67
     HW_UNSUPPORTED = 68
-    HW_UNDERRUN = 69
     HW_BAD_CHECKSUM_FIELD = 70
     HW_BAD_SEQUENCE = 71
     DMA_MAPPING = 72

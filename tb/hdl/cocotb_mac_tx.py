@@ -216,12 +216,29 @@ async def scapy_frames_survive_stalls(dut):
 async def preamble_follows_the_first_beat_after_two_cycles(dut):
     harness = await started(dut)
     for _ in range(5):
-        await harness.wait(harness.random.randint(1, 9))
+        await harness.wait(GAP_OCTETS + harness.random.randint(0, 9))
         accepted = harness.source.send(bytes(64))
         await accepted.wait()
         first_beat = harness.cycle
         await harness.finish()
         assert harness.frames[-1].start - first_beat == 2
+
+
+@bench_test
+async def the_gap_is_shorter_by_what_its_timer_jumps(dut):
+    harness = await started(dut)
+    for cycles in (*range(GAP_OCTETS + 2), 16, 1 << 31):
+        harness.frames.clear()
+        await harness.source.send(bytes(60)).wait()
+        await harness.finish()  # Four cycles of the gap have gone by, and three more go by until the jump shows.
+        dut.advance_stb.value, dut.advance_cycles.value = 1, cycles
+        await harness.wait(1)
+        dut.advance_stb.value, dut.advance_cycles.value = 0, harness.random.getrandbits(32)
+        harness.source.send(bytes(60))
+        await harness.wait(2)
+        await harness.finish()
+        await harness.wait(GAP_OCTETS)
+        assert harness.gaps == [max(GAP_OCTETS - cycles, 8)], cycles
 
 
 @bench_test

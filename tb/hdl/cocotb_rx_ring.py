@@ -353,6 +353,6 @@ async def latencies_are_as_documented(dut):
     assert took["frame-ready"] == 1
     assert at["awvalid"] - at["frame"] == 5
     assert took["b-completion"] <= 8
-    assert took["b2-irq"] == 6
+    assert took["b2-irq"] == 5
     if parameters()["stream_width_bits"] == parameters()["axi_width_bits"] == 64:
         assert at["irq"] - at["frame"] <= 45

@@ -357,7 +357,7 @@ async def latencies_are_as_documented(dut):
     assert took["doorbell-arvalid"] == 3
     assert took["rlast-part"] == 5
     assert took["result-awvalid"] == 5
-    assert took["b-irq"] == 6
+    assert took["b-irq"] == 5
 
 
 @bench_test

@@ -9,7 +9,7 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 
-from hardwire.hdl.mac.fcs import FCS_INIT, fcs_octets, fcs_step
+from hardwire.hdl.mac.fcs import FCS_INIT, FCS_OCTETS, fcs_follows, fcs_octets, fcs_step
 from hardwire.hdl.mac.tx import MacTx
 
 
@@ -40,6 +40,32 @@ def test_fcs_step_is_one_octet_of_fcs_octets():
             ctx.set(octet, value)
             await ctx.tick()
             assert (~ctx.get(remainder) & 0xFFFFFFFF).to_bytes(4, "little") == fcs_octets(frame[:count])
+
+    sim = Simulator(m)
+    sim.add_clock(8e-9)
+    sim.add_testbench(testbench)
+    sim.run()
+
+
+def test_fcs_follows_tells_right_frames_from_others():
+    m = Module()
+    remainder, octet, follows = Signal(32, init=FCS_INIT), Signal(8), Signal(FCS_OCTETS)
+    m.d.sync += [remainder.eq(fcs_step(remainder, octet)), follows.eq(fcs_follows(remainder, octet, follows))]
+    rng = random.Random(3)
+    right = rng.randbytes(60)
+    right += fcs_octets(right)
+    wrong = [bytearray(right) for _ in range(40)]
+    for number, frame in enumerate(wrong):
+        frame[rng.randrange(60) if number < 8 else 60 + number // 8 - 1] ^= 1 << number % 8
+
+    async def testbench(ctx):
+        for frame in (right, *wrong, right):
+            ctx.set(remainder, FCS_INIT)
+            ctx.set(follows, 0)
+            for value in frame:
+                ctx.set(octet, value)
+                await ctx.tick()
+            assert ctx.get(follows[-1]) == (frame == right)
 
     sim = Simulator(m)
     sim.add_clock(8e-9)

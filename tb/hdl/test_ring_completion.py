@@ -124,7 +124,7 @@ def test_records_and_results_meet_in_order():
         wait, own = rng.random() < 0.6, rng.choice((TxStatus.DESC_ERROR, TxStatus.BAD_SEQUENCE))
         status = own if not wait or rng.random() < 0.2 else TxStatus.OK
         if wait:
-            results.append(rng.choice((TxStatus.OK, TxStatus.UNDERRUN, TxStatus.RESOLVE_MISS)))
+            results.append(rng.choice((TxStatus.OK, TxStatus.BAD_LENGTH, TxStatus.RESOLVE_MISS)))
         want.append((number, results[-1] if wait and status == TxStatus.OK else status))
         records.append({"cookie": number, "index": number, "status": status, "wait": wait})
 

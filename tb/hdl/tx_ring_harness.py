@@ -14,7 +14,7 @@ from hardwire.tb.hdl.tx_ring_model import RingModel
 
 __all__ = ["Harness"]
 
-_FAULTS = (TxStatus.RESOLVE_MISS, TxStatus.PAYLOAD_ERROR, TxStatus.BAD_LENGTH, TxStatus.UNDERRUN)
+_FAULTS = (TxStatus.RESOLVE_MISS, TxStatus.PAYLOAD_ERROR, TxStatus.BAD_LENGTH)
 
 
 class Harness(RingHarness):

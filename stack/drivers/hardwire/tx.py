@@ -58,7 +58,6 @@ _REASONS = {
     TxStatus.ABORTED: SkbDropReason.HW_ABORTED,
     TxStatus.BAD_LENGTH: SkbDropReason.HW_BAD_LENGTH,
     TxStatus.UNSUPPORTED: SkbDropReason.HW_UNSUPPORTED,
-    TxStatus.UNDERRUN: SkbDropReason.HW_UNDERRUN,
     TxStatus.BAD_CHECKSUM_FIELD: SkbDropReason.HW_BAD_CHECKSUM_FIELD,
     TxStatus.BAD_SEQUENCE: SkbDropReason.HW_BAD_SEQUENCE,
 }
@@ -286,8 +285,6 @@ def _drop_failed(skb: SkBuff, dev: NetDevice, status: int) -> None:
     stats.tx_errors += 1
     if status == TxStatus.ABORTED:
         stats.tx_aborted_errors += 1
-    elif status == TxStatus.UNDERRUN:
-        stats.tx_fifo_errors += 1
     kfree_skb_reason(skb, _REASONS.get(TxStatus(status), SkbDropReason.NOT_SPECIFIED))
 
 
