@@ -60,7 +60,7 @@ PROPERTIES = [
     Property(
         name="arp_cache.coherent",
         build=lambda: Harness(ArpCache(sets=2, ways=1), _coherent),
-        depth=22,
+        depth=26,
         induction=False,
         cover_depth=26,
         mutations=(

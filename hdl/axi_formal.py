@@ -1,11 +1,12 @@
 """The rules of AXI4 for a manager, and that it takes every response; for any component with an AXI4 port."""
 
+from amaranth.asserts import AnyConst
 from amaranth.hdl import Array, Assert, Assume, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
 from ..stack.abi.desc import TX_CPL, TX_DESC
 from .axi import Burst
-from .axi_mux import AxiReadMux
+from .axi_mux import AxiReadMux, AxiWriteMux
 from .dma.reorder import ReorderBuffer
 from .dma.split import BurstSplitter
 from .formal import Harness, Mutation, Property, cover
@@ -13,7 +14,7 @@ from .ring.completion import CompletionWrite
 from .ring.fetch import DescriptorFetch
 from .tx.result_join import TxCompletion
 
-__all__ = ["PROPERTIES", "burst_is_legal", "read_rules", "write_rules"]
+__all__ = ["PROPERTIES", "burst_is_legal", "completion_rules", "read_rules", "write_rules"]
 
 _PAGE_BITS = 12
 
@@ -131,10 +132,11 @@ def _fetch(m: Module, dut: DescriptorFetch) -> None:
     read_rules(m, dut.axi, max_beats=4 * beats, max_owed=8 * beats)
 
 
-def _write(m: Module, dut: CompletionWrite) -> None:
+def completion_rules(m: Module, dut: CompletionWrite) -> None:
+    """Claim the rules of a write manager for the completions of a ring."""
     steady_ring(m, dut.base, dut.mask)
     m.d.comb += Assume(~dut.clear, "no reset")
-    write_rules(m, dut.axi, max_beats=2, max_under_way=4)
+    write_rules(m, dut.axi, max_beats=4, max_under_way=4)
 
 
 def _reorder(m: Module, dut) -> None:
@@ -175,6 +177,52 @@ def _mux(m: Module, dut) -> None:
     cover(m, dut.o.arvalid & dut.o.arid[-1] & dut.o.arready, "an address of the second manager")
 
 
+def _write_mux(m: Module, dut: AxiWriteMux) -> None:
+    """Claim that bursts pass whole, in the order of their addresses, and that each response reaches its manager.
+
+    The lowest bit of data names the manager, so that it is seen whose it is.
+    """
+    o, which = dut.o, Signal(2)
+    m.d.comb += which.eq(AnyConst(2))  # Any of the first four bursts.
+    for number, one in enumerate(dut.i):
+        left, waits = Signal(5, name=f"left_{number}"), Signal(name=f"waits_{number}")  # Beats to come; an address.
+        sends = one.wvalid & one.wready
+        m.d.sync += waits.eq(one.awvalid & ~one.awready)
+        with m.If(one.awvalid & ~waits):
+            m.d.sync += left.eq(one.awlen + 1 - sends)
+        with m.Elif(sends):
+            m.d.sync += left.eq(left - 1)
+        due = Mux(one.awvalid & ~waits, one.awlen + 1, left)
+        m.d.comb += [
+            Assume(one.awlen < 4, f"manager {number}: short bursts"),
+            Assume(~(one.awvalid & ~waits) | (left == 0), f"manager {number}: a burst at a time"),
+            Assume(~one.wvalid | (due != 0), f"manager {number}: data comes no earlier than its address"),
+            Assume(~one.wvalid | (one.wlast == (due == 1)), f"manager {number}: WLAST is right"),
+            Assume(~one.wvalid | (one.wdata[0] == number), f"manager {number}: its data"),
+            Assert(one.bvalid == (o.bvalid & (o.bid[-1] == number)), "axi: a response reaches its manager"),
+            Assert(one.bid == o.bid[:-1], "axi: with the ID that was sent"),
+        ]
+        with m.If(o.bvalid & (o.bid[-1] == number)):
+            m.d.comb += Assert(o.bready == one.bready, "axi: a response is taken when its manager takes it")
+    asks, sends = o.awvalid & o.awready, o.wvalid & o.wready
+    asked, ended, beat = Signal(3), Signal(3), Signal(3)
+    owner, length, known = Signal(), Signal(3), Signal()
+    now_known = known | (o.awvalid & (asked == which))
+    now_owner, now_length = Mux(known, owner, o.awid[-1]), Mux(known, length, o.awlen)
+    m.d.sync += [asked.eq(asked + asks), ended.eq(ended + (sends & o.wlast))]
+    with m.If(sends):
+        m.d.sync += beat.eq(Mux(o.wlast, 0, beat + 1))
+    with m.If(asks & (asked == which)):
+        m.d.sync += [known.eq(1), owner.eq(o.awid[-1]), length.eq(o.awlen)]
+    with m.If(o.wvalid & (ended == which)):
+        m.d.comb += [
+            Assert(now_known, "axi: data comes no earlier than its address"),
+            Assert(o.wdata[0] == now_owner, "axi: data comes in the order of the addresses, unmixed"),
+            Assert(o.wlast == (beat == now_length), "axi: WLAST is on the last beat"),
+        ]
+    cover(m, sends & o.wlast & (ended == 1) & (which == 1) & (o.awid[-1] != 0), "a second burst ends")
+
+
 PROPERTIES = [
     Property(
         name="descriptor_fetch.axi",
@@ -196,7 +244,7 @@ PROPERTIES = [
                 record=TX_CPL,
                 completion=TxCompletion,
             ),
-            _write,
+            completion_rules,
         ),
         depth=14,
         induction=False,
@@ -232,5 +280,15 @@ PROPERTIES = [
         induction=False,
         cheap=True,
         mutations=(Mutation("axi_mux.py", "self.o.rvalid & mine", "self.o.rvalid"),),
+    ),
+    Property(
+        name="axi_write_mux.axi",
+        build=lambda: Harness(AxiWriteMux(managers=2, axi_width_bits=32, id_width_bits=1), _write_mux),
+        depth=11,
+        induction=False,
+        mutations=(
+            Mutation("axi_mux.py", "~accept & ~o.awvalid & ~grant.any()", "~accept & ~o.awvalid"),
+            Mutation("axi_mux.py", "o.bvalid & mine", "o.bvalid"),
+        ),
     ),
 ]

@@ -10,11 +10,15 @@ from amaranth.lib import wiring
 
 from ..stack.abi.desc import TX_CPL, TX_DESC
 from .arp_cache import ArpCache
+from .arp_operator import ArpOperator
+from .arp_port import ArpPort
 from .axi_mux import AxiReadMux, AxiWriteMux
 from .dma.gather import Gather
 from .dma.read import DmaRead
 from .dma.reorder import ReorderBuffer
+from .dma.resize import Resize
 from .dma.split import BurstSplitter
+from .dma.windows import WindowSplitter
 from .dma.write import DmaWrite
 from .formal import Harness, Mutation, Property, channels, cover, obey
 from .register_slice import RegisterSlice
@@ -91,11 +95,13 @@ def _cleared_empty(m: Module, dut: wiring.Component) -> None:
     m.d.comb += Assume(~(dut.clear & dut.o.valid), "no reset with descriptors inside")
 
 
-def _abort_waits(m: Module, dut: wiring.Component) -> None:
-    # The one exception to the rule: a verdict that waits follows `abort`.
-    waiting, abort_was = Signal(), Signal()
-    m.d.sync += [waiting.eq(dut.verdict.valid & ~dut.verdict.ready), abort_was.eq(dut.abort)]
-    m.d.comb += Assume(~waiting | (dut.abort == abort_was), "abort stands still while a verdict waits")
+def _answers_what_was_asked(m: Module, dut: wiring.Component) -> None:
+    asked = Signal()
+    with m.If(dut.op.valid & dut.op.ready):
+        m.d.sync += asked.eq(1)
+    with m.Elif(dut.op_result.valid):
+        m.d.sync += asked.eq(0)
+    m.d.comb += Assume(~dut.op_result.valid | asked, "ArpCache: an answer to each operation")
 
 
 _HOLD = "with m.If(self.o.ready | ~self.o.valid):"
@@ -140,7 +146,7 @@ PROPERTIES = [
     stream_rules(
         "axi_write_mux",
         lambda: AxiWriteMux(managers=2, axi_width_bits=32, id_width_bits=1),
-        Mutation("axi_mux.py", "asking.any() & ~o.awvalid & ~grant.any()", "asking.any() & ~grant.any()"),
+        Mutation("axi_mux.py", "~accept & ~o.awvalid & ~grant.any()", "~accept & ~grant.any()"),
     ),
     stream_rules(
         "dma_write",
@@ -151,18 +157,49 @@ PROPERTIES = [
         "rx_buffer",
         lambda: RxBuffer(width_bits=32, buffer_octets=64),
         Mutation("rx/buffer.py", "advance = ~data_at[1] | self.o.ready", "advance = self.o.ready | 1"),
-        covers=(),
+        cover_depth=26,
     ),
     stream_rules(
         "rx_ring",
         lambda: RxRing(ring_log2_max=3, prefetch=8, outstanding=4),
         Mutation("dma/write.py", "with m.If(axi.awready):", "with m.If(1):"),
-        covers=(),
+        covers=("axi_read_ar",),
     ),
     stream_rules(
         "arp_cache",
         lambda: ArpCache(sets=2, ways=1),
         Mutation("short_fifo.py", "with m.If(~self.o.valid | self.o.ready):", "with m.If(1):"),
+    ),
+    stream_rules(
+        "arp_operator",
+        lambda: ArpOperator(sets=2, ways=1),
+        Mutation("arp_operator.py", "with m.If(self.op_result.ready):", "with m.If(1):"),
+    ),
+    stream_rules(
+        "arp_port",
+        ArpPort,
+        Mutation("arp_port.py", "with m.If(self.op.ready):", "with m.If(1):"),
+        contract=_answers_what_was_asked,
+        depth=12,
+        induction=False,
+        cheap=True,
+    ),
+    stream_rules(
+        "window_splitter",
+        lambda: WindowSplitter(axi_width_bits=64, burst_octets=256),
+        Mutation("dma/windows.py", "may_send.eq(active & ~turns[0])", "may_send.eq(active)"),
+        contract=lambda m, dut: _ready_holds(m, dut.address, dut.run),
+        depth=8,
+    ),
+    stream_rules(
+        "resize_wider",
+        lambda: Resize(stream_width_bits=32, axi_width_bits=64),
+        Mutation("dma/resize.py", "with m.If(self.o.ready):", "with m.If(1):"),
+    ),
+    stream_rules(
+        "resize_narrower",
+        lambda: Resize(stream_width_bits=64, axi_width_bits=32),
+        Mutation("dma/resize.py", "with m.If(self.o.valid & self.o.ready):", "with m.If(self.o.valid):"),
     ),
     stream_rules(
         "descriptor_fetch",
@@ -182,8 +219,8 @@ PROPERTIES = [
     ),
     stream_rules(
         "result_order",
-        lambda: ResultOrder(depth=2),
-        Mutation("short_fifo.py", "with m.If(~self.o.valid | self.o.ready):", "with m.If(1):"),
+        lambda: ResultOrder(depth=8),
+        Mutation("tx/result_order.py", "may_leave & ~self.result.valid", "may_leave"),
     ),
     stream_rules(
         "completion_send",
@@ -201,6 +238,7 @@ PROPERTIES = [
         "tx_ring",
         lambda: TxRing(ring_log2_max=3, prefetch=8),
         Mutation("tx/decode.py", "with m.If(output.ready):", "with m.If(1):"),
+        covers=("axi_read_ar",),
     ),
     stream_rules(
         "frame_planner",
@@ -211,7 +249,6 @@ PROPERTIES = [
         "frame_stage",
         lambda: FrameStage(width_bits=32, max_frame_octets=64),
         Mutation("tx/frame_stage.py", "with m.If(~self.o.valid | self.o.ready):", "with m.If(1):"),
-        contract=_abort_waits,
     ),
     stream_rules(
         "frame_ring",

@@ -2,14 +2,15 @@
 
 from amaranth.hdl import Assert, Assume, Module, Signal, Value
 
-from ...stack.abi.desc import RX_DESC
-from ..axi_formal import burst_is_legal, write_rules
+from ...stack.abi.desc import RX_CPL, RX_DESC
+from ..axi_formal import burst_is_legal, completion_rules, write_rules
 from ..dma.windows import WindowSplitter
 from ..dma.write import DmaWrite
 from ..formal import Harness, Mutation, Property, cover
+from ..ring.completion import CompletionWrite
 from ..ring.fetch import DescriptorFetch
-from ..tx.ring_formal import fetched_in_order
-from .buffers import BufferPlan
+from ..tx.ring_formal import fetched_in_order, written_in_order
+from .buffers import BufferPlan, RxCompletion
 
 __all__ = ["PROPERTIES"]
 
@@ -40,6 +41,10 @@ def _plan(m: Module, dut: BufferPlan) -> None:
             Assert(index >= covered, "a record covers a descriptor that none covered before"),
             Assert(index < came, "a record covers only descriptors that were taken"),
         ]
+    with m.If(record.valid & (came == covered)):
+        m.d.comb += Assert(
+            index + 1 == covered, "a record without a descriptor of its own repeats the last one's index"
+        )
     with m.If(~dut.busy):
         m.d.comb += [
             Assert(covered == came, "when nothing is inside every descriptor is covered"),
@@ -88,6 +93,17 @@ def _write(m: Module, dut: DmaWrite) -> None:
     write_rules(m, dut.axi, max_beats=16, max_under_way=3, at_once=False)
 
 
+def _completions(axi_width_bits: int) -> CompletionWrite:
+    return CompletionWrite(
+        axi_width_bits=axi_width_bits,
+        ring_log2_max=3,
+        id_width_bits=1,
+        outstanding=4,
+        record=RX_CPL,
+        completion=RxCompletion,
+    )
+
+
 PROPERTIES = [
     Property(
         name="buffer_plan.order",
@@ -123,6 +139,21 @@ PROPERTIES = [
         induction=False,
         cover_depth=14,
         mutations=(Mutation("dma/write.py", "axi.wlast.eq(left == 0)", "axi.wlast.eq(left == 1)"),),
+    ),
+    Property(
+        name="rx_completion_write.order",
+        build=lambda: Harness(_completions(128), lambda m, dut: written_in_order(m, dut, octets=32)),
+        depth=10,
+        induction=False,
+        cover_depth=26,
+        mutations=(Mutation("ring/completion.py", "put.eq(self.i.valid & self.i.ready)", "put.eq(self.i.valid)"),),
+    ),
+    Property(
+        name="rx_completion_write.axi",
+        build=lambda: Harness(_completions(64), completion_rules),
+        depth=14,
+        induction=False,
+        mutations=(Mutation("ring/completion_send.py", "axi.wlast.eq(number == self._beats - 1)", "axi.wlast.eq(1)"),),
     ),
     Property(
         name="rx_descriptor_fetch.order",

@@ -5,7 +5,7 @@ about a component's streams, so they fit the receive ring's blocks too.
 """
 
 from amaranth.asserts import AnyConst
-from amaranth.hdl import Assert, Assume, Module, Mux, Signal, Value
+from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
 from ...stack.abi.desc import TX_CPL, TX_DESC
@@ -17,7 +17,7 @@ from ..short_fifo import ShortFifo
 from .decode import DescriptorDecode
 from .result_join import ResultJoin, TxCompletion
 
-__all__ = ["PROPERTIES", "fetched_in_order", "passed_in_order"]
+__all__ = ["PROPERTIES", "fetched_in_order", "passed_in_order", "written_in_order"]
 
 _COUNT_BITS = 4
 
@@ -106,6 +106,14 @@ def _fifo(m: Module, dut: ShortFifo) -> None:
     passed_in_order(m, dut.i.valid & dut.i.ready, dut.o.valid & dut.o.ready, dut.i.payload, dut.o.payload)
 
 
+def _fifo_with_margin(m: Module, dut: ShortFifo) -> None:
+    """The same if the sender hears of ``i.ready`` two cycles late and does not look at it otherwise."""
+    heard = Signal(2, init=-1)
+    m.d.sync += heard.eq(Cat(dut.i.ready, heard[0]))
+    m.d.comb += Assume(~dut.i.valid | heard[1], "the sender stops two cycles after ready fell")
+    passed_in_order(m, dut.i.valid, dut.o.valid & dut.o.ready, dut.i.payload, dut.o.payload)
+
+
 def _join(m: Module, dut: ResultJoin) -> None:
     record, o = dut.record.payload, dut.o.payload
     passed_in_order(
@@ -140,8 +148,8 @@ def _decode(m: Module, dut: DescriptorDecode) -> None:
     cover(m, recorded & (covered == 2), "a record after others")
 
 
-def _write(m: Module, dut: CompletionWrite) -> None:
-    """Each completion goes to the next place of the ring and is reported once, in order."""
+def written_in_order(m: Module, dut: CompletionWrite, *, octets: int) -> None:
+    """Claim that each completion goes to the next place of the ring and is reported once, in order."""
     steady_ring(m, dut.base, dut.mask)
     axi = dut.axi
     put = dut.i.valid & dut.i.ready
@@ -157,7 +165,7 @@ def _write(m: Module, dut: CompletionWrite) -> None:
     written = Signal(5)
     m.d.sync += written.eq(written + (axi.awvalid & axi.awready))
     with m.If(axi.awvalid):
-        m.d.comb += Assert(axi.awaddr == dut.base + ((written & dut.mask) << 4), "completions fill the ring in order")
+        m.d.comb += Assert(axi.awaddr == dut.base + (written & dut.mask) * octets, "completions fill the ring in order")
     payload = dut.i.payload
     passed_in_order(m, put, dut.written, Value.cast(payload.index), Value.cast(dut.place.index))
 
@@ -170,6 +178,14 @@ PROPERTIES = [
         induction=False,
         cheap=True,
         mutations=(Mutation("short_fifo.py", "(written ^ fetched) != self._depth", "1"),),
+    ),
+    Property(
+        name="short_fifo_margin.order",
+        # The sender does not keep the rules of streams.
+        build=lambda: Harness(ShortFifo(shape=4, depth=8, margin=4), _fifo_with_margin, streams=False),
+        depth=14,
+        induction=False,
+        mutations=(Mutation("short_fifo.py", "level < self._depth - self._margin", "level < self._depth"),),
     ),
     Property(
         name="descriptor_fetch.order",
@@ -208,7 +224,7 @@ PROPERTIES = [
                 record=TX_CPL,
                 completion=TxCompletion,
             ),
-            _write,
+            lambda m, dut: written_in_order(m, dut, octets=16),
         ),
         depth=10,
         induction=False,
