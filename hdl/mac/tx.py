@@ -233,9 +233,10 @@ class MacTx(wiring.Component):
     def _gap(self, m: Module, in_fcs: Value) -> Value:
         """Make the gap's timer; return whether it runs."""
         left, skipped = Signal(range(GAP_OCTETS + 1)), Signal(range(GAP_OCTETS + 1))
+        far = self.advance_cycles[len(skipped) :].any()
         m.d.sync += skipped.eq(0)
         with m.If(self.advance_stb):
-            m.d.sync += skipped.eq(Mux(self.advance_cycles < GAP_OCTETS, self.advance_cycles, GAP_OCTETS))
+            m.d.sync += skipped.eq(self.advance_cycles[: len(skipped)] | far.replicate(len(skipped)))
         with m.If(in_fcs):
             m.d.sync += left.eq(GAP_OCTETS)
         with m.Elif(left > skipped):

@@ -241,7 +241,7 @@ def test_event_log_tells_the_story_of_a_frame() -> None:
     world.drain()
     events = nic.take_events()
     kinds = [event.kind for event in events]
-    story = ["mmio_write", "read", "desc", "read", "csum", "frame_start", "frame_end", "write", "write_done"]
+    story = ["mmio_write", "read", "desc", "read", "csum", "frame_start", "write", "frame_end", "write_done"]
     at = 0
     for kind in story:
         at = kinds.index(kind, at) + 1
