@@ -57,7 +57,9 @@ class Rings:
         assert 0 <= at <= len(self.completions) - len(octets)
         if at % self._cpl.size_octets == 0:
             self._burst_failed = False
-        failed = self.rng.random() < self.write_errors
+        # The odds are those of a whole completion: of many beats one would nearly always fail.
+        beats = max(1, self._cpl.size_octets // len(octets))
+        failed = self.rng.random() < 1 - (1 - self.write_errors) ** (1 / beats)
         if not self._burst_failed and (not failed or self.rng.random() < 0.3):
             self.completions[at : at + len(octets)] = octets
         self._burst_failed |= failed
