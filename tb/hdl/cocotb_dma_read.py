@@ -160,6 +160,20 @@ async def responses_of_1_us_do_not_slow_it_down(dut):
 
 
 @bench_test
+async def minimum_frames_keep_up(dut):
+    """With memory that answers soon a frame of 60 octets takes the beats of the narrower side, or 10 cycles if more."""
+    harness = Harness(dut)
+    await harness.start()
+    harness.memory.latency = (4, 4)
+    for _ in range(40):
+        harness.send([(PAGE, 60)])
+    frames = await harness.receive(40)
+    cycles = (frames[-1].last_cycle - frames[20].last_cycle) / 19
+    dut._log.info("%.2f cycles a frame", cycles)
+    assert cycles <= max(-(-60 // min(harness.bus_octets, len(dut.o_keep))), 10)
+
+
+@bench_test
 async def each_error_response_marks_its_frame_and_no_other(dut):
     harness = Harness(dut)
     await harness.start()

@@ -320,7 +320,7 @@ async def descriptors_keep_up_with_minimum_frames_at_10_gb_per_s(dut):
     dut._log.info("%.2f cycles a descriptor with a latency of 125", cycles)
     await harness.stop()
     harness.check()
-    assert cycles <= (17 if len(dut.axi_read_rdata) == 32 else 11)
+    assert cycles <= (17 if len(dut.axi_read_rdata) == 32 else 10)
 
 
 @bench_test
