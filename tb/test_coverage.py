@@ -41,7 +41,7 @@ def all_tests(tmp_path_factory: pytest.TempPathFactory) -> Coverage:
 
 def test_statements_under_a_condition_count_only_if_it_was_met(one_test: Coverage, all_tests: Coverage) -> None:
     underrun = PATH, line("m.d.sync += [bad.eq(1), draining.eq(1)]")
-    always = PATH, line("m.d.comb += [free.eq(~held | replace), ")
+    always = PATH, line("m.d.comb += [next_held.eq(held), ")
     assert (one_test.seen[always], one_test.seen[underrun]) == (True, False)
     assert (all_tests.seen[always], all_tests.seen[underrun]) == (True, True)
 
@@ -77,7 +77,7 @@ def test_report_names_the_lines_in_the_summary_in_lcov_and_on_the_page(one_test:
     assert report.statement_share < 1
     of_file = (tmp_path / "statements.lcov").read_text().split(f"SF:{PATH}\n")[1].split("end_of_record")[0]
     assert f"DA:{underrun},0" in of_file
-    assert f"DA:{line('m.d.comb += [free.eq(~held | replace), ')},1" in of_file
+    assert f"DA:{line('m.d.comb += [next_held.eq(held), ')},1" in of_file
     assert any("draining" in page.read_text() for page in (tmp_path / "statements").glob("*tx_py.html"))
     assert (tmp_path / "toggles" / "index.html").exists()
 
@@ -85,7 +85,7 @@ def test_report_names_the_lines_in_the_summary_in_lcov_and_on_the_page(one_test:
 def test_line_with_a_reason_is_explained_unless_it_is_executed(
     one_test: Coverage, all_tests: Coverage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    number = line("m.d.sync += [bad.eq(1), draining.eq(1), step.eq(0)]")
+    number = line("m.d.sync += [bad.eq(1), draining.eq(1)]")
     monkeypatch.setattr("hardwire.tb.coverage_report._reasons", lambda path: [((path, number), "because")])
     report = report_of(one_test, tmp_path)
     (file,) = (file for file in report.files if file.path == PATH)

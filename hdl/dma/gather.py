@@ -20,9 +20,8 @@ class Gather(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. Latency 3 cycles to the beat that a chunk fills; one beat a cycle, one cycle more at the end of a
-    frame whose last chunk fills one beat and starts another. All outputs and ``i.ready`` as in ``RegisterSlice`` but
-    for one gate at ``i.ready``.
+    Domain ``sync``. Latency 4 cycles to the beat that a chunk fills; one beat a cycle, one cycle more at the end of a
+    frame whose last chunk fills one beat and starts another. All outputs and ``i.ready`` come from registers.
 
     Parameters
     ----------

@@ -24,8 +24,8 @@ class DmaRead(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. 2 cycles from ``request`` to ``axi.arvalid``; 7 cycles from a response to the beat that it fills
-    (8 if the bus is wider than the stream). One beat of the narrower side a cycle, besides one cycle a frame where
+    Domain ``sync``. 2 cycles from ``request`` to ``axi.arvalid``; 8 cycles from a response to the beat that it fills
+    (9 if the bus is wider than the stream). One beat of the narrower side a cycle, besides one cycle a frame where
     the last chunk fills a beat and starts another. ``axi.rready`` is always high. All outputs come from registers;
     ``axi.arready`` passes some gates.
 

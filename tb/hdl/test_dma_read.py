@@ -177,7 +177,7 @@ def test_dma_read_latency_is_as_stated():
     dut = DmaRead()
     memory = Memory(dut)
     _, ends = simulate(dut, [[(0x1000, 8)]], memory)
-    assert ends[0] == 1 + 2 + 1 + 7
+    assert ends[0] == 1 + 2 + 1 + 8
 
 
 @pytest.mark.parametrize(
