@@ -104,11 +104,12 @@ def _answers_what_was_asked(m: Module, dut: wiring.Component) -> None:
     m.d.comb += Assume(~dut.op_result.valid | asked, "ArpCache: an answer to each operation")
 
 
-_HOLD = "with m.If(self.o.ready | ~self.o.valid):"
-
 PROPERTIES = [
     stream_rules(
-        "register_slice", lambda: RegisterSlice(8), Mutation("register_slice.py", _HOLD, "with m.If(1):"), cheap=True
+        "register_slice",
+        lambda: RegisterSlice(8),
+        Mutation("register_slice.py", "with m.If(self.o.ready | ~self.o.valid):", "with m.If(1):"),
+        cheap=True,
     ),
     stream_rules(
         "short_fifo",
@@ -131,7 +132,7 @@ PROPERTIES = [
     stream_rules(
         "gather",
         lambda: Gather(chunk_octets=4, width_bits=32),
-        Mutation("register_slice.py", _HOLD, "with m.If(1):"),
+        Mutation("short_fifo.py", "with m.If(~self.o.valid | self.o.ready):", "with m.If(1):"),
     ),
     stream_rules(
         "dma_read",
@@ -141,7 +142,7 @@ PROPERTIES = [
     stream_rules(
         "axi_read_mux",
         lambda: AxiReadMux(managers=2, axi_width_bits=32, id_width_bits=1),
-        Mutation("register_slice.py", _HOLD, "with m.If(1):"),
+        Mutation("axi_mux.py", "with m.If(self.o.arready):", "with m.If(1):"),
     ),
     stream_rules(
         "axi_write_mux",

@@ -174,7 +174,7 @@ PROPERTIES = [
     Property(
         name="short_fifo.order",
         build=lambda: Harness(ShortFifo(shape=4, depth=2), _fifo),
-        depth=8,
+        depth=14,
         induction=False,
         cheap=True,
         mutations=(Mutation("short_fifo.py", "(written ^ fetched) != self._depth", "1"),),
@@ -193,14 +193,14 @@ PROPERTIES = [
             DescriptorFetch(axi_width_bits=256, ring_log2_max=3, id_width_bits=1, prefetch=8, record=TX_DESC),
             lambda m, dut: fetched_in_order(m, dut, desc_octets=32),
         ),
-        depth=8,
+        depth=13,
         induction=False,
         mutations=(Mutation("ring/fetch.py", "limit[:low] + ~index[:low]", "limit[:low] - index[:low]"),),
     ),
     Property(
         name="descriptor_decode.order",
         build=lambda: Harness(DescriptorDecode(), _decode),
-        depth=12,
+        depth=18,
         induction=False,
         mutations=(
             Mutation("tx/decode.py", "m.d.sync += record.valid.eq(error | last)", "m.d.sync += record.valid.eq(last)"),
@@ -209,7 +209,7 @@ PROPERTIES = [
     Property(
         name="result_join.order",
         build=lambda: Harness(ResultJoin(depth=2), _join),
-        depth=7,
+        depth=9,
         induction=False,
         mutations=(Mutation("tx/result_join.py", "fifo.o.ready.eq(joined)", "fifo.o.ready.eq(joined | must_wait)"),),
     ),
@@ -226,7 +226,7 @@ PROPERTIES = [
             ),
             lambda m, dut: written_in_order(m, dut, octets=16),
         ),
-        depth=10,
+        depth=18,
         induction=False,
         cover_depth=24,
         mutations=(Mutation("ring/completion.py", "put.eq(self.i.valid & self.i.ready)", "put.eq(self.i.valid)"),),
