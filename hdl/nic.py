@@ -44,7 +44,7 @@ class Nic(wiring.Component):
     Timing
     ------
     One clock domain, ``sync``: ``clk`` with the synchronous active-high reset ``rst``. All outputs but ``irq``
-    (a gate), ``idle``, ``wake_in`` and the probes come from registers.
+    (gates), ``idle``, ``wake_in`` and the probes come from registers.
 
     Parameters
     ----------

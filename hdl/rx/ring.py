@@ -42,8 +42,8 @@ class RxRing(wiring.Component):
     Timing
     ------
     Domain ``sync``. Outputs come from registers, but ``i.ready`` (some gates from ``axi_write.wready``),
-    ``axi_write.bready``, ``idle`` and ``wake_in``. ``frame`` to its ``ready`` 1 cycle, to ``awvalid`` 4 cycles; last B
-    of a frame's octets to ``awvalid`` of its completion 7 cycles; that one's B to ``irq`` 5 cycles.
+    ``axi_write.bready``, ``irq``, ``idle`` and ``wake_in``. ``frame`` to its ``ready`` 1 cycle, to ``awvalid`` 4
+    cycles; last B of a frame's octets to ``awvalid`` of its completion 7 cycles; that one's B to ``irq`` 5 cycles.
 
     Parameters
     ----------
