@@ -70,8 +70,8 @@ class Nic(wiring.Component):
         Interrupt line of queue 0 of either way, a level.
     idle : Out(1)
         No work, frame, bus transaction or register access inside, and nothing left to fetch. A running moderation timer
-        does not count: ``wake_in`` tells it. While high, only a register access or the end of ``wake_in`` cycles can
-        change anything.
+        does not count, ``wake_in`` tells it; nor does the gap after a frame. While high, only a register access or the
+        end of ``wake_in`` cycles can change anything.
     wake_in : Out(32)
         The device starts nothing by itself for so many cycles, perhaps for more; all ones: never. Valid while ``idle``.
     advance_stb, advance_cycles : In(1), In(32)

@@ -30,8 +30,8 @@ class ShortFifo(wiring.Component):
         The user never sends more than ``depth`` payloads that were not taken, so ``i.ready`` is always high. It spares
         the comparison.
     margin : int
-        Payloads that have room, and are taken, when ``i.ready`` falls: those that a pipeline sends before it has heard
-        of it. 0: none.
+        Payloads that have room when ``i.ready`` falls: those that a pipeline sends before it has heard of it. Each
+        ``i.valid`` is a payload then, and taken, whatever ``i.ready`` is. 0: the rules of streams.
 
     Members
     -------
@@ -45,12 +45,16 @@ class ShortFifo(wiring.Component):
     Raises
     ------
     ValueError
-        If ``depth`` is no power of two from 2 up.
+        If ``depth`` is no power of two from 2 up, or ``margin`` not less than it, or useless as there is always room.
     """
 
     def __init__(self, *, shape, depth: int = 16, always_room: bool = False, margin: int = 0) -> None:
         if depth < 2 or depth & (depth - 1):
             raise ValueError(f"depth must be a power of two from 2 up, not {depth!r}")
+        if not 0 <= margin < depth:
+            raise ValueError(f"margin must be in 0..{depth - 1}, less than the depth, not {margin!r}")
+        if always_room and margin:
+            raise ValueError("with always_room there is no ready that a margin could be for: leave one of them out")
         self._shape = shape
         self._depth = depth
         self._always_room = always_room

@@ -42,7 +42,7 @@ _PARTS = (
     ("write_mux",),
 )
 _COUNT = len(_PARTS) + 1
-# These have an edge in each cycle. At rest they do nothing but count, to what ``wake_in`` tells.
+# These have an edge in each cycle. At rest they do nothing but count: to what ``wake_in`` tells, or to the gap's end.
 _NEVER_AT_REST = ("mac", "cycles", "ring.moderation", "rx_ring.moderation")
 # Registers that change all the time, and the modules that look at them only in a cycle for which something else has
 # woken their part: a read of the counter, the end of a frame.

@@ -115,6 +115,7 @@ class Harness:
                 await RisingEdge(dut.clk)
             dut.result_ready.value = 0
             self.statuses.append(TxStatus(int(dut.result_status.value)))
+            assert self.statuses.count(TxStatus.OK) <= self.sink.begun, "OK before the frame goes out"
 
     async def receive(self, count: int) -> list[int]:
         """Wait for so many results, and until the path is idle."""

@@ -34,6 +34,7 @@ class PacketSink:
         self._rng = rng
         self._ready.value = 0
         self.stalls = 0.0
+        self.begun = 0  # Frames whose first beat was taken.
         self.frames: list[Received] = []
         cocotb.start_soon(self._run())
 
@@ -49,6 +50,7 @@ class PacketSink:
                 assert waiting in (None, beat), "a beat changed while it waited"
                 waiting = None if ready else beat
                 if ready:
+                    self.begun += not first_cycle
                     first_cycle = first_cycle or now
                     data, keep, last, error = beat
                     count = keep.bit_count()

@@ -52,7 +52,7 @@ _OK = int(TxStatus.OK)
 _RESOLVE_MISS = int(TxStatus.RESOLVE_MISS)
 _TO_DEVICE = Direction.TO_DEVICE
 
-_REASONS = {
+_REASONS: dict[int, SkbDropReason] = {
     TxStatus.PAYLOAD_ERROR: SkbDropReason.HW_PAYLOAD_ERROR,
     TxStatus.DESC_ERROR: SkbDropReason.HW_DESC_ERROR,
     TxStatus.ABORTED: SkbDropReason.HW_ABORTED,
@@ -285,7 +285,7 @@ def _drop_failed(skb: SkBuff, dev: NetDevice, status: int) -> None:
     stats.tx_errors += 1
     if status == TxStatus.ABORTED:
         stats.tx_aborted_errors += 1
-    kfree_skb_reason(skb, _REASONS.get(TxStatus(status), SkbDropReason.NOT_SPECIFIED))
+    kfree_skb_reason(skb, _REASONS.get(status, SkbDropReason.NOT_SPECIFIED))
 
 
 def hardwire_clean_all(ring: TxRing) -> None:
