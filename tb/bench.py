@@ -185,6 +185,13 @@ def _runner() -> Any:
     return get_runner("verilator")
 
 
+def _library_path() -> str:
+    """Return where a bench finds cocotb: a build in the cache names where that was when it was linked."""
+    from cocotb_tools.config import libs_dir
+
+    return os.pathsep.join(filter(None, (str(libs_dir), os.environ.get("LD_LIBRARY_PATH"))))
+
+
 def build(case: Case, *, waves: bool = False, coverage: bool = False) -> Path:
     """Verilate and compile a case, unless the cache has it, and return its folder."""
     use_bundled_verilator()
@@ -265,6 +272,7 @@ def run(
             seed=run_seed,
             test_args=["--trace", "--trace-file", str(fst)] if waves else [],
             extra_env={
+                "LD_LIBRARY_PATH": _library_path(),
                 "HARDWIRE_SEED": str(run_seed),
                 "HARDWIRE_PARAMETERS": json.dumps(dict(case.bench.variants[case.variant])),
                 **({"HARDWIRE_COVERAGE": "1"} if coverage else {}),

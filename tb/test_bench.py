@@ -1,13 +1,15 @@
 """The bench runner itself: it reports what passed, what failed, times and seeds, and builds once."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from cocotb_tools.config import libs_dir
 
-from hardwire.tb.bench import Bench, BenchError, Case, cases, run
+from hardwire.tb.bench import Bench, BenchError, Case, build, cases, run
 
 VERILOG = "module {name}(input clk, input d, output reg q); always @(posedge clk) q <= {what}d; endmodule\n"
 
@@ -42,6 +44,17 @@ def test_second_run_finds_the_build_in_the_cache(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("hardwire.tb.bench._runner", lambda: pytest.fail("built again"))
     with pytest.raises(pytest.fail.Exception, match="built again"):
         run(inverter(""" & 0 | """), run_seed=1, out_dir=tmp_path)
+
+
+def test_build_outlives_the_environment_that_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = inverter("~")
+    folder = shutil.copytree(build(case), tmp_path / "build")
+    linked, moved = (str(libs_dir).encode(), b"/gone".ljust(len(str(libs_dir)), b"/"))
+    program = folder / case.bench.name
+    assert linked in program.read_bytes()
+    program.write_bytes(program.read_bytes().replace(linked, moved))
+    monkeypatch.setattr("hardwire.tb.bench.build", lambda *_, **__: folder)
+    assert run(case, run_seed=1, out_dir=tmp_path).failures == ()
 
 
 def test_waves_are_an_fst_file(tmp_path: Path) -> None:
