@@ -29,7 +29,10 @@ from .instrument import Probed
 __all__ = ["Bench", "BenchError", "Case", "Result", "cases", "parameters", "run", "seed"]
 
 _COVERAGE_ARGS = ("--coverage-toggle",)
-_BUILD_ARGS = ("-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-assign", "unique", "-O3")
+# cocotb would make every signal writable from outside: then all that is combinational is evaluated twice, and nothing
+# is optimised away. Benches use the ports.
+_PORTS_ONLY = ("--no-public-flat-rw", "--public-depth", "1")
+_BUILD_ARGS = ("-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-assign", "unique", "-O3", *_PORTS_ONLY)
 # Verilator's FST writer wants lz4 and zlib; our headers stand in for them, and empty archives for what is linked.
 _FST_HEADERS = Path(__file__).resolve().parents[1] / "sim" / "native" / "fst"
 _WAVES_ARGS = ("--trace-fst", "-CFLAGS", f"-I{_FST_HEADERS}", "-LDFLAGS", "-L.")
