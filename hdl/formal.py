@@ -51,7 +51,7 @@ class Property:
     mutations : tuple[Mutation, ...]
         Bugs, each of which must make the proof fail.
     long : bool
-        Takes minutes: ``make test`` leaves it out.
+        Takes minutes: ``make test`` does less of it.
     """
 
     name: str
