@@ -1,4 +1,4 @@
-"""A simulated computer, set up: a host with its stack, one network card, an address."""
+"""A simulated computer, set up: a host with its stack, network cards, addresses."""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from .devices import open_device
 from .nic import SimNic
 from .world import World
 
-__all__ = ["Machine", "Setup"]
+__all__ = ["Card", "Machine", "Setup"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +56,14 @@ class Setup:
     device: str = "sim"
 
 
+@dataclass(frozen=True)
+class Card:
+    """A network card, and the device that the stack sees of it."""
+
+    nic: SimNic
+    dev: NetDevice
+
+
 class Machine:
     """A computer in a world.
 
@@ -63,10 +71,10 @@ class Machine:
     -------
     net : Net
         Its network namespace: what sockets are made in.
-    nic : SimNic
-        Its network card.
-    dev : NetDevice
-        The card as the stack sees it: ``eth0``.
+    cards : list of Card
+        Its network cards: ``eth0`` and so on.
+    nic, dev : SimNic, NetDevice
+        The first one.
 
     Raises
     ------
@@ -77,18 +85,30 @@ class Machine:
     def __init__(self, world: World, setup: Setup, *, name: str | None = None) -> None:
         self.world = world
         self.host = world.host(name)
-        self.nic: SimNic = open_device(
-            setup.device, host=self.host, config=setup.config, bus=setup.bus, waves=setup.waves
-        )
         self.kernel = Kernel(self.host)
         self.net: Net = self.kernel.init_net
-        self.dev: NetDevice = hardwire_probe(self.net, self.nic, self.nic.dma, [self.nic], mac=setup.mac)
+        self.cards: list[Card] = []
+        first = self.add_card(setup)
+        self.nic, self.dev = first.nic, first.dev
+
+    def add_card(self, setup: Setup) -> Card:
+        """Put one more card in and set it up: a router has two or more.
+
+        Raises
+        ------
+        OSError
+            As for a new machine.
+        """
+        nic = open_device(setup.device, host=self.host, config=setup.config, bus=setup.bus, waves=setup.waves)
+        dev = hardwire_probe(self.net, nic, nic.dma, [nic], mac=setup.mac)
         if setup.ring_log2 is not None:
-            self.dev.ethtool_ops.set_ringparam(1 << setup.ring_log2)
-        dev_set_mtu(self.dev, setup.mtu)
+            dev.ethtool_ops.set_ringparam(1 << setup.ring_log2)
+        dev_set_mtu(dev, setup.mtu)
         if not setup.offload:
-            dev_change_features(self.dev, 0, NETIF_F_HW_CSUM | NETIF_F_HW_NEIGH)
-        dev_open(self.dev)
-        addr_add(self.dev, setup.address)
+            dev_change_features(dev, 0, NETIF_F_HW_CSUM | NETIF_F_HW_NEIGH)
+        dev_open(dev)
+        addr_add(dev, setup.address)
         for address, mac in setup.neighbours.items():
-            neigh_add(self.dev, address, mac)
+            neigh_add(dev, address, mac)
+        self.cards.append(Card(nic, dev))
+        return self.cards[-1]

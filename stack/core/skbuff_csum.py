@@ -1,7 +1,7 @@
 """Socket buffers: the checksum of received packets (Linux: include/linux/skbuff.h, net/core/datagram.c)."""
 
 from ..wire.checksum import csum_add, csum_block_add, csum_partial
-from .skbuff import CHECKSUM_COMPLETE, CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, SkBuff
+from .skbuff import CHECKSUM_COMPLETE, CHECKSUM_NONE, CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, SkBuff
 from .skbuff_data import pskb_trim, skb_checksum
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "pskb_trim_rcsum",
     "skb_checksum_complete",
     "skb_csum_unnecessary",
+    "skb_forward_csum",
     "skb_postpull_rcsum",
     "skb_pull_rcsum",
 ]
@@ -17,6 +18,12 @@ __all__ = [
 def skb_csum_unnecessary(skb: SkBuff) -> bool:
     """Return whether nobody has to check the transport checksum any more."""
     return skb.ip_summed == CHECKSUM_UNNECESSARY or skb.csum_valid or skb.ip_summed == CHECKSUM_PARTIAL
+
+
+def skb_forward_csum(skb: SkBuff) -> None:
+    """Forget the complete sum of a packet that is forwarded: it is of the header as it came."""
+    if skb.ip_summed == CHECKSUM_COMPLETE:
+        skb.ip_summed = CHECKSUM_NONE
 
 
 def skb_postpull_rcsum(skb: SkBuff, start: int, length: int) -> None:

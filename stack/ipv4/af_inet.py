@@ -39,7 +39,7 @@ from .devinet import InIfaddr, inet_insert_ifa, inetdev_destroy, inetdev_init
 from .fib_frontend import fib_disable_ip, fib_sync_up, inet_addr_type, rt_cache_flush
 from .icmp import icmp_sk_init
 from .icmp_limit import IcmpGlobal
-from .icmp_rcv import icmp_rcv
+from .icmp_rcv import icmp_err, icmp_rcv
 from .igmp import ip_mc_down, ip_mc_up
 from .ip_input import ip_list_rcv, ip_rcv
 from .netns import NetnsIpv4
@@ -291,7 +291,7 @@ def inet_init_net(net: "Net") -> None:
     net.ipv4.udp_table = UdpTable()
     net.ipv4.raw_hashinfo = {}
     net.ipv4.inet_protos = [None] * MAX_INET_PROTOS
-    inet_add_protocol(net, NetProtocol(icmp_rcv, no_policy=True), IPPROTO_ICMP)
+    inet_add_protocol(net, NetProtocol(icmp_rcv, icmp_err, no_policy=True), IPPROTO_ICMP)
     inet_add_protocol(net, NetProtocol(udp_rcv, udp_err, no_policy=True), IPPROTO_UDP)
     net.ipv4.icmp_global = IcmpGlobal()
     icmp_sk_init(net)

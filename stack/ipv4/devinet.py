@@ -86,32 +86,40 @@ class IpDevConf:
     """Settings of a device for IPv4, as under ``/proc/sys/net/ipv4/conf`` (Linux: ``struct ipv4_devconf``).
 
     Each device has its own, and those of ``all`` count besides: the larger one (``rp_filter``, ``arp_ignore``,
-    ``arp_accept``), either one (``accept_local`` and ``route_localnet`` of the device only, the others), or only both
-    together (``accept_source_route``).
+    ``arp_accept``), either one (``accept_local``, ``forwarding`` and ``route_localnet`` of the device only, the
+    others), or only both together (``accept_source_route``; ``accept_redirects`` of a router).
     """
 
     __slots__ = (
         "accept_local",
         "accept_source_route",
+        "accept_redirects",
         "arp_accept",
         "arp_filter",
         "arp_ignore",
         "drop_gratuitous_arp",
         "drop_unicast_in_l2_multicast",
+        "forwarding",
         "route_localnet",
         "rp_filter",
+        "send_redirects",
+        "shared_media",
     )
 
     def __init__(self) -> None:
         self.accept_local = 0
+        self.accept_redirects = 1
         self.accept_source_route = 0
         self.arp_accept = 0
         self.arp_filter = 0
         self.arp_ignore = 0
         self.drop_gratuitous_arp = 0
         self.drop_unicast_in_l2_multicast = 0
+        self.forwarding = 0
         self.route_localnet = 0
         self.rp_filter = 0
+        self.send_redirects = 1
+        self.shared_media = 1
 
 
 class InDevice:
@@ -143,6 +151,22 @@ def inetdev_init(dev: "NetDevice") -> InDevice:
         in_dev = dev.ip_ptr = InDevice(dev)
         dev.arp_parms = dev.net.ipv4.arp_tbl.parms.clone()
     return in_dev
+
+
+def inet_forward_change(net: "Net", on: bool) -> None:
+    """Make a host a router, or a host again (``net.ipv4.ip_forward``): all its devices, and those that it will get.
+
+    A router takes no redirects, unless it is told to afterwards (RFC 1812 §5.2.7.2).
+    """
+    from .fib_frontend import rt_cache_flush
+
+    ipv4 = net.ipv4
+    ipv4.devconf_all.forwarding = ipv4.devconf_dflt.forwarding = int(on)
+    ipv4.devconf_all.accept_redirects = int(not on)
+    for dev in net.devices.values():
+        if dev.ip_ptr is not None:
+            dev.ip_ptr.cnf.forwarding = int(on)
+    rt_cache_flush(net)
 
 
 def inetdev_destroy(dev: "NetDevice") -> None:

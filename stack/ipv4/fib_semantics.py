@@ -9,6 +9,7 @@ from .rtnetlink import RtProtocol, RtScope, RtType
 if TYPE_CHECKING:
     from ..core.net import Net
     from ..core.netdevice import NetDevice
+    from .fib_exception import FibNhException
     from .fib_trie import FibResult
     from .flow import Flowi4
     from .route import RTable
@@ -50,6 +51,8 @@ class FibNh:
         Hash values up to this one choose the hop (31 bits); -1 while it is not used.
     dead : bool
         The device is down.
+    exceptions : dict[int, FibNhException]
+        What was learned of single destinations, by address.
     rth_input, rth_output : RTable or None
         The routes that packets received for this hop, and sends through it, use while they stay good
         (``nhc_rth_input``, ``nhc_pcpu_rth_output``).
@@ -58,6 +61,7 @@ class FibNh:
     __slots__ = (
         "dead",
         "dev",
+        "exceptions",
         "gw",
         "rth_input",
         "rth_output",
@@ -75,6 +79,7 @@ class FibNh:
         self.scope = scope
         self.dead = False
         self.upper_bound = -1
+        self.exceptions: dict[int, FibNhException] = {}
         self.rth_input: RTable | None = None
         self.rth_output: RTable | None = None
         self.saddr = 0  # Preferred source, valid while saddr_genid is the namespace's.

@@ -14,7 +14,6 @@ from ..core.softirq import local_bh_disable, local_bh_enable
 from ..uapi import AF_INET, IP_PMTUDISC_DONT, IPPROTO_ICMP, MSG_DONTWAIT, SOCK_RAW
 from ..wire.checksum import csum_add, csum_block_add, csum_fold, csum_partial
 from . import ip_options_rcv  # As a module: it needs the functions here, too.
-from .devinet import inet_select_addr
 from .fib_frontend import fib_compute_spec_dst
 from .flow import Flowi4
 from .icmp_defs import (
@@ -29,7 +28,6 @@ from .inet_sock import InetSock, IpcmCookie
 from .ip_options import first_hop
 from .ip_output_make import ip_append_data, ip_flush_pending_frames, ip_push_pending_frames
 from .route import RTCF_LOCAL, ip_route_output_flow, ipv4_mtu
-from .rtnetlink import RtScope
 
 if TYPE_CHECKING:
     from ..core.net import Net
@@ -195,9 +193,7 @@ def _send_locked(net: "Net", skb: "SkBuff", rt: "RTable", type: int, code: int, 
     if type in ICMP_ERRORS:
         tos = tos & 0x1E | _PREC_INTERNETCONTROL
     options = ip_options_rcv.__ip_options_echo(skb)
-    source = daddr
-    if not rt.flags & RTCF_LOCAL:
-        source = inet_select_addr(net, skb.dev, saddr, RtScope.LINK) if rt.is_input else 0
+    source = daddr if rt.flags & RTCF_LOCAL else 0
     sk = net.ipv4.icmp_sk
     sk.tos = tos
     ipc = IpcmCookie(saddr, 0, 0, options)

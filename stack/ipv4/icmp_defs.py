@@ -11,14 +11,19 @@ __all__ = [
     "ICMP_ECHO",
     "ICMP_ECHOREPLY",
     "ICMP_ERRORS",
+    "ICMP_EXC_FRAGTIME",
+    "ICMP_EXC_TTL",
     "ICMP_FRAG_NEEDED",
     "ICMP_HOST_UNREACH",
     "ICMP_IN",
     "ICMP_NAMES",
+    "ICMP_NET_UNREACH",
     "ICMP_PARAMETERPROB",
+    "ICMP_PKT_FILTERED",
     "ICMP_PORT_UNREACH",
     "ICMP_PROT_UNREACH",
     "ICMP_REDIRECT",
+    "ICMP_REDIR_HOST",
     "ICMP_SOURCE_QUENCH",
     "ICMP_TIMESTAMP",
     "ICMP_TIMESTAMPREPLY",
@@ -46,11 +51,16 @@ NR_ICMP_TYPES = 18
 ICMP_ERRORS = frozenset((ICMP_DEST_UNREACH, ICMP_SOURCE_QUENCH, ICMP_REDIRECT, ICMP_TIME_EXCEEDED, ICMP_PARAMETERPROB))
 
 # Codes of "destination unreachable".
+ICMP_NET_UNREACH = 0
 ICMP_HOST_UNREACH = 1
 ICMP_PROT_UNREACH = 2
 ICMP_PORT_UNREACH = 3
 ICMP_FRAG_NEEDED = 4
+ICMP_PKT_FILTERED = 13
 NR_ICMP_UNREACH = 15
+ICMP_REDIR_HOST = 1  # Of "redirect".
+ICMP_EXC_TTL = 0  # Of "time exceeded".
+ICMP_EXC_FRAGTIME = 1
 
 # RFC 1122 §4.1.3.3 and §4.2.3.9: the errno for each code, and whether a connected socket has to know it.
 icmp_err_convert = (

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ..core.net import Kernel, Net
     from .route import RTable
 
-__all__ = ["IcmpGlobal", "icmpv4_global_allow", "icmpv4_xrlim_allow"]
+__all__ = ["IcmpGlobal", "icmpv4_global_allow", "icmpv4_xrlim_allow", "inet_peer_allow"]
 
 _XRLIM_BURST_FACTOR = 6  # Messages to one peer in a row.
 _PEERS_MAX = 1024
@@ -63,20 +63,18 @@ def icmpv4_xrlim_allow(net: "Net", rt: "RTable", daddr: int, type: int, code: in
     if not _is_limited(net, type, code) or rt.dev.flags & IFF_LOOPBACK:
         return True
     timeout = net.ipv4.sysctl_icmp_ratelimit * HZ // 1000
-    if not timeout:
-        return True
-    return inet_peer_xrlim_allow(net, daddr, timeout)
+    return not timeout or inet_peer_allow(net, daddr, timeout, _XRLIM_BURST_FACTOR * timeout)
 
 
-def inet_peer_xrlim_allow(net: "Net", peer: int, timeout: int) -> bool:
-    """Take a token, worth ``timeout`` jiffies, of a peer's bucket; return whether there was one."""
+def inet_peer_allow(net: "Net", peer: int, cost: int, burst: int) -> bool:
+    """Take a token, worth ``cost`` jiffies, of a peer's bucket, which holds ``burst``; return whether there was one."""
     peers = net.ipv4.icmp_global.peers
     now = jiffies(net.kernel)
     token, last = peers.pop(peer, (0, now - 60 * HZ))
-    token = min(token + now - last, _XRLIM_BURST_FACTOR * timeout)
-    allowed = token >= timeout
+    token = min(token + now - last, burst)
+    allowed = token >= cost
     if allowed:
-        token -= timeout
+        token -= cost
     # A peer that was not heard of for long has a full bucket again, so the oldest may be forgotten.
     if len(peers) >= _PEERS_MAX:
         del peers[next(iter(peers))]

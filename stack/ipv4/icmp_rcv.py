@@ -14,6 +14,7 @@ from ..core.skbuff import (
 )
 from ..core.skbuff_csum import __skb_checksum_complete
 from ..core.skbuff_data import pskb_may_pull, skb_copy_bits
+from ..uapi import IPPROTO_ICMP
 from ..xfrm.xfrm_policy import xfrm4_policy_check
 from .icmp import IcmpBxm, icmp_reply
 from .icmp_defs import (
@@ -34,6 +35,7 @@ from .icmp_defs import (
 from .ip_options import inet_current_timestamp
 from .ping import ping_rcv
 from .raw import raw_icmp_error
+from .route_icmp import ipv4_redirect, ipv4_update_pmtu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +171,7 @@ def icmp_unreach(net: "Net", skb: "SkBuff") -> SkbDropReason | None:
 
 
 def icmp_redirect(net: "Net", skb: "SkBuff") -> SkbDropReason | None:
-    """Hand a redirect to the protocol of the packet that it is about; no route is learned from it."""
+    """Hand a redirect to the protocol of the packet that it is about, which has its route learn from it."""
     if not pskb_may_pull(skb, 20):
         net.mib["Icmp:InErrors"] += 1
         return SkbDropReason.PKT_TOO_SMALL
@@ -192,6 +194,18 @@ def icmp_socket_deliver(net: "Net", skb: "SkBuff", info: int) -> None:
     ipprot = net.ipv4.inet_protos[protocol]
     if ipprot is not None and ipprot.err_handler is not None:
         ipprot.err_handler(skb, info)
+
+
+def icmp_err(skb: "SkBuff", info: int) -> int:
+    """Have the route learn from an error about an ICMP message of this host (``NetProtocol.err_handler``)."""
+    dev = skb.dev
+    assert dev is not None
+    kind, code = skb.view[skb.transport_header], skb.view[skb.transport_header + 1]
+    if kind == ICMP_DEST_UNREACH and code == ICMP_FRAG_NEEDED:
+        ipv4_update_pmtu(skb, dev.net, info, 0, IPPROTO_ICMP)
+    elif kind == ICMP_REDIRECT:
+        ipv4_redirect(skb, dev.net, 0, IPPROTO_ICMP)
+    return 0
 
 
 _HANDLERS: "dict[int, Callable[[Net, SkBuff], SkbDropReason | None]]" = {

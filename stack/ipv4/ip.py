@@ -3,6 +3,7 @@
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from ..core.timer import jiffies
 from ..uapi import IP_PMTUDISC_PROBE
 from ..wire.checksum import csum_partial
 
@@ -23,8 +24,10 @@ __all__ = [
     "IP_OFFSET",
     "LL_RESERVED_SPACE",
     "SETS_DF",
+    "ip_dst_mtu_maybe_forward",
     "ip_send_check",
     "ip_skb_dst_mtu",
+    "rt_tos2priority",
 ]
 
 DADDR = Struct("!I")  # The destination, 16 octets into the header.
@@ -58,5 +61,23 @@ def ip_send_check(skb: "SkBuff") -> None:
 
 def ip_skb_dst_mtu(sk: "Sock | None", rt: "RTable") -> int:
     """Return the MTU that holds for a packet: the path's, or the device's for sockets that go by that."""
-    mtu = rt.dev.mtu if getattr(sk, "pmtudisc", 0) >= IP_PMTUDISC_PROBE else rt.pmtu or rt.dev.mtu
-    return mtu if mtu < IP_MAX_MTU else IP_MAX_MTU
+    if getattr(sk, "pmtudisc", 0) >= IP_PMTUDISC_PROBE:
+        return min(rt.dev.mtu, IP_MAX_MTU)
+    return ip_dst_mtu_maybe_forward(rt, rt.is_input)
+
+
+def ip_dst_mtu_maybe_forward(rt: "RTable", forwarding: bool) -> int:
+    """Return the MTU of a route; a router does not believe what it was told of the way behind the next hop."""
+    if rt.pmtu and (not forwarding or rt.mtu_locked or rt.dev.net.ipv4.sysctl_ip_fwd_use_pmtu):
+        if jiffies(rt.dev.net.kernel) < rt.expires:
+            return rt.pmtu
+    return min(rt.mtu or rt.dev.mtu, IP_MAX_MTU)
+
+
+# The priority of each of the 16 old TOS values.
+_TOS_PRIORITY = (0, 0, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4)
+
+
+def rt_tos2priority(tos: int) -> int:
+    """Return the priority that a packet's type of service stands for."""
+    return _TOS_PRIORITY[(tos & 0x1E) >> 1]

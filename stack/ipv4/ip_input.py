@@ -231,8 +231,11 @@ def ip_local_deliver(skb: SkBuff) -> int:
     net = dev.net
     at = skb.network_header + 6
     view = skb.view
-    if (view[at] & 0x3F or view[at + 1]) and ip_defrag(net, skb, IP_DEFRAG_LOCAL_DELIVER):
-        return 0
+    if view[at] & 0x3F or view[at + 1]:
+        whole = ip_defrag(net, skb, IP_DEFRAG_LOCAL_DELIVER)
+        if whole is None:
+            return 0
+        skb = whole
     return NF_HOOK(NF_INET_LOCAL_IN, net, None, skb, dev, None, ip_local_deliver_finish)
 
 

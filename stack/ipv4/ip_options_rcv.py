@@ -6,8 +6,10 @@ from ..core.drop_reasons import SkbDropReason
 from ..core.skbuff import kfree_skb_reason
 from ..core.skbuff_data import skb_cow_head
 from . import icmp  # As a module: it needs the functions here, too.
+from .devinet import inet_select_addr
 from .fib_frontend import fib_compute_spec_dst, inet_addr_type
 from .icmp_defs import ICMP_PARAMETERPROB
+from .ip import ip_send_check
 from .ip_options import (
     IPOPT_END,
     IPOPT_LSRR,
@@ -21,13 +23,14 @@ from .ip_options import (
     IPOPT_TS_TSONLY,
     inet_current_timestamp,
 )
-from .rtnetlink import RtType
+from .rtnetlink import RtScope, RtType
 
 if TYPE_CHECKING:
     from ..core.netdevice import NetDevice
     from ..core.skbuff import SkBuff
+    from .route import RTable
 
-__all__ = ["IpOptions", "__ip_options_echo", "ip_options_compile_skb", "ip_rcv_options"]
+__all__ = ["IpOptions", "__ip_options_echo", "ip_forward_options", "ip_options_compile_skb", "ip_rcv_options"]
 
 
 class IpOptions:
@@ -37,12 +40,17 @@ class IpOptions:
     -------
     srr, rr, ts : int
         Source route, record route and timestamp.
+    rr_needaddr, ts_needaddr : bool
+        This host has written its address there: if it forwards the packet, it is to be that of the way out.
+    do_redirect : bool
+        The packet's sender is to be told of a shorter way.
     """
 
-    __slots__ = ("rr", "srr", "ts")
+    __slots__ = ("do_redirect", "rr", "rr_needaddr", "srr", "ts", "ts_needaddr")
 
     def __init__(self) -> None:
         self.srr = self.rr = self.ts = 0
+        self.rr_needaddr = self.ts_needaddr = self.do_redirect = False
 
 
 def ip_rcv_options(skb: "SkBuff", dev: "NetDevice") -> bool:
@@ -58,7 +66,9 @@ def ip_rcv_options(skb: "SkBuff", dev: "NetDevice") -> bool:
         net.mib["Ip:InDiscards"] += 1
         kfree_skb_reason(skb, SkbDropReason.NOMEM)
         return False
-    opt = skb.cb = IpOptions()
+    if not isinstance(skb.cb, IpOptions):
+        skb.cb = IpOptions()
+    opt = skb.cb
     fault = ip_options_compile_skb(skb, opt)
     if fault:
         net.mib["Ip:InHdrErrors"] += 1
@@ -144,6 +154,7 @@ def _record_route(skb: "SkBuff", opt: IpOptions, at: int, length: int) -> int:
             return at + 2
         view[place + pointer - 1 : place + pointer + 3] = fib_compute_spec_dst(skb).to_bytes(4, "big")
         view[place + 2] = pointer + 4
+        opt.rr_needaddr = True
     opt.rr = at
     return 0
 
@@ -174,6 +185,7 @@ def _timestamp(skb: "SkBuff", opt: IpOptions, at: int, length: int) -> int:
         stamp = inet_current_timestamp(skb.kernel)
     elif flag == IPOPT_TS_TSANDADDR:
         stamp = fib_compute_spec_dst(skb).to_bytes(4, "big") + inet_current_timestamp(skb.kernel)
+        opt.ts_needaddr = True
     elif flag == IPOPT_TS_PRESPEC:
         assert skb.dev is not None
         asked = bytes(view[slot : slot + 4])
@@ -183,6 +195,24 @@ def _timestamp(skb: "SkBuff", opt: IpOptions, at: int, length: int) -> int:
     view[place + 2] = pointer + len(stamp)
     opt.ts = at
     return 0
+
+
+def ip_forward_options(skb: "SkBuff", opt: IpOptions) -> None:
+    """Write the address of the way out into the records of a packet that is forwarded, and a new checksum."""
+    header = skb.network_header
+    view = skb.view
+    for at, length in ((opt.rr, 5), (opt.ts, 9)):
+        if (opt.rr_needaddr and at == opt.rr) or (opt.ts_needaddr and at == opt.ts):
+            slot = header + at + view[header + at + 2] - length
+            view[slot : slot + 4] = _source_of_way(skb).to_bytes(4, "big")
+    ip_send_check(skb)
+
+
+def _source_of_way(skb: "SkBuff") -> int:
+    """Return the address that this host has where a packet leaves (``ip_rt_get_source``)."""
+    rt: RTable = skb.dst  # type: ignore[assignment]  # What an IPv4 packet has.
+    daddr = int.from_bytes(skb.view[skb.network_header + 16 : skb.network_header + 20], "big")
+    return inet_select_addr(rt.dev.net, rt.dev, rt.gw or daddr, RtScope.UNIVERSE)
 
 
 def __ip_options_echo(skb: "SkBuff") -> bytes:

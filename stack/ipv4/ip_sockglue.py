@@ -30,6 +30,7 @@ from ..uapi import (
 )
 from .devinet import __ip_dev_find
 from .igmp import ip_mc_join_group, ip_mc_leave_group
+from .ip import rt_tos2priority
 from .ip_options import ip_options_compile
 from .route import ipv4_mtu
 
@@ -38,13 +39,10 @@ if TYPE_CHECKING:
     from .inet_sock import InetSock, IpcmCookie
     from .route import RTable
 
-__all__ = ["ip_cmsg_send", "ip_getsockopt", "ip_setsockopt", "ip_tos2prio"]
+__all__ = ["ip_cmsg_send", "ip_getsockopt", "ip_setsockopt"]
 
 _INT = Struct("=i")
 _PKTINFO = Struct("=i4s4s")  # struct in_pktinfo: ifindex, spec_dst, addr.
-
-# Linux: rt_tos2priority() and its table; the priority of each of the 16 old TOS values.
-ip_tos2prio = (0, 0, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4)
 
 
 def _number(data: "Octets") -> int:
@@ -88,7 +86,7 @@ def ip_cmsg_send(sk: "InetSock", msg: "Msghdr", ipc: "IpcmCookie") -> None:
             if not 0 <= tos <= 255:
                 raise OSError(EINVAL, f"IP_TOS {tos} is not in 0..255")
             ipc.tos = tos
-            ipc.priority = ip_tos2prio[(tos & 0x1E) >> 1]
+            ipc.priority = rt_tos2priority(tos)
         else:
             raise OSError(EINVAL, f"no such control message: {kind}")
 
@@ -121,7 +119,7 @@ def ip_setsockopt(sk: "InetSock", level: int, optname: int, octets: bytes) -> in
 def _set_number(sk: "InetSock", optname: int, value: int) -> None:
     if optname == IP_TOS:
         sk.tos = value & 0xFF
-        sk.sk_priority = ip_tos2prio[(sk.tos & 0x1E) >> 1]
+        sk.sk_priority = rt_tos2priority(sk.tos)
         sk_dst_reset(sk)
     elif optname == IP_TTL:
         sk.uc_ttl = value if value == -1 else _within(value, 1, 255)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .devinet import InIfaddr
     from .icmp_limit import IcmpGlobal
     from .inet_sock import InetSock
+    from .ip_fragment import FragQueue
     from .protocol import NetProtocol
     from .raw import RawSock
     from .udp_table import UdpTable
@@ -45,6 +46,12 @@ class NetnsIpv4:
         Raw sockets by protocol.
     icmp_sk : InetSock
         What ICMP messages are sent with.
+    frag_queues, frag_mem : dict[tuple, FragQueue], int
+        Packets of which not all fragments are here, and the memory that they have, in octets.
+    frag_sources : dict[int, list[int]]
+        Their senders: how many such packets each has, and how many fragments have come from it.
+    redirects : dict[int, tuple[int, int]]
+        How often senders were told of shorter ways, by address, and when last, in jiffies.
     sysctl_* : int
         As under ``/proc/sys/net/ipv4`` and ``/proc/sys/net/core``, with the kernel's defaults.
     """
@@ -69,9 +76,19 @@ class NetnsIpv4:
         self.hash_secret = random_u32()
         self.ip_idents = [random_u32() & 0xFFFF for _ in range(IP_IDENTS)]
         self.ip_tstamps = [0] * IP_IDENTS
+        self.frag_queues: dict[tuple[int, ...], FragQueue] = {}
+        self.frag_sources: dict[int, list[int]] = {}
+        self.frag_mem = 0
+        self.redirects: dict[int, tuple[int, int]] = {}
         self.sysctl_ip_default_ttl = 64
         self.sysctl_ip_no_pmtu_disc = 0
         self.sysctl_ip_nonlocal_bind = 0
+        self.sysctl_ip_fwd_update_priority = 1
+        self.sysctl_ip_fwd_use_pmtu = 0
+        self.sysctl_ip_rt_min_pmtu = 552
+        self.sysctl_ipfrag_high_thresh = 4 << 20  # In octets.
+        self.sysctl_ipfrag_time = 30  # In s.
+        self.sysctl_ipfrag_max_dist = 64
         self.sysctl_ip_local_port_range = (32768, 60999)
         self.sysctl_ip_local_reserved_ports: frozenset[int] = frozenset()
         self.sysctl_ip_unprivileged_port_start = 0  # Every program here is root.

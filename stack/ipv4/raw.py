@@ -70,6 +70,7 @@ from .ip_output_make import (
 from .ip_recv import ip_cmsg_recv, ip_icmp_error, ip_recv_error, ipv4_pktinfo_prepare
 from .ip_sockglue import ip_cmsg_send, ip_getsockopt, ip_setsockopt
 from .route import RTCF_BROADCAST, ip_neigh_for_gw, ip_route_output_flow
+from .route_icmp import ipv4_sk_redirect, ipv4_sk_update_pmtu
 from .rtnetlink import RtScope, RtType
 
 if TYPE_CHECKING:
@@ -191,11 +192,14 @@ def raw_icmp_error(skb: SkBuff, protocol: int, info: int) -> None:
 def raw_err(sk: RawSock, skb: SkBuff, info: int) -> None:
     """Tell one socket of an ICMP error: each if it asked for all (``IP_RECVERR``), else those that last."""
     kind, code = skb.view[skb.transport_header], skb.view[skb.transport_header + 1]
-    if not sk.recverr and not sk.connected:
+    if kind == ICMP_DEST_UNREACH and code == ICMP_FRAG_NEEDED:
+        ipv4_sk_update_pmtu(skb, sk, info)
+    elif kind == ICMP_REDIRECT:
+        ipv4_sk_redirect(skb, sk)
+        return
+    if kind == ICMP_SOURCE_QUENCH or not (sk.recverr or sk.connected):
         return
     error, hard = EHOSTUNREACH, False
-    if kind in (ICMP_SOURCE_QUENCH, ICMP_REDIRECT):
-        return
     if kind == ICMP_PARAMETERPROB:
         error, hard = EPROTO, True
     elif kind == ICMP_DEST_UNREACH:

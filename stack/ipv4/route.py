@@ -11,6 +11,7 @@ from ..uapi import INADDR_LOOPBACK
 from ..xfrm.xfrm_policy import xfrm_lookup_route
 from . import ip_output  # As a module: it needs routes, and routes need its functions.
 from .devinet import __ip_dev_find, inet_select_addr
+from .fib_exception import FibNhException, find_exception
 from .fib_semantics import FibNh, fib_select_path
 from .fib_trie import FibResult, fib_lookup
 from .flow import FLOWI_FLAG_ANYSRC, FLOWI_FLAG_KNOWN_NH, Flowi4
@@ -43,7 +44,10 @@ __all__ = [
     "ipv4_dst_check",
     "ipv4_mtu",
     "ipv4_neigh_lookup",
+    "rt_cache_valid",
     "rt_dst_alloc",
+    "rt_nexthop",
+    "rt_set_nexthop",
 ]
 
 RTCF_BROADCAST = 0x10000000
@@ -70,11 +74,14 @@ class RTable(DstEntry):
         What kind of destination (``RtType``).
     is_input : bool
         It is for received packets.
-    pmtu : int
-        MTU of the way, if it is smaller than the device's; else 0.
+    mtu : int
+        MTU that the routing table gives it, or 0.
+    pmtu, expires, mtu_locked : int, int, bool
+        MTU of the way as it was learned, or 0; until when, in jiffies; and if packets are to be fragmented on their
+        way all the same.
     """
 
-    __slots__ = ("flags", "genid", "iif", "is_input", "pmtu", "type")
+    __slots__ = ("expires", "flags", "genid", "iif", "is_input", "mtu", "mtu_locked", "pmtu", "type")
 
     def __init__(self, dev: "NetDevice", output: "DstOutput", flags: int, type: int, genid: int) -> None:
         super().__init__(IPV4_DST_OPS, dev, output)
@@ -83,7 +90,10 @@ class RTable(DstEntry):
         self.genid = genid
         self.iif = 0
         self.is_input = False
+        self.mtu = 0
         self.pmtu = 0
+        self.expires = 0
+        self.mtu_locked = False
 
 
 def ipv4_dst_check(dst: RTable) -> RTable | None:
@@ -91,9 +101,16 @@ def ipv4_dst_check(dst: RTable) -> RTable | None:
     return dst if dst.obsolete == -1 and dst.genid == dst.dev.net.ipv4.rt_genid else None
 
 
+def rt_cache_valid(rt: RTable) -> bool:
+    """Return whether a next hop's route can be used once more."""
+    return rt.obsolete == -1 and rt.genid == rt.dev.net.ipv4.rt_genid
+
+
 def ipv4_mtu(dst: RTable) -> int:
     """Return the IP MTU of a route: that of the path, where it is known and smaller, or the device's."""
-    mtu = dst.pmtu or dst.dev.mtu
+    mtu = dst.mtu or dst.dev.mtu
+    if dst.pmtu and jiffies(dst.dev.net.kernel) < dst.expires:
+        mtu = dst.pmtu
     return mtu if mtu < IP_MAX_MTU else IP_MAX_MTU
 
 
@@ -113,6 +130,11 @@ def ipv4_neigh_lookup(dst: RTable, skb: "SkBuff") -> "Neighbour | None":
         return None
 
 
+def rt_nexthop(rt: RTable, daddr: int) -> int:
+    """Return the address that a packet is handed to next."""
+    return rt.gw or daddr
+
+
 def ip_neigh_for_gw(rt: RTable, daddr: int) -> "Neighbour":
     """Return the neighbour for a route and a destination, made if needed.
 
@@ -122,7 +144,7 @@ def ip_neigh_for_gw(rt: RTable, daddr: int) -> "Neighbour":
         ``ENOBUFS`` when the table of neighbours is full, ``EINVAL`` if there can be none.
     """
     dev = rt.dev
-    nexthop = rt.gw or daddr
+    nexthop = rt_nexthop(rt, daddr)
     tbl = dev.net.ipv4.arp_tbl
     # Found as arp_hash() would have it; there is one neighbour only on a loopback or point-to-point device.
     key = dev.ifindex << 32 | nexthop if not dev.flags & (IFF_LOOPBACK | IFF_POINTOPOINT) else dev.ifindex << 32
@@ -256,7 +278,7 @@ def __mkroute_output(
         raise OSError(EINVAL, "not a destination address")
     if dev_out.flags & IFF_LOOPBACK:
         flags |= RTCF_LOCAL
-    nh: FibNh | None = None
+    keeper: FibNh | FibNhException | None = None  # Of the route, for the next ones.
     if kind == _BROADCAST:
         flags |= RTCF_BROADCAST | RTCF_LOCAL
     elif kind == _MULTICAST:
@@ -266,23 +288,33 @@ def __mkroute_output(
     elif res is not None:
         nh = res.nh
         if not fl4.flags & FLOWI_FLAG_KNOWN_NH and (not flags & RTCF_LOCAL or not orig_oif):
-            rth = nh.rth_output
-            if rth is not None and rth.genid == net.ipv4.rt_genid:
+            keeper = (find_exception(net.kernel, nh, daddr) if nh.exceptions else None) or nh
+            rth = keeper.rth_output
+            if rth is not None and rt_cache_valid(rth):
                 return rth
-        else:
-            nh = None  # Not a route to share.
     net.mib["Rt:OutSlowTot"] += 1
     rth = rt_dst_alloc(dev_out, flags, kind)
     rth.iif = orig_oif
     if flags & (RTCF_BROADCAST | RTCF_MULTICAST) and not dev_out.flags & IFF_LOOPBACK:
         rth.output = ip_output.ip_mc_output
     if res is not None and kind == _UNICAST:
-        if res.nh.gw and res.nh.scope == RtScope.LINK:
-            rth.gw = res.nh.gw
-        rth.pmtu = res.fi.mtu
-    if nh is not None:
-        nh.rth_output = rth
+        rt_set_nexthop(rth, res, keeper)
+    if keeper is not None:
+        keeper.rth_output = rth
     return rth
+
+
+def rt_set_nexthop(rth: RTable, res: FibResult, keeper: "FibNh | FibNhException | None") -> None:
+    """Give a route its gateway and MTU: the next hop's, or what was learned of this destination."""
+    nh = res.nh
+    if nh.gw and nh.scope == RtScope.LINK:
+        rth.gw = nh.gw
+    rth.mtu = res.fi.mtu
+    if isinstance(keeper, FibNhException):
+        rth.pmtu = keeper.pmtu
+        rth.expires = keeper.expires
+        rth.mtu_locked = keeper.mtu_locked
+        rth.gw = keeper.gw or rth.gw
 
 
 def __ip_select_ident(net: "Net", saddr: int, daddr: int, protocol: int, segs: int) -> int:

@@ -1,16 +1,30 @@
 """Routes for received packets (Linux: net/ipv4/route.c, net/ipv4/fib_frontend.c)."""
 
-from errno import EHOSTUNREACH, ENETUNREACH
+from errno import EHOSTUNREACH
 from typing import TYPE_CHECKING
 
 from ..core.drop_reasons import SkbDropReason
 from ..core.skbuff import kfree_skb_reason
 from ..ethernet.eth import ETH_P_IP
+from .devinet import inet_addr_onlink
+from .fib_exception import find_exception
+from .fib_semantics import fib_multipath_hash, fib_select_multipath
 from .fib_trie import FibResult, fib_lookup
 from .flow import Flowi4
 from .igmp import ip_check_mc_rcu
+from .ip_forward import ip_forward
+from .ip_options_rcv import IpOptions
 from .netns import NetnsIpv4
-from .route import RTCF_BROADCAST, RTCF_LOCAL, RTCF_MULTICAST, RTable, rt_dst_alloc
+from .route import (
+    RTCF_BROADCAST,
+    RTCF_LOCAL,
+    RTCF_MULTICAST,
+    RTable,
+    rt_cache_valid,
+    rt_dst_alloc,
+    rt_set_nexthop,
+)
+from .route_icmp import ip_error
 from .rtnetlink import RtType
 
 if TYPE_CHECKING:
@@ -19,11 +33,13 @@ if TYPE_CHECKING:
     from ..core.skbuff import SkBuff
     from ..core.sock import Sock
     from .devinet import InDevice
+    from .fib_semantics import FibNh
 
 __all__ = [
     "__fib_validate_source",
+    "__mkroute_input",
     "fib_validate_source",
-    "ip_error",
+    "ip_mkroute_input",
     "ip_route_input_mc",
     "ip_route_input_noref",
     "ip_route_input_slow",
@@ -34,26 +50,6 @@ _UNICAST = int(RtType.UNICAST)
 _LOCAL = int(RtType.LOCAL)
 _BROADCAST = int(RtType.BROADCAST)
 _IPTOS_RT_MASK = 0x1C
-
-
-def ip_error(skb: "SkBuff") -> int:
-    """Drop a packet that is not for this host, and count why (``dst.input``).
-
-    As a host forwards nothing, nobody is told: RFC 1122 §3.2.2.1 leaves that to routers.
-    """
-    dst = skb.dst
-    dev = skb.dev
-    assert dst is not None
-    assert dev is not None
-    reason = SkbDropReason.NOT_SPECIFIED
-    if dst.error == EHOSTUNREACH:
-        reason = SkbDropReason.IP_INADDRERRORS
-        dev.net.mib["Ip:InAddrErrors"] += 1
-    elif dst.error == ENETUNREACH:
-        reason = SkbDropReason.IP_INNOROUTES
-        dev.net.mib["IpExt:InNoRoutes"] += 1
-    kfree_skb_reason(skb, reason)
-    return 0
 
 
 def ip_rt_bug(net: "Net", sk: "Sock | None", skb: "SkBuff") -> int:
@@ -110,8 +106,7 @@ def _receive_by(rth: RTable) -> None:
 def ip_route_input_slow(skb: "SkBuff", daddr: int, saddr: int, tos: int, dev: "NetDevice") -> SkbDropReason | None:
     """Look up the route of a received packet, and check its addresses; as ``ip_route_input_noref``.
 
-    A packet for another host gets a route that drops it, ``ip_error``: this is where a router's route
-    (``ip_mkroute_input``, with ``ip_forward`` as its input) will come in.
+    A packet for another host gets a router's route, ``ip_forward``, or one that drops it, ``ip_error``.
     """
     net = dev.net
     ipv4 = net.ipv4
@@ -130,9 +125,11 @@ def ip_route_input_slow(skb: "SkBuff", daddr: int, saddr: int, tos: int, dev: "N
         in_dev.cnf.route_localnet or ipv4.devconf_all.route_localnet
     ):
         return SkbDropReason.IP_LOCALNET
-    found = fib_lookup(net, Flowi4(daddr, saddr, tos=tos, iif=dev.ifindex, mark=skb.mark))
+    forwarding = in_dev.cnf.forwarding
+    fl4 = Flowi4(daddr, saddr, tos=tos, iif=dev.ifindex, mark=skb.mark)
+    found = fib_lookup(net, fl4)
     if isinstance(found, int):
-        _no_route(skb, net)
+        _no_route(skb, net, -found if forwarding else EHOSTUNREACH)
         return None
     kind = found.type
     if kind == _LOCAL:
@@ -143,8 +140,59 @@ def ip_route_input_slow(skb: "SkBuff", daddr: int, saddr: int, tos: int, dev: "N
         return None
     if kind == _BROADCAST:
         return _brd_input(skb, saddr, tos, dev, in_dev, found)
-    _no_route(skb, net)
+    if not forwarding:
+        _no_route(skb, net, EHOSTUNREACH)
+        return None
+    if kind != _UNICAST:
+        return SkbDropReason.IP_INVALID_DEST
+    return ip_mkroute_input(skb, found, fl4, in_dev)
+
+
+def ip_mkroute_input(skb: "SkBuff", res: FibResult, fl4: Flowi4, in_dev: "InDevice") -> SkbDropReason | None:
+    """Choose among a route's next hops, and give a packet the route that sends it on; as ``ip_route_input_noref``."""
+    if len(res.fi.nhs) > 1:
+        fib_select_multipath(res, fib_multipath_hash(in_dev.dev.net, fl4))
+    return __mkroute_input(skb, res, fl4, in_dev)
+
+
+def __mkroute_input(skb: "SkBuff", res: FibResult, fl4: Flowi4, in_dev: "InDevice") -> SkbDropReason | None:
+    """Give a packet the route that sends it on: the one that the next hop keeps, or a new one."""
+    nh, dev = res.nh, in_dev.dev
+    net = dev.net
+    out_dev: InDevice | None = nh.dev.ip_ptr
+    if out_dev is None:
+        return SkbDropReason.NOT_SPECIFIED
+    reason = fib_validate_source(skb, fl4.saddr, fl4.daddr, fl4.tos, nh.dev.ifindex, dev, in_dev)
+    if reason is not None:
+        return reason
+    if out_dev is in_dev:
+        if skb.protocol != ETH_P_IP:
+            return SkbDropReason.NOT_SPECIFIED  # ARP asks: the answer would be the one that it has anyway.
+        if _has_a_shorter_way(net, fl4, nh, in_dev):
+            skb.cb = IpOptions()
+            skb.cb.do_redirect = True
+    keeper = (find_exception(net.kernel, nh, fl4.daddr) if nh.exceptions else None) or nh
+    rth = keeper.rth_input
+    if rth is None or not rt_cache_valid(rth):
+        net.mib["Rt:InSlowTot"] += 1
+        rth = rt_dst_alloc(nh.dev, 0, res.type)
+        rth.is_input = True
+        rth.input = ip_forward
+        rt_set_nexthop(rth, res, keeper)
+        keeper.rth_input = rth
+    skb.dst = rth
     return None
+
+
+def _has_a_shorter_way(net: "Net", fl4: Flowi4, nh: "FibNh", in_dev: "InDevice") -> bool:
+    """Return whether the sender of a packet is on the same link as the next hop, and may be told so."""
+    conf_all = net.ipv4.devconf_all
+    if not (in_dev.cnf.send_redirects or conf_all.send_redirects):
+        return False
+    back = fib_lookup(net, Flowi4(fl4.saddr, fl4.daddr, tos=fl4.tos, iif=net.loopback_dev.ifindex))
+    if isinstance(back, int) or all(hop.dev is not in_dev.dev or hop.gw for hop in back.fi.nhs):
+        return False
+    return bool(in_dev.cnf.shared_media or conf_all.shared_media) or inet_addr_onlink(in_dev, fl4.saddr, nh.gw)
 
 
 def _brd_input(
@@ -162,13 +210,13 @@ def _brd_input(
     return None
 
 
-def _no_route(skb: "SkBuff", net: "Net") -> None:
-    """Give a packet for another host a route that drops it."""
+def _no_route(skb: "SkBuff", net: "Net", error: int) -> None:
+    """Give a packet for another host a route that drops it, because of an errno."""
     net.mib["Rt:InNoRoute"] += 1
     rth = rt_dst_alloc(net.loopback_dev, 0, RtType.UNREACHABLE)
     rth.output = ip_rt_bug
     rth.input = ip_error
-    rth.error = EHOSTUNREACH
+    rth.error = error
     rth.is_input = True
     skb.dst = rth
 
@@ -177,7 +225,7 @@ def _local_input(skb: "SkBuff", net: "Net", found: FibResult | None, flags: int,
     """Give a packet for this host its route: the one that the next hop keeps, or a new one."""
     if found is not None:
         kept = found.nh.rth_input
-        if kept is not None and kept.genid == net.ipv4.rt_genid:
+        if kept is not None and rt_cache_valid(kept):
             skb.dst = kept
             return
     net.mib["Rt:InSlowTot"] += 1

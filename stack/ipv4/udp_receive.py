@@ -35,6 +35,7 @@ from .icmp_defs import (
 from .igmp import ip_mc_sf_allow
 from .ip_recv import ip_icmp_error, ipv4_pktinfo_prepare
 from .route import RTCF_BROADCAST, RTCF_MULTICAST, ipv4_dst_check
+from .route_icmp import ipv4_sk_redirect, ipv4_sk_update_pmtu
 from .udp_table import __udp4_lib_lookup
 
 if TYPE_CHECKING:
@@ -278,12 +279,16 @@ def __udp4_lib_err(skb: SkBuff, info: int) -> int:
     kind, code = view[skb.transport_header], view[skb.transport_header + 1]
     error = EHOSTUNREACH
     hard = False
-    if kind in (ICMP_SOURCE_QUENCH, ICMP_REDIRECT):
+    if kind == ICMP_SOURCE_QUENCH:
+        return 0
+    if kind == ICMP_REDIRECT:
+        ipv4_sk_redirect(skb, sk)
         return 0
     if kind == ICMP_PARAMETERPROB:
         error, hard = EPROTO, True
     elif kind == ICMP_DEST_UNREACH:
         if code == ICMP_FRAG_NEEDED:
+            ipv4_sk_update_pmtu(skb, sk, info)
             if sk.pmtudisc == IP_PMTUDISC_DONT:
                 return 0
             error, hard = EMSGSIZE, True

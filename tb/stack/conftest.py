@@ -2,7 +2,9 @@
 
 import pytest
 
-from hardwire.tb.stack.inet_host import InetHost
+pytest.register_assert_rewrite("hardwire.tb.stack.frames")
+
+from hardwire.tb.stack.inet_host import InetHost  # noqa: E402 - frames must not be imported before
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 
 from hardwire.stack.iproute import addr_add, neigh_add, neigh_show
 from hardwire.tb.stack.fake import FakePlatform
+from hardwire.tb.stack.frames import ME, MY_MAC, PEER_MAC, SENTINEL, arp, is_sentinel
 from hardwire.tb.stack.linux_peer import LinuxPeer, can_make_namespaces
 from hardwire.tb.stack.pair import PairHost
-from hardwire.tb.stack.test_receive_linux import ME, MY_MAC, PEER_MAC, SENTINEL, arp, is_sentinel
 
 pytestmark = pytest.mark.skipif(not can_make_namespaces(), reason="needs root, /dev/net/tun and ip(8)")
 

@@ -58,9 +58,10 @@ from hardwire.stack.iproute import neigh_add, neigh_show
 from hardwire.stack.vlan.vlan_core import VlanInfo, vlan_vid_add, vlan_vid_del
 from hardwire.stack.wire.checksum import csum_partial
 from hardwire.tb.stack.fake import FakePlatform
+from hardwire.tb.stack.frames import MY_MAC, PEER_MAC
 from hardwire.tb.stack.inet_host import MS, SECOND, raises
 from hardwire.tb.stack.pair import Pair, PairHost
-from hardwire.tb.stack.test_receive_linux import FRAMES, MY_MAC, PEER_MAC
+from hardwire.tb.stack.test_receive_linux import FRAMES
 
 OURS = b"\x88\xb5"
 FRAME = MY_MAC + PEER_MAC + OURS + b"payload".ljust(46, b"\0")

@@ -5,19 +5,24 @@ from hypothesis import strategies as st
 
 from hardwire.stack import socket as api
 from hardwire.stack.core.skbuff import CHECKSUM_UNNECESSARY
-from hardwire.stack.iproute import neigh_add
+from hardwire.stack.iproute import neigh_add, route_add
+from hardwire.stack.ipv4.devinet import inet_forward_change
 from hardwire.tb.stack.fake import FakePlatform
+from hardwire.tb.stack.frames import MY_MAC, ip, udp
 from hardwire.tb.stack.pair import PairHost, WireDevice
-from hardwire.tb.stack.test_receive_linux import FRAMES, MY_MAC, ip, udp
+from hardwire.tb.stack.test_receive_linux import FRAMES
 
 NAMES = sorted(FRAMES)
 
 
-def host(complete: bool, buffer_octets: int = 2048) -> PairHost:
+def host(complete: bool, buffer_octets: int = 2048, *, router: bool = False) -> PairHost:
     """Return a host with sockets of each kind."""
     ours = PairHost(FakePlatform(), MY_MAC, "10.0.0.2/24", complete=complete)
     ours.dev.buffer_octets = buffer_octets
     neigh_add(ours.dev, "10.0.0.1", "02:00:00:00:00:01")
+    if router:
+        inet_forward_change(ours.net, True)
+        route_add(ours.net, "default", via="10.0.0.1", mtu=576)
     udp_socket = ours.socket()
     udp_socket.bind(("", 9000))
     udp_socket.setsockopt(api.SOL_IP, api.IP_RECVERR, 1)
@@ -28,16 +33,21 @@ def host(complete: bool, buffer_octets: int = 2048) -> PairHost:
 def check(ours: PairHost, frames: list[bytes]) -> None:
     """Receive frames, and account for each of them."""
     ended = received = 0
+
+    def counted() -> int:
+        return sum(ours.mib[name] for name in ("Icmp:InMsgs", "Udp:IgnoredMulti", "Ip:ForwDatagrams", "Ip:FragOKs"))
+
     for frame in frames:
         before = sum(ours.kernel.drops)
         queued = sum(len(sock.sk.sk_receive_queue) + len(sock.sk.sk_error_queue) for sock in ours.sockets)
-        done = ours.mib["Icmp:InMsgs"] + ours.mib["Udp:IgnoredMulti"]
+        done, waiting = counted(), ours.net.ipv4.frag_mem
         ours.receive(frame)
         received += 1
         ended += (
             sum(ours.kernel.drops) > before
             or sum(len(sock.sk.sk_receive_queue) + len(sock.sk.sk_error_queue) for sock in ours.sockets) > queued
-            or ours.mib["Icmp:InMsgs"] + ours.mib["Udp:IgnoredMulti"] > done
+            or counted() > done
+            or ours.net.ipv4.frag_mem > waiting
             or frame[12:14] == b"\x08\x06"
         )
     assert ended == received
@@ -71,9 +81,10 @@ def test_arbitrary_frames(frames, complete, buffer_octets):
     st.booleans(),
     st.booleans(),
     st.sampled_from([14, 34, 40, 2048]),
+    st.booleans(),
 )
 @settings(max_examples=400, deadline=None)
-def test_frames_with_some_octets_changed(name, changes, cut, repair, complete, buffer_octets):
+def test_frames_with_some_octets_changed(name, changes, cut, repair, complete, buffer_octets, router):
     frame = bytearray(FRAMES[name])
     for at, value in changes:
         if at < len(frame):
@@ -86,7 +97,7 @@ def test_frames_with_some_octets_changed(name, changes, cut, repair, complete, b
         ihl = max((frame[14] & 15) * 4, 20)
         frame[24:26] = bytes(2)
         frame[24:26] = ip_fast_csum(bytes(frame[14 : 14 + ihl])).to_bytes(2, "big")
-    check(host(complete, buffer_octets), [bytes(frame)])
+    check(host(complete, buffer_octets, router=router), [bytes(frame)])
 
 
 @given(st.binary(max_size=40), st.booleans())

@@ -12,10 +12,7 @@ from hardwire.stack.core.link_watch import netif_carrier_off, netif_carrier_on
 from hardwire.stack.core.neighbour import NUD_STALE
 from hardwire.stack.iproute import addr_add, neigh_add, neigh_show, route_add
 from hardwire.tb.stack.fake import FakePlatform
-from hardwire.tb.stack.inet_host import MS, SECOND
-from hardwire.tb.stack.linux_peer import LinuxPeer, can_make_namespaces
-from hardwire.tb.stack.pair import Pair, PairHost
-from hardwire.tb.stack.test_receive_linux import (
+from hardwire.tb.stack.frames import (
     ME,
     MY_MAC,
     PEER,
@@ -26,6 +23,9 @@ from hardwire.tb.stack.test_receive_linux import (
     is_sentinel,
     udp,
 )
+from hardwire.tb.stack.inet_host import MS, SECOND
+from hardwire.tb.stack.linux_peer import LinuxPeer, can_make_namespaces
+from hardwire.tb.stack.pair import Pair, PairHost
 
 needs_linux = pytest.mark.skipif(not can_make_namespaces(), reason="needs root, /dev/net/tun and ip(8)")
 LOCAL, REMOTE = ("10.0.0.2", 5000), ("10.0.0.1", 9000)
