@@ -41,6 +41,8 @@ __all__ = [
     "skb_set_owner_r",
     "sock_def_error_report",
     "sock_def_readable",
+    "sock_dequeue_err_skb",
+    "sock_queue_err_skb",
     "sock_queue_rcv_skb_reason",
     "sock_rcvtimeo",
     "sock_rfree",
@@ -57,6 +59,27 @@ def sock_def_readable(sk: Sock) -> None:
     """Wake who waits for something to receive (``sk_data_ready``)."""
     if sk.sk_sleepers:
         sk.kernel.platform.wake(sk.sk_wq)
+
+
+def sock_queue_err_skb(sk: Sock, skb: SkBuff) -> bool:
+    """Put an error into a socket's queue, and say so; return whether there was room."""
+    if sk.sk_rmem_alloc + skb.truesize >= sk.sk_rcvbuf:
+        return False
+    skb.sk = sk
+    skb.destructor = sock_rfree
+    sk.sk_rmem_alloc += skb.truesize
+    sk.sk_error_queue.append(skb)
+    sock_def_error_report(sk)
+    return True
+
+
+def sock_dequeue_err_skb(sk: Sock) -> SkBuff | None:
+    """Take a socket's oldest error; the one behind it is what the next call shall report."""
+    if not sk.sk_error_queue:
+        return None
+    skb = sk.sk_error_queue.popleft()
+    sk.sk_err = sk.sk_error_queue[0].cb.errno if sk.sk_error_queue else 0
+    return skb
 
 
 def sock_def_error_report(sk: Sock) -> None:

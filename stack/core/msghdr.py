@@ -4,7 +4,17 @@ from collections.abc import Sequence
 
 from .platform import Platform, WaitQueue
 
-__all__ = ["EIOCBQUEUED", "Kiocb", "Msghdr", "Octets", "RecvMsghdr", "Sockaddr", "copy_from_iter", "copy_to_iter"]
+__all__ = [
+    "EIOCBQUEUED",
+    "Kiocb",
+    "Msghdr",
+    "Octets",
+    "RecvMsghdr",
+    "Sockaddr",
+    "copy_from_iter",
+    "copy_to_iter",
+    "put_cmsg",
+]
 
 EIOCBQUEUED = 529  # "The request goes on; its result comes by ki_complete": never seen by a program.
 
@@ -157,3 +167,8 @@ def copy_to_iter(msg: RecvMsghdr, octets: memoryview) -> None:
         if msg.at == len(buffer):
             msg.index += 1
             msg.at = 0
+
+
+def put_cmsg(msg: RecvMsghdr, level: int, kind: int, data: bytes) -> None:
+    """Give the program a control message; those that have no room are cut off when it has them all."""
+    msg.control.append((level, kind, data))

@@ -26,6 +26,7 @@ __all__ = [
     "IFF_LOWER_UP",
     "IFF_MULTICAST",
     "IFF_NOARP",
+    "IFF_NO_QUEUE",
     "IFF_POINTOPOINT",
     "IFF_PROMISC",
     "IFF_RUNNING",
@@ -92,6 +93,7 @@ IFF_MULTICAST = 1 << 12
 IFF_LOWER_UP = 1 << 16  # As IFF_RUNNING in dev_get_flags() only.
 
 IFF_XMIT_DST_RELEASE = 1 << 10  # In priv_flags: dev_queue_xmit lets go of an skb's dst.
+IFF_NO_QUEUE = 1 << 21  # Likewise: it has no qdisc, unless one is asked for.
 IFF_UNICAST_FLT = 1 << 17  # In priv_flags: the device filters by several unicast addresses.
 
 NETIF_F_SG = 1 << 0

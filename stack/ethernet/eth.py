@@ -15,6 +15,7 @@ from ..core.skbuff import (
 
 if TYPE_CHECKING:
     from ..core.neighbour import Neighbour
+    from ..core.net import Kernel
 
 __all__ = [
     "ETH_HLEN",
@@ -27,6 +28,7 @@ __all__ = [
     "eth_header_cache",
     "eth_header_cache_update",
     "eth_header_ops",
+    "eth_hw_addr_random",
     "eth_type_trans",
     "ether_crc",
     "ether_setup",
@@ -117,6 +119,13 @@ def ether_crc(octets: bytes) -> int:
 
 
 eth_header_ops = HeaderOps(eth_header, eth_header_cache, eth_header_cache_update)
+
+
+def eth_hw_addr_random(kernel: "Kernel") -> bytes:
+    """Return a random address that is locally administered and of one station (IEEE Std 802-2014 8.2)."""
+    octets = bytearray(b"".join(kernel.platform.random_u32().to_bytes(4, "big") for _ in range(2))[:6])
+    octets[0] = octets[0] & 0xFE | 0x02
+    return bytes(octets)
 
 
 def ether_setup(dev: NetDevice) -> None:

@@ -13,9 +13,10 @@ from ..core.sock import SOCK_MIN_SNDBUF, Proto
 from ..core.softirq import local_bh_disable, local_bh_enable
 from ..uapi import AF_INET, IP_PMTUDISC_DONT, IPPROTO_ICMP, MSG_DONTWAIT, SOCK_RAW
 from ..wire.checksum import csum_add, csum_block_add, csum_fold, csum_partial
-from . import ip_options_rcv  # As a module: it needs the functions here, too.
-from .fib_frontend import fib_compute_spec_dst
-from .flow import Flowi4
+from ..xfrm.xfrm_policy import XFRM_LOOKUP_ICMP, xfrm_decode_session_reverse, xfrm_lookup
+from . import ip_options_rcv, route_input  # As modules: they need the functions here, too.
+from .fib_frontend import fib_compute_spec_dst, inet_addr_type_dev_table
+from .flow import FLOWI_FLAG_ANYSRC, Flowi4
 from .icmp_defs import (
     ICMP_DEST_UNREACH,
     ICMP_ERRORS,
@@ -27,7 +28,8 @@ from .icmp_limit import icmpv4_global_allow, icmpv4_xrlim_allow
 from .inet_sock import InetSock, IpcmCookie
 from .ip_options import first_hop
 from .ip_output_make import ip_append_data, ip_flush_pending_frames, ip_push_pending_frames
-from .route import RTCF_LOCAL, ip_route_output_flow, ipv4_mtu
+from .route import RTCF_LOCAL, ip_route_output_flow, ip_route_output_key_hash, ipv4_mtu
+from .rtnetlink import RtType
 
 if TYPE_CHECKING:
     from ..core.net import Net
@@ -136,7 +138,7 @@ def icmp_reply(param: IcmpBxm) -> None:
             sk.tos = view[at + 1]
             (daddr,) = _SADDR.unpack_from(view, at + 12)
             saddr = fib_compute_spec_dst(skb)
-            ipc = IpcmCookie(daddr, 0, 0, options)
+            ipc = IpcmCookie(daddr, 0, 0, options or None)
             hop = first_hop(options) if options else 0
             fl4 = Flowi4(hop or daddr, saddr, IPPROTO_ICMP, tos=sk.tos & 0x1E)
             with suppress(OSError):
@@ -164,6 +166,11 @@ def icmp_send(skb: "SkBuff", type: int, code: int, info: int = 0) -> None:
             if code == ICMP_HOST_UNREACH or sk.recverr or sk.connected:
                 sk.sk_err = icmp_err_convert[code][0]
         return
+    __icmp_send(skb, type, code, info)
+
+
+def __icmp_send(skb: "SkBuff", type: int, code: int, info: int) -> None:
+    """Send a message about a packet that came from elsewhere, if there may be one."""
     rt: RTable | None = skb.dst  # type: ignore[assignment]  # What an IPv4 packet has.
     if rt is None or skb.dev is None:
         return
@@ -199,7 +206,7 @@ def _send_locked(net: "Net", skb: "SkBuff", rt: "RTable", type: int, code: int, 
     ipc = IpcmCookie(saddr, 0, 0, options)
     hop = first_hop(options) if options else 0
     fl4 = Flowi4(hop or saddr, source, IPPROTO_ICMP, type, code, tos=tos & 0x1E)
-    out = ip_route_output_flow(net, fl4)
+    out = icmp_route_lookup(net, fl4, skb)
     if not icmpv4_xrlim_allow(net, out, fl4.daddr, type, code):
         return
     fl4.saddr = fl4.saddr or _INADDR_DUMMY
@@ -214,6 +221,37 @@ def _send_locked(net: "Net", skb: "SkBuff", rt: "RTable", type: int, code: int, 
     finally:
         skb.data = at + pulled
         skb.len -= pulled
+
+
+def icmp_route_lookup(net: "Net", fl4: Flowi4, skb_in: "SkBuff") -> "RTable":
+    """Find the route for a message about a packet, and what IPsec makes of it.
+
+    If policies say nothing about the message itself, they are asked about the packet turned round (RFC 4301 §6): the
+    message may go where answers to the packet may. That lookup is done even while there are no policies, as in Linux.
+
+    Raises
+    ------
+    OSError
+        As ``ip_route_output_flow``.
+    """
+    plain = ip_route_output_key_hash(net, fl4)
+    rt = xfrm_lookup(net, plain, fl4, None, 0) or plain
+    if rt is not plain or inet_addr_type_dev_table(net, plain.dev, fl4.daddr) == RtType.LOCAL:
+        return rt
+    turned = xfrm_decode_session_reverse(skb_in)
+    try:
+        if inet_addr_type_dev_table(net, plain.dev, turned.saddr) == RtType.LOCAL:
+            other = ip_route_output_key_hash(net, turned)
+        else:
+            # The way of a packet that came from where this one was to go.
+            way = ip_route_output_key_hash(net, Flowi4(turned.saddr, turned.daddr, flags=FLOWI_FLAG_ANYSRC))
+            kept, skb_in.dst = skb_in.dst, None
+            route_input.ip_route_input_noref(skb_in, turned.daddr, turned.saddr, fl4.tos, way.dev)
+            other, skb_in.dst = skb_in.dst, kept  # type: ignore[assignment]  # What an IPv4 packet has.
+        found = None if other is None else xfrm_lookup(net, other, turned, None, XFRM_LOOKUP_ICMP)
+    except OSError:
+        return rt
+    return rt if found is None else found
 
 
 _SADDR = Struct("!I")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ..core.net import Kernel, Net
     from .route import RTable
 
-__all__ = ["IcmpGlobal", "icmpv4_global_allow", "icmpv4_xrlim_allow", "inet_peer_allow"]
+__all__ = ["IcmpGlobal", "icmpv4_global_allow", "icmpv4_xrlim_allow", "inet_peer_allow", "inet_peer_xrlim_allow"]
 
 _XRLIM_BURST_FACTOR = 6  # Messages to one peer in a row.
 _PEERS_MAX = 1024
@@ -63,7 +63,12 @@ def icmpv4_xrlim_allow(net: "Net", rt: "RTable", daddr: int, type: int, code: in
     if not _is_limited(net, type, code) or rt.dev.flags & IFF_LOOPBACK:
         return True
     timeout = net.ipv4.sysctl_icmp_ratelimit * HZ // 1000
-    return not timeout or inet_peer_allow(net, daddr, timeout, _XRLIM_BURST_FACTOR * timeout)
+    return not timeout or inet_peer_xrlim_allow(net, daddr, timeout)
+
+
+def inet_peer_xrlim_allow(net: "Net", peer: int, timeout: int) -> bool:
+    """Take the token of a message, worth ``timeout`` jiffies, of a peer's bucket; return whether there was one."""
+    return inet_peer_allow(net, peer, timeout, _XRLIM_BURST_FACTOR * timeout)
 
 
 def inet_peer_allow(net: "Net", peer: int, cost: int, burst: int) -> bool:

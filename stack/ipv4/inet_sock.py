@@ -25,7 +25,7 @@ class InetCork:
     fragsize: int
     length: int
     mark: int
-    opt: bytes
+    opt: bytes | None
     priority: int
     tos: int
     ttl: int
@@ -34,12 +34,12 @@ class InetCork:
 class IpcmCookie:
     """What control messages and the socket say about one send (Linux: ``struct ipcm_cookie``).
 
-    ``ttl`` 0 and ``tos`` -1 mean those of the socket.
+    ``ttl`` 0 and ``tos`` -1 mean those of the socket; ``opt`` None that there are no IP options.
     """
 
     __slots__ = ("addr", "mark", "oif", "opt", "priority", "tos", "ttl")
 
-    def __init__(self, addr: int, oif: int, mark: int, opt: bytes) -> None:
+    def __init__(self, addr: int, oif: int, mark: int, opt: bytes | None) -> None:
         self.addr = addr  # Source address; later the first hop of a source route.
         self.oif = oif
         self.mark = mark
@@ -51,7 +51,7 @@ class IpcmCookie:
 
 def ipcm_init_sk(inet: "InetSock") -> IpcmCookie:
     """Return what a socket says about its sends."""
-    return IpcmCookie(inet.inet_saddr, inet.sk_bound_dev_if, inet.sk_mark, inet.opt)
+    return IpcmCookie(inet.inet_saddr, inet.sk_bound_dev_if, inet.sk_mark, inet.opt or None)
 
 
 class InetSock(Sock):

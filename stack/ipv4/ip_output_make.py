@@ -108,7 +108,7 @@ def __ip_append_data(
     dev = rt.dev
     mtu = cork.fragsize
     hh_len = (dev.hard_header_len + dev.needed_headroom & ~15) + 16  # LL_RESERVED_SPACE()
-    fragheaderlen = 20 + len(cork.opt)
+    fragheaderlen = 20 + len(cork.opt or b"")
     maxfraglen = (mtu - fragheaderlen & ~7) + fragheaderlen
     longest = IP_MAX_MTU if IGNORES_DF[inet.pmtudisc] else mtu
     if cork.length + length > longest - fragheaderlen:
@@ -236,7 +236,8 @@ def __ip_make_skb(inet: InetSock, fl4: "Flowi4", queue: deque[SkBuff], cork: Ine
     rt = cork.dst
     skb.ignore_df = IGNORES_DF[inet.pmtudisc]
     sets_df = SETS_DF[inet.pmtudisc]
-    df = IP_DF if sets_df == DF_ALWAYS or (sets_df == DF_IF_IT_FITS and skb.len <= ipv4_mtu(rt)) else 0
+    fits = sets_df != DF_ALWAYS and skb.len <= ipv4_mtu(rt)
+    df = IP_DF if sets_df == DF_ALWAYS or (fits and sets_df == DF_IF_IT_FITS) else 0
     ttl = cork.ttl
     if not ttl:
         if rt.type == _MULTICAST:
@@ -254,11 +255,12 @@ def __ip_make_skb(inet: InetSock, fl4: "Flowi4", queue: deque[SkBuff], cork: Ine
     tos = cork.tos if cork.tos != -1 else inet.tos
     at = skb.network_header
     opt = cork.opt
+    optlen = len(opt or b"")
     daddr = cork.addr if opt and cork.addr else fl4.daddr
     _IP_HEADER.pack_into(
-        skb.view, at, 0x45 + (len(opt) >> 2), tos, 0, ident, df, ttl, inet.sk_protocol, 0, fl4.saddr, fl4.daddr
+        skb.view, at, 0x45 + (optlen >> 2), tos, 0, ident, df, ttl, inet.sk_protocol, 0, fl4.saddr, fl4.daddr
     )
-    if opt:
+    if opt is not None:
         ip_options_build(skb, opt, daddr, rt)
     if inet.sk_protocol == IPPROTO_ICMP:
         icmp_out_count(net, skb.view[skb.transport_header])

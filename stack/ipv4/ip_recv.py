@@ -5,7 +5,8 @@ from errno import EAGAIN
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from ..core.datagram import skb_copy_datagram_iter, sock_def_error_report, sock_rfree
+from ..core.datagram import skb_copy_datagram_iter, sock_dequeue_err_skb, sock_queue_err_skb
+from ..core.msghdr import put_cmsg
 from ..core.skbuff import SkBuff, consume_skb, kfree_skb
 from ..core.skbuff_data import skb_clone
 from ..uapi import AF_INET, IP_PKTINFO, IP_RECVERR, IP_TOS, IP_TTL, MSG_ERRQUEUE, MSG_TRUNC, SOL_IP
@@ -67,11 +68,11 @@ def ip_cmsg_recv(sk: "InetSock", msg: "RecvMsghdr", skb: SkBuff) -> None:
         kept: tuple[int, int] = skb.cb or _NO_PKTINFO
         ifindex, spec_dst = kept
         data = _PKTINFO.pack(ifindex, spec_dst.to_bytes(4, "big"), bytes(view[at + 16 : at + 20]))
-        msg.control.append((SOL_IP, IP_PKTINFO, data))
+        put_cmsg(msg, SOL_IP, IP_PKTINFO, data)
     if sk.recvttl:
-        msg.control.append((SOL_IP, IP_TTL, _INT.pack(view[at + 8])))
+        put_cmsg(msg, SOL_IP, IP_TTL, _INT.pack(view[at + 8]))
     if sk.recvtos:
-        msg.control.append((SOL_IP, IP_TOS, bytes(view[at + 1 : at + 2])))
+        put_cmsg(msg, SOL_IP, IP_TOS, bytes(view[at + 1 : at + 2]))
 
 
 def ip_icmp_error(sk: "InetSock", skb: SkBuff, error: int, port: int, info: int, payload: int) -> None:
@@ -104,14 +105,8 @@ def ip_icmp_error(sk: "InetSock", skb: SkBuff, error: int, port: int, info: int,
         port=port,
         offender=int.from_bytes(view[outer + 12 : outer + 16], "big"),
     )
-    if sk.sk_rmem_alloc + clone.truesize >= sk.sk_rcvbuf:  # sock_queue_err_skb()
+    if not sock_queue_err_skb(sk, clone):
         kfree_skb(clone)
-        return
-    clone.sk = sk
-    clone.destructor = sock_rfree
-    sk.sk_rmem_alloc += clone.truesize
-    sk.sk_error_queue.append(clone)
-    sock_def_error_report(sk)
 
 
 def ip_recv_error(sk: "InetSock", msg: "RecvMsghdr", length: int) -> int:
@@ -127,11 +122,9 @@ def ip_recv_error(sk: "InetSock", msg: "RecvMsghdr", length: int) -> int:
     OSError
         ``EAGAIN`` if there is none.
     """
-    if not sk.sk_error_queue:
+    skb = sock_dequeue_err_skb(sk)
+    if skb is None:
         raise OSError(EAGAIN, "no error waits")
-    skb = sk.sk_error_queue.popleft()
-    # The next one is what the next call shall report.
-    sk.sk_err = sk.sk_error_queue[0].cb.errno if sk.sk_error_queue else 0
     told: SockExterrSkb = skb.cb
     copied = skb.len
     if copied > length:
@@ -144,7 +137,7 @@ def ip_recv_error(sk: "InetSock", msg: "RecvMsghdr", length: int) -> int:
         ip_cmsg_recv(sk, msg, skb)
     data = _EXTENDED_ERR.pack(told.errno, SO_EE_ORIGIN_ICMP, told.type, told.code, 0, told.info, 0)
     data += _SOCKADDR_IN.pack(AF_INET, 0, told.offender.to_bytes(4, "big"))
-    msg.control.append((SOL_IP, IP_RECVERR, data))
+    put_cmsg(msg, SOL_IP, IP_RECVERR, data)
     msg.flags |= MSG_ERRQUEUE
     consume_skb(skb)
     return copied

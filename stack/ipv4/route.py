@@ -40,6 +40,7 @@ __all__ = [
     "ip_neigh_for_gw",
     "ip_route_output_flow",
     "ip_route_output_key",
+    "ip_route_output_key_hash",
     "ip_route_output_key_hash_rcu",
     "ipv4_dst_check",
     "ipv4_mtu",
@@ -182,6 +183,11 @@ def ip_route_output_flow(net: "Net", flp4: Flowi4, sk: "Sock | None" = None) -> 
 
 def ip_route_output_key(net: "Net", flp4: Flowi4) -> RTable:
     """Find the route for a flow, whatever IPsec says."""
+    return ip_route_output_key_hash(net, flp4)
+
+
+def ip_route_output_key_hash(net: "Net", flp4: Flowi4) -> RTable:
+    """The same."""
     return ip_route_output_key_hash_rcu(net, flp4)
 
 

@@ -13,6 +13,7 @@ from ..core.dev_xmit import dev_hard_start_xmit
 from ..core.dql import dql_avail
 from ..core.drop_reasons import SkbDropReason
 from ..core.netdevice import (
+    IFF_NO_QUEUE,
     NET_XMIT_CN,
     NET_XMIT_DROP,
     NET_XMIT_MASK,
@@ -350,7 +351,8 @@ def dev_activate(dev: NetDevice) -> None:
     """Let packets through: the qdiscs that were chosen, or else the default, start to work, once there is a link."""
     for txq in dev.tx:
         if txq.qdisc_sleeping.ops is noop_qdisc_ops:
-            ops = pfifo_fast_ops if dev.tx_queue_len else noqueue_qdisc_ops
+            none = dev.priv_flags & IFF_NO_QUEUE or not dev.tx_queue_len
+            ops = noqueue_qdisc_ops if none else pfifo_fast_ops
             txq.qdisc_sleeping = qdisc_create(txq, ops)
     if not netif_carrier_ok(dev):
         return  # linkwatch_do_dev() comes back when there is one.

@@ -1,0 +1,146 @@
+"""Pairs of virtual Ethernet devices: what one sends the other receives (Linux: drivers/net/veth.c)."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..core.dev_forward import __dev_forward_skb
+from ..core.dev_napi import __netif_rx
+from ..core.dev_register import dev_close, register_netdevice, unregister_netdevice
+from ..core.drop_reasons import SkbDropReason
+from ..core.link_watch import netif_carrier_off, netif_carrier_on
+from ..core.netdevice import (
+    IFF_BROADCAST,
+    IFF_MULTICAST,
+    IFF_NO_QUEUE,
+    IFF_UP,
+    NET_RX_SUCCESS,
+    NETDEV_TX_OK,
+    NETIF_F_FRAGLIST,
+    NETIF_F_HIGHDMA,
+    NETIF_F_HW_CSUM,
+    NETIF_F_LLTX,
+    NETIF_F_SG,
+    Capabilities,
+    NetDevice,
+    NetDeviceOps,
+    Stats64,
+)
+from ..core.skbuff import SkBuff, kfree_skb_reason
+from ..core.skbuff_data import pskb_may_pull
+from ..ethernet.eth import ETH_HLEN, eth_hw_addr_random, ether_setup
+
+if TYPE_CHECKING:
+    from ..core.net import Net
+
+__all__ = ["VethDevice", "veth_dellink", "veth_newlink", "veth_xmit"]
+
+
+class VethDevice(NetDevice):
+    """One end of a pair; ``peer`` is the other one, None after the pair was taken down."""
+
+    def __init__(self, net: "Net", name: str) -> None:
+        super().__init__(net, name, _OPS, _CAPABILITIES)
+        ether_setup(self)
+        self.flags |= IFF_BROADCAST | IFF_MULTICAST
+        self.priv_flags |= IFF_NO_QUEUE
+        self.dev_addr = eth_hw_addr_random(net.kernel)
+        self.peer: VethDevice | None = None
+
+
+def veth_xmit(skb: SkBuff, dev: NetDevice) -> int:
+    """Hand a frame to the other end, which receives it in the next softirq."""
+    assert isinstance(dev, VethDevice)
+    peer, length = dev.peer, skb.len
+    if peer is None or not pskb_may_pull(skb, ETH_HLEN):
+        kfree_skb_reason(skb, SkbDropReason.NOT_SPECIFIED)
+        dev.stats.tx_dropped += 1
+    elif veth_forward_skb(peer, skb) == NET_RX_SUCCESS:
+        dev.stats.tx_packets += 1
+        dev.stats.tx_bytes += length
+    else:
+        dev.stats.tx_dropped += 1
+    return NETDEV_TX_OK
+
+
+def veth_forward_skb(dev: NetDevice, skb: SkBuff) -> int:
+    """Queue a frame for an end to receive; return ``NET_RX_*``."""
+    verdict = __dev_forward_skb(dev, skb)
+    return verdict if verdict != NET_RX_SUCCESS else __netif_rx(skb)
+
+
+def veth_open(dev: NetDevice) -> None:
+    """There is a link once both ends are up."""
+    assert isinstance(dev, VethDevice)
+    if dev.peer is not None and dev.peer.flags & IFF_UP:
+        netif_carrier_on(dev)
+        netif_carrier_on(dev.peer)
+
+
+def veth_close(dev: NetDevice) -> None:
+    """There is no link any more."""
+    assert isinstance(dev, VethDevice)
+    netif_carrier_off(dev)
+    if dev.peer is not None:
+        netif_carrier_off(dev.peer)
+
+
+def veth_get_stats64(dev: NetDevice) -> Stats64:
+    """Return an end's counters: it has received what the other one has sent."""
+    assert isinstance(dev, VethDevice)
+    if dev.peer is None:
+        return replace(dev.stats)
+    return replace(dev.stats, rx_packets=dev.peer.stats.tx_packets, rx_bytes=dev.peer.stats.tx_bytes)
+
+
+_OPS = NetDeviceOps(ndo_start_xmit=veth_xmit, ndo_open=veth_open, ndo_stop=veth_close, ndo_get_stats64=veth_get_stats64)
+_CAPABILITIES = Capabilities(
+    features=NETIF_F_SG | NETIF_F_FRAGLIST | NETIF_F_HW_CSUM | NETIF_F_HIGHDMA | NETIF_F_LLTX, max_mtu=65535
+)
+
+
+def veth_newlink(
+    net: "Net", name: str, peer_net: "Net", peer_name: str, *, mtu: int = 1500
+) -> tuple[VethDevice, VethDevice]:
+    """Make a pair, down: ``ip link add NAME type veth peer name PEER_NAME netns PEER_NET``.
+
+    Parameters
+    ----------
+    net, peer_net : Net
+        Namespaces of the ends, of the same kernel.
+    name, peer_name : str
+        Their names; ``"veth%d"`` takes the next free one.
+    mtu : int
+        MTU of both.
+
+    Raises
+    ------
+    OSError
+        ``EEXIST`` if a name is taken; then there is no pair.
+    ValueError
+        If the namespaces are not of one kernel.
+    """
+    if net.kernel is not peer_net.kernel:
+        raise ValueError("the ends of a pair are in namespaces of one kernel; between hosts use a Link")
+    ends = VethDevice(net, name), VethDevice(peer_net, peer_name)
+    for end in ends:
+        end.mtu = mtu
+        netif_carrier_off(end)
+    register_netdevice(ends[1])
+    try:
+        register_netdevice(ends[0])
+    except OSError:
+        unregister_netdevice(ends[1])
+        raise
+    ends[0].peer, ends[1].peer = ends[1], ends[0]
+    return ends
+
+
+def veth_dellink(dev: VethDevice) -> None:
+    """Take a pair away, whichever end is named: ``ip link del NAME``."""
+    ends = [end for end in (dev, dev.peer) if end is not None]
+    for end in ends:
+        if end.flags & IFF_UP:
+            dev_close(end)
+    for end in ends:
+        end.peer = None
+        unregister_netdevice(end)
