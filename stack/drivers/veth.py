@@ -40,11 +40,17 @@ class VethDevice(NetDevice):
 
     def __init__(self, net: "Net", name: str) -> None:
         super().__init__(net, name, _OPS, _CAPABILITIES)
-        ether_setup(self)
-        self.flags |= IFF_BROADCAST | IFF_MULTICAST
-        self.priv_flags |= IFF_NO_QUEUE
-        self.dev_addr = eth_hw_addr_random(net.kernel)
         self.peer: VethDevice | None = None
+
+
+def veth_setup(dev: VethDevice, mtu: int) -> None:
+    """Make a new end an Ethernet device with a random address, without a qdisc and without a link."""
+    ether_setup(dev)
+    dev.flags |= IFF_BROADCAST | IFF_MULTICAST
+    dev.priv_flags |= IFF_NO_QUEUE
+    dev.dev_addr = eth_hw_addr_random(dev.kernel)
+    dev.mtu = mtu
+    netif_carrier_off(dev)
 
 
 def veth_xmit(skb: SkBuff, dev: NetDevice) -> int:
@@ -123,8 +129,7 @@ def veth_newlink(
         raise ValueError("the ends of a pair are in namespaces of one kernel; between hosts use a Link")
     ends = VethDevice(net, name), VethDevice(peer_net, peer_name)
     for end in ends:
-        end.mtu = mtu
-        netif_carrier_off(end)
+        veth_setup(end, mtu)
     register_netdevice(ends[1])
     try:
         register_netdevice(ends[0])
