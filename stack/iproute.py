@@ -4,6 +4,7 @@ from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOENT, ESRCH
 from typing import TYPE_CHECKING
 
 from .core.neighbour import NUD_FAILED, NUD_NAMES, NUD_PERMANENT, NUD_VALID, Neighbour
+from .core.neighbour_proxy import pneigh_delete, pneigh_lookup
 from .core.neighbour_table import __neigh_create, neigh_lookup, neigh_remove_one
 from .core.neighbour_update import NEIGH_UPDATE_F_ADMIN, NEIGH_UPDATE_F_OVERRIDE, neigh_update
 from .ipv4.devinet import InIfaddr, inet_del_ifa, inet_insert_ifa, inetdev_init
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
     from .core.net import Net
     from .core.netdevice import NetDevice
 
-__all__ = ["addr_add", "addr_del", "neigh_add", "neigh_del", "neigh_show", "route_add", "route_del"]
+__all__ = [
+    "addr_add",
+    "addr_del",
+    "neigh_add",
+    "neigh_del",
+    "neigh_proxy_add",
+    "neigh_proxy_del",
+    "neigh_show",
+    "route_add",
+    "route_del",
+]
 
 
 def _prefix(text: str) -> tuple[int, int]:
@@ -119,6 +130,23 @@ def neigh_add(dev: "NetDevice", address: str, lladdr: str, state: int = NUD_PERM
     if error:
         raise OSError(-error, f"{address} cannot be set")
     return neigh
+
+
+def neigh_proxy_add(dev: "NetDevice", address: str) -> None:
+    """Let a router's device answer ARP for a host behind it: ``ip neigh add proxy 10.0.2.1 dev DEV``."""
+    pneigh_lookup(dev.net.ipv4.arp_tbl, ipv4_from_text(address), dev, creat=True)
+
+
+def neigh_proxy_del(dev: "NetDevice", address: str) -> None:
+    """Let it do so no more: ``ip neigh del proxy 10.0.2.1 dev DEV``.
+
+    Raises
+    ------
+    OSError
+        ``ENOENT`` if it does not.
+    """
+    if not pneigh_delete(dev.net.ipv4.arp_tbl, ipv4_from_text(address), dev):
+        raise OSError(ENOENT, f"{dev.name} does not speak for {address}")
 
 
 def neigh_del(dev: "NetDevice", address: str) -> None:

@@ -20,12 +20,14 @@ from .neighbour import (
     neigh_del_timer,
     neigh_update_notify,
 )
-from .skbuff import kfree_skb_reason
+from .neighbour_proxy import neigh_proxy_process, pneigh_ifdown
+from .skbuff import kfree_skb, kfree_skb_reason
 from .timer import HZ, TimerList, jiffies, mod_timer, timer_pending
 
 if TYPE_CHECKING:
     from .net import Net
     from .netdevice import NetDevice
+    from .skbuff import SkBuff
 
 __all__ = [
     "NeighParms",
@@ -62,13 +64,16 @@ class NeighParms:
         self.queue_len_bytes = 212992
         self.arp_announce = 0
         self.locktime = HZ  # How long one answer keeps others from replacing it.
+        self.proxy_delay = 4 * HZ // 5
+        self.proxy_qlen = 64
+        self.proxy_waiting = 0  # Questions that wait for an answer in another's name.
         self._reachable_time = 0
         self._last_rand = 0
 
     def clone(self) -> "NeighParms":
         """Return settings for one more device, equal to these now."""
         parms = copy(self)
-        parms._reachable_time = 0
+        parms._reachable_time = parms.proxy_waiting = 0
         return parms
 
     def reachable_time(self, now: int) -> int:
@@ -95,6 +100,10 @@ class NeighTable:
         Settings that new devices start with.
     gc_thresh1, gc_thresh2, gc_thresh3 : int
         Number of entries from which on old ones are looked for, are removed at once, and no more are made.
+    phash : set[tuple[int, NetDevice]]
+        Addresses that a device speaks for.
+    proxy_queue, proxy_timer, proxy_redo : list[SkBuff], TimerList, callable
+        Questions that wait for an answer in another's name, when the next one is due, and what answers it.
     stats : defaultdict[str, int]
         Counters: ``unres_discards``, ``res_failed``, ``allocs``, ``destroys``, ``table_fulls``, ``forced_gc_runs``.
     """
@@ -114,6 +123,10 @@ class NeighTable:
         self.last_flush = 0
         self.stats: defaultdict[str, int] = defaultdict(int)
         self.gc_work = TimerList(net.kernel, self._periodic_work)
+        self.phash: set[tuple[int, NetDevice]] = set()
+        self.proxy_queue: list[SkBuff] = []
+        self.proxy_timer = TimerList(net.kernel, lambda: neigh_proxy_process(self))
+        self.proxy_redo: Callable[[SkBuff], None] = kfree_skb
 
     def _periodic_work(self) -> None:
         neigh_periodic_work(self)
@@ -232,9 +245,10 @@ def neigh_remove_one(neigh: Neighbour) -> None:
 
 
 def neigh_ifdown(tbl: NeighTable, dev: "NetDevice") -> None:
-    """Forget all neighbours of a device that goes down."""
+    """Forget all neighbours of a device that goes down, and for whom it spoke."""
     for neigh in [neigh for neigh in tbl.nht.values() if neigh.dev is dev]:
         neigh_remove_one(neigh)
+    pneigh_ifdown(tbl, dev)
 
 
 def neigh_carrier_down(tbl: NeighTable, dev: "NetDevice") -> None:

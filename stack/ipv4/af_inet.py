@@ -34,7 +34,7 @@ from ..uapi import (
     SOCK_RAW,
 )
 from .arp import arp_init
-from .arp_rcv import arp_rcv
+from .arp_rcv import arp_rcv, parp_redo
 from .devinet import InIfaddr, inet_insert_ifa, inetdev_destroy, inetdev_init
 from .fib_frontend import fib_disable_ip, fib_sync_up, inet_addr_type, rt_cache_flush
 from .icmp import icmp_sk_init
@@ -288,6 +288,7 @@ def inet_init_net(net: "Net") -> None:
     net.ipv4 = NetnsIpv4(net)
     net.nf = NetnsNf()
     net.ipv4.arp_tbl = arp_init(net)
+    net.ipv4.arp_tbl.proxy_redo = parp_redo
     net.ipv4.udp_table = UdpTable()
     net.ipv4.raw_hashinfo = {}
     net.ipv4.inet_protos = [None] * MAX_INET_PROTOS

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from ..core.drop_reasons import SkbDropReason
 from ..core.neighbour import NUD_REACHABLE, NUD_STALE, Neighbour
+from ..core.neighbour_proxy import NeighCb, pneigh_enqueue, pneigh_lookup
 from ..core.neighbour_table import __neigh_create, neigh_lookup
 from ..core.neighbour_update import NEIGH_UPDATE_F_OVERRIDE, neigh_update
 from ..core.netdevice import IFF_NOARP, NET_RX_DROP, NET_RX_SUCCESS
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
     from .devinet import InDevice
     from .route import RTable
 
-__all__ = ["arp_accept", "arp_filter", "arp_ignore", "arp_process", "arp_rcv", "neigh_event_ns"]
+__all__ = ["arp_accept", "arp_filter", "arp_ignore", "arp_process", "arp_rcv", "neigh_event_ns", "parp_redo"]
 
 _PACKET = Struct("!HHBBH6sI6sI")
 _LOCAL = int(RtType.LOCAL)
+_UNICAST = int(RtType.UNICAST)
 
 
 def arp_rcv(skb: SkBuff, dev: "NetDevice", pt: "PacketType", orig_dev: "NetDevice") -> int:
@@ -46,6 +48,7 @@ def arp_rcv(skb: SkBuff, dev: "NetDevice", pt: "PacketType", orig_dev: "NetDevic
         consume_skb(skb)
         return NET_RX_DROP
     skb = skb_share_check(skb)
+    skb.cb = None
     if not pskb_may_pull(skb, _PACKET.size):
         kfree_skb_reason(skb, SkbDropReason.ARP_PKT_TOO_SMALL)
         return NET_RX_DROP
@@ -58,10 +61,10 @@ def arp_rcv(skb: SkBuff, dev: "NetDevice", pt: "PacketType", orig_dev: "NetDevic
 
 
 def arp_process(net: "Net", skb: SkBuff) -> int:
-    """Answer a request for an address of this host, and learn from what is said (RFC 826, "Packet Reception").
+    """Answer a request for an address of this host or of one that it speaks for, and learn from what is said.
 
     A request to us makes an entry for its sender, or updates it; other packets update an entry only if there is one, as
-    anybody may send them. With ``arp_accept`` gratuitous ones make an entry, too.
+    anybody may send them (RFC 826, "Packet Reception"). With ``arp_accept`` gratuitous ones make an entry, too.
     """
     dev = skb.dev
     assert dev is not None
@@ -102,9 +105,39 @@ def arp_process(net: "Net", skb: SkBuff) -> int:
                     arp_send_dst(ARPOP_REPLY, ETH_P_ARP, sip, dev, tip, sha, dev.dev_addr, sha, None)
             consume_skb(skb)
             return NET_RX_SUCCESS
+        if in_dev.cnf.forwarding and rt.type == _UNICAST and _speaks_for(net, in_dev, rt, sip, tip):
+            _answer_for_another(net, skb, in_dev, sha, sip, tip)
+            return NET_RX_SUCCESS
     _learn(net, skb, in_dev, operation, sha, sip, tha, tip)
     consume_skb(skb)
     return NET_RX_SUCCESS
+
+
+def _speaks_for(net: "Net", in_dev: "InDevice", rt: "RTable", sip: int, tip: int) -> bool:
+    """Return whether to answer for a host behind this router (RFC 1027)."""
+    if rt.dev is in_dev.dev:
+        return bool(in_dev.cnf.proxy_arp_pvlan) and sip != tip  # RFC 3069: neighbours that cannot hear each other.
+    if in_dev.cnf.proxy_arp or net.ipv4.devconf_all.proxy_arp:
+        return True
+    return pneigh_lookup(net.ipv4.arp_tbl, tip, in_dev.dev)
+
+
+def _answer_for_another(net: "Net", skb: SkBuff, in_dev: "InDevice", sha: bytes, sip: int, tip: int) -> None:
+    """Answer a request in the name of another host: at once to one who knows us, else after a while."""
+    dev = in_dev.dev
+    neigh_event_ns(net, sha, sip, dev)
+    parms = dev.arp_parms
+    if isinstance(skb.cb, NeighCb) or skb.pkt_type == PACKET_HOST or not parms.proxy_delay:
+        arp_send_dst(ARPOP_REPLY, ETH_P_ARP, sip, dev, tip, sha, dev.dev_addr, sha, None)
+        consume_skb(skb)
+    else:
+        pneigh_enqueue(net.ipv4.arp_tbl, parms, skb)
+
+
+def parp_redo(skb: SkBuff) -> None:
+    """Process a request that has waited."""
+    assert skb.dev is not None
+    arp_process(skb.dev.net, skb)
 
 
 def _learn(

@@ -86,8 +86,8 @@ class IpDevConf:
     """Settings of a device for IPv4, as under ``/proc/sys/net/ipv4/conf`` (Linux: ``struct ipv4_devconf``).
 
     Each device has its own, and those of ``all`` count besides: the larger one (``rp_filter``, ``arp_ignore``,
-    ``arp_accept``), either one (``accept_local``, ``forwarding`` and ``route_localnet`` of the device only, the
-    others), or only both together (``accept_source_route``; ``accept_redirects`` of a router).
+    ``arp_accept``), either one (``accept_local``, ``forwarding``, ``proxy_arp_pvlan`` and ``route_localnet`` of the
+    device only, the others), or only both together (``accept_source_route``; ``accept_redirects`` of a router).
     """
 
     __slots__ = (
@@ -100,6 +100,8 @@ class IpDevConf:
         "drop_gratuitous_arp",
         "drop_unicast_in_l2_multicast",
         "forwarding",
+        "proxy_arp",
+        "proxy_arp_pvlan",
         "route_localnet",
         "rp_filter",
         "send_redirects",
@@ -116,6 +118,8 @@ class IpDevConf:
         self.drop_gratuitous_arp = 0
         self.drop_unicast_in_l2_multicast = 0
         self.forwarding = 0
+        self.proxy_arp = 0
+        self.proxy_arp_pvlan = 0
         self.route_localnet = 0
         self.rp_filter = 0
         self.send_redirects = 1

@@ -166,9 +166,9 @@ def __mkroute_input(skb: "SkBuff", res: FibResult, fl4: Flowi4, in_dev: "InDevic
     if reason is not None:
         return reason
     if out_dev is in_dev:
-        if skb.protocol != ETH_P_IP:
+        if skb.protocol != ETH_P_IP and not in_dev.cnf.proxy_arp_pvlan:
             return SkbDropReason.NOT_SPECIFIED  # ARP asks: the answer would be the one that it has anyway.
-        if _has_a_shorter_way(net, fl4, nh, in_dev):
+        if skb.protocol == ETH_P_IP and _has_a_shorter_way(net, fl4, nh, in_dev):
             skb.cb = IpOptions()
             skb.cb.do_redirect = True
     keeper = (find_exception(net.kernel, nh, fl4.daddr) if nh.exceptions else None) or nh
