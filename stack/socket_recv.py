@@ -51,13 +51,20 @@ def __x64_sys_recvmsg(kernel: "Kernel", fd: int, msg: RecvMsghdr, controllen: in
 
 
 def __sys_recvmsg(kernel: "Kernel", fd: int, msg: RecvMsghdr, controllen: int, flags: int) -> int:
-    sock = sockfd_lookup_light(kernel, fd)
-    if sock.nonblock:
-        flags |= MSG_DONTWAIT
-    length = sock_recvmsg(sock, msg, flags)
+    return ___sys_recvmsg(sockfd_lookup_light(kernel, fd), msg, controllen, flags)
+
+
+def ___sys_recvmsg(sock: "Socket", msg: RecvMsghdr, controllen: int, flags: int) -> int:
+    length = ____sys_recvmsg(sock, msg, flags)
     if msg.control or controllen:
         put_cmsgs(msg, controllen)
     return length
+
+
+def ____sys_recvmsg(sock: "Socket", msg: RecvMsghdr, flags: int) -> int:
+    if sock.nonblock:
+        flags |= MSG_DONTWAIT
+    return sock_recvmsg(sock, msg, flags)
 
 
 def put_cmsgs(msg: RecvMsghdr, room: int) -> None:

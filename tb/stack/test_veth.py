@@ -39,9 +39,7 @@ RULES = replace(
         "sock_rmem_free",  # Accounting.
         "__skb_clone",
         "sk_error_report",  # Calls sock_def_error_report.
-        "___sys_recvmsg",  # A message in a program's memory: it comes and goes as Python's objects here.
-        "____sys_recvmsg",
-        "copy_msghdr_from_user",
+        "copy_msghdr_from_user",  # In receiving: a program's message comes as Python's objects here.
         "__copy_msghdr",
     },
 )
