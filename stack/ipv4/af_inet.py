@@ -110,8 +110,8 @@ def inet_create(net: "Net", type: int, protocol: int) -> tuple["InetSock", Proto
     if not 0 <= protocol < IPPROTO_MAX:
         raise OSError(EINVAL, f"protocol {protocol} is not in 0..{IPPROTO_MAX - 1}")
     if type == SOCK_RAW:
-        if protocol != IPPROTO_ICMP:
-            raise OSError(EPROTONOSUPPORT, f"no raw sockets of protocol {protocol}")
+        if protocol == IPPROTO_IP:
+            raise OSError(EPROTONOSUPPORT, "a raw socket has a protocol")
         return RawSock(net, AF_INET, type, protocol), inet_sockraw_ops
     if type != SOCK_DGRAM:
         raise OSError(ESOCKTNOSUPPORT, f"IPv4 has no sockets of type {type}")

@@ -28,6 +28,7 @@ from .inet_sock import InetCork, InetSock, IpcmCookie
 from .ip import DF_ALWAYS, DF_IF_IT_FITS, IGNORES_DF, IP_DF, IP_MAX_MTU, SETS_DF
 from .ip_options import ip_options_build
 from .ip_output import ip_send_skb
+from .ip_recv import ip_local_error
 from .route import __ip_select_ident, ipv4_mtu
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def __ip_append_data(
     maxfraglen = (mtu - fragheaderlen & ~7) + fragheaderlen
     longest = IP_MAX_MTU if IGNORES_DF[inet.pmtudisc] else mtu
     if cork.length + length > longest - fragheaderlen:
+        ip_local_error(inet, EMSGSIZE, fl4.daddr, inet.inet_dport, mtu - (fragheaderlen - 20))
         raise OSError(EMSGSIZE, f"{cork.length + length} octets do not fit {longest}")
     csummode = CHECKSUM_NONE
     if transhdrlen and length + fragheaderlen <= mtu and dev.features & NETIF_F_CSUM_MASK and not flags & MSG_MORE:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..core.datagram import skb_copy_datagram_iter, sock_dequeue_err_skb, sock_queue_err_skb
 from ..core.msghdr import put_cmsg
-from ..core.skbuff import SkBuff, consume_skb, kfree_skb
+from ..core.skbuff import SkBuff, __alloc_skb, consume_skb, kfree_skb
 from ..core.skbuff_data import skb_clone
 from ..uapi import AF_INET, IP_PKTINFO, IP_RECVERR, IP_TOS, IP_TTL, MSG_ERRQUEUE, MSG_TRUNC, SOL_IP
 from .fib_frontend import fib_compute_spec_dst
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from .inet_sock import InetSock
     from .route import RTable
 
-__all__ = ["SockExterrSkb", "ip_cmsg_recv", "ip_icmp_error", "ip_recv_error", "ipv4_pktinfo_prepare"]
+__all__ = ["SockExterrSkb", "ip_cmsg_recv", "ip_icmp_error", "ip_local_error", "ip_recv_error", "ipv4_pktinfo_prepare"]
 
 _INT = Struct("=i")
 _PKTINFO = Struct("=i4s4s")  # struct in_pktinfo: ifindex, spec_dst, addr.
 _EXTENDED_ERR = Struct("=IBBBBII")  # struct sock_extended_err.
 _SOCKADDR_IN = Struct("=HH4s8x")
-SO_EE_ORIGIN_ICMP = 2
+SO_EE_ORIGIN_LOCAL, SO_EE_ORIGIN_ICMP = 1, 2
 _NO_PKTINFO = (0, 0)
 
 
@@ -34,11 +34,13 @@ class SockExterrSkb:
     Members
     -------
     errno, type, code, info : int
-        The error, and the ICMP message that brought it.
+        The error, and the ICMP message that brought it; info of an error of this host: the MTU.
     addr, port : int
         Whom the packet that caused it was sent to.
     offender : int
         Who sent the message.
+    origin : int
+        ``SO_EE_ORIGIN_ICMP`` or ``SO_EE_ORIGIN_LOCAL``.
     """
 
     errno: int
@@ -48,6 +50,7 @@ class SockExterrSkb:
     addr: int
     port: int
     offender: int
+    origin: int = SO_EE_ORIGIN_ICMP
 
 
 def ipv4_pktinfo_prepare(sk: "InetSock", skb: SkBuff) -> None:
@@ -109,6 +112,17 @@ def ip_icmp_error(sk: "InetSock", skb: SkBuff, error: int, port: int, info: int,
         kfree_skb(clone)
 
 
+def ip_local_error(sk: "InetSock", error: int, daddr: int, port: int, info: int) -> None:
+    """Queue an error of this host's own, as ``ip_icmp_error``: ``info`` is the MTU that a packet does not fit."""
+    if not sk.recverr:
+        return
+    skb = __alloc_skb(sk.kernel, 20)
+    skb.network_header = skb.data
+    skb.cb = SockExterrSkb(error, 0, 0, info, daddr, port, 0, SO_EE_ORIGIN_LOCAL)
+    if not sock_queue_err_skb(sk, skb):
+        kfree_skb(skb)
+
+
 def ip_recv_error(sk: "InetSock", msg: "RecvMsghdr", length: int) -> int:
     """Give the program the next error of its queue (``MSG_ERRQUEUE``), with the payload of what caused it.
 
@@ -133,10 +147,11 @@ def ip_recv_error(sk: "InetSock", msg: "RecvMsghdr", length: int) -> int:
     skb_copy_datagram_iter(skb, 0, msg, copied)
     msg.name = (AF_INET, told.addr, told.port)
     skb.cb = None  # An error says nothing of IP_PKTINFO.
-    if sk.pktinfo or sk.recvttl or sk.recvtos:
+    by_message = told.origin == SO_EE_ORIGIN_ICMP
+    if by_message and (sk.pktinfo or sk.recvttl or sk.recvtos):
         ip_cmsg_recv(sk, msg, skb)
-    data = _EXTENDED_ERR.pack(told.errno, SO_EE_ORIGIN_ICMP, told.type, told.code, 0, told.info, 0)
-    data += _SOCKADDR_IN.pack(AF_INET, 0, told.offender.to_bytes(4, "big"))
+    data = _EXTENDED_ERR.pack(told.errno, told.origin, told.type, told.code, 0, told.info, 0)
+    data += _SOCKADDR_IN.pack(AF_INET if by_message else 0, 0, told.offender.to_bytes(4, "big"))
     put_cmsg(msg, SOL_IP, IP_RECVERR, data)
     msg.flags |= MSG_ERRQUEUE
     consume_skb(skb)

@@ -5,6 +5,7 @@ from errno import (
     EADDRNOTAVAIL,
     EAFNOSUPPORT,
     EDESTADDRREQ,
+    EFAULT,
     EHOSTUNREACH,
     EINVAL,
     EMSGSIZE,
@@ -34,8 +35,10 @@ from ..uapi import (
     AF_INET,
     AF_UNSPEC,
     ICMP_FILTER,
+    IP_HDRINCL,
     IP_PMTUDISC_DONT,
     IPPROTO_ICMP,
+    IPPROTO_RAW,
     MSG_CONFIRM,
     MSG_DONTROUTE,
     MSG_ERRQUEUE,
@@ -43,12 +46,13 @@ from ..uapi import (
     MSG_OOB,
     MSG_PROBE,
     MSG_TRUNC,
+    SOL_IP,
     SOL_RAW,
 )
 from ..xfrm.xfrm_policy import xfrm4_policy_check
 from .datagram import ip4_datagram_connect, ip4_datagram_release_cb
 from .fib_frontend import inet_addr_type
-from .flow import Flowi4
+from .flow import FLOWI_FLAG_KNOWN_NH, Flowi4
 from .icmp_defs import (
     ICMP_DEST_UNREACH,
     ICMP_FRAG_NEEDED,
@@ -69,6 +73,7 @@ from .ip_output_make import (
 )
 from .ip_recv import ip_cmsg_recv, ip_icmp_error, ip_recv_error, ipv4_pktinfo_prepare
 from .ip_sockglue import ip_cmsg_send, ip_getsockopt, ip_setsockopt
+from .raw_hdrinc import raw_send_hdrinc
 from .route import RTCF_BROADCAST, ip_neigh_for_gw, ip_route_output_flow
 from .route_icmp import ipv4_sk_redirect, ipv4_sk_update_pmtu
 from .rtnetlink import RtScope, RtType
@@ -103,13 +108,16 @@ class RawSock(InetSock):
     -------
     filter : int
         Types of ICMP messages, as bits, that it does not want (``ICMP_FILTER``).
+    hdrincl : bool
+        Programs write the IPv4 headers (``IP_HDRINCL``).
     """
 
-    __slots__ = ("filter",)
+    __slots__ = ("filter", "hdrincl")
 
     def __init__(self, net: "Net", family: int, type: int, protocol: int) -> None:
         super().__init__(net, family, type, protocol, raw_prot)
         self.filter = 0
+        self.hdrincl = protocol == IPPROTO_RAW
         self.inet_num = protocol
         net.ipv4.raw_hashinfo.setdefault(protocol, []).append(self)  # raw_hash_sk()
 
@@ -216,7 +224,13 @@ def raw_err(sk: RawSock, skb: SkBuff, info: int) -> None:
 
 
 def raw_probe_proto_opt(msg: "Msghdr", fl4: Flowi4) -> None:
-    """Put type and code of an ICMP message that a program sends into the flow's key."""
+    """Put type and code of an ICMP message that a program sends into the flow's key.
+
+    Raises
+    ------
+    OSError
+        ``EFAULT`` if it has not both.
+    """
     if fl4.proto != IPPROTO_ICMP:
         return
     head = b""
@@ -225,6 +239,7 @@ def raw_probe_proto_opt(msg: "Msghdr", fl4: Flowi4) -> None:
         if len(head) == 2:
             fl4.sport, fl4.dport = head
             return
+    raise OSError(EFAULT, "an ICMP message has a type and a code")
 
 
 def raw_getfrag(msg: "Msghdr", view: memoryview, to: int, offset: int, length: int, odd: int, skb: SkBuff) -> None:
@@ -233,7 +248,7 @@ def raw_getfrag(msg: "Msghdr", view: memoryview, to: int, offset: int, length: i
 
 
 def raw_sendmsg(sk: RawSock, msg: "Msghdr", length: int) -> int:
-    """Send a message as the payload of an IPv4 packet of the socket's protocol.
+    """Send a message as the payload of an IPv4 packet of the socket's protocol, or with ``IP_HDRINCL`` as the packet.
 
     Returns
     -------
@@ -243,8 +258,8 @@ def raw_sendmsg(sk: RawSock, msg: "Msghdr", length: int) -> int:
     Raises
     ------
     OSError
-        ``EMSGSIZE``, ``EDESTADDRREQ``, ``EACCES`` for a broadcast without ``SO_BROADCAST``, ``EOPNOTSUPP`` for
-        ``MSG_OOB``, ``EAFNOSUPPORT``; what routing, building and sending raise.
+        ``EMSGSIZE``, ``EFAULT``, ``EDESTADDRREQ``, ``EACCES`` for a broadcast without ``SO_BROADCAST``,
+        ``EOPNOTSUPP`` for ``MSG_OOB``, ``EAFNOSUPPORT``; what routing, building and sending raise.
     """
     flags = msg.flags
     if length > 0xFFFF:
@@ -264,8 +279,10 @@ def raw_sendmsg(sk: RawSock, msg: "Msghdr", length: int) -> int:
         ip_cmsg_send(sk, msg, ipc)
     saddr = ipc.addr
     ipc.addr = daddr
+    if ipc.opt and sk.hdrincl:
+        raise OSError(EINVAL, "IP options, and a header that the program writes")
     hop = first_hop(ipc.opt) if ipc.opt else 0
-    fl4 = Flowi4(hop or daddr, saddr, sk.sk_protocol)
+    fl4 = Flowi4(hop or daddr, saddr, IPPROTO_RAW if sk.hdrincl else sk.sk_protocol)
     if sk.sk_localroute or flags & MSG_DONTROUTE:
         fl4.scope = RtScope.LINK
     if daddr >> 28 == 0xE:
@@ -274,7 +291,10 @@ def raw_sendmsg(sk: RawSock, msg: "Msghdr", length: int) -> int:
     fl4.tos = (ipc.tos if ipc.tos != -1 else sk.tos) & 0x1E
     fl4.mark = ipc.mark
     fl4.oif = ipc.oif
-    raw_probe_proto_opt(msg, fl4)
+    if sk.hdrincl:
+        fl4.flags |= FLOWI_FLAG_KNOWN_NH
+    else:
+        raw_probe_proto_opt(msg, fl4)
     try:
         rt = ip_route_output_flow(sk.net, fl4, sk)
     except OSError as error:
@@ -287,6 +307,8 @@ def raw_sendmsg(sk: RawSock, msg: "Msghdr", length: int) -> int:
         neigh_confirm(ip_neigh_for_gw(rt, fl4.daddr))
         if flags & MSG_PROBE and not length:
             return 0
+    if sk.hdrincl:
+        return raw_send_hdrinc(sk, fl4, msg, length, rt, ipc.mark)
     ipc.addr = ipc.addr or fl4.daddr
     return _append_and_push(sk, msg, length, fl4, ipc, rt)
 
@@ -392,12 +414,23 @@ def raw_setsockopt(sk: RawSock, level: int, optname: int, octets: bytes) -> int:
     OSError
         ``ENOPROTOOPT``, ``EINVAL``.
     """
+    if level == SOL_IP and optname == IP_HDRINCL:
+        if not octets:
+            raise OSError(EINVAL, "no value")
+        sk.hdrincl = any(octets[:4])
+        return 0
     if level != SOL_RAW:
         return ip_setsockopt(sk, level, optname, octets)
-    if optname != ICMP_FILTER:
-        raise OSError(ENOPROTOOPT, f"raw sockets have no option {optname}")
+    _check_filter(sk, optname)
     sk.filter = _FILTER.unpack((octets[:4] + bytes(4))[:4])[0]
     return 0
+
+
+def _check_filter(sk: RawSock, optname: int) -> None:
+    if optname != ICMP_FILTER:
+        raise OSError(ENOPROTOOPT, f"raw sockets have no option {optname}")
+    if sk.inet_num != IPPROTO_ICMP:
+        raise OSError(EOPNOTSUPP, "ICMP_FILTER is of sockets of ICMP")
 
 
 def raw_getsockopt(sk: RawSock, level: int, optname: int) -> int | bytes:
@@ -408,10 +441,11 @@ def raw_getsockopt(sk: RawSock, level: int, optname: int) -> int | bytes:
     OSError
         ``ENOPROTOOPT``.
     """
+    if level == SOL_IP and optname == IP_HDRINCL:
+        return int(sk.hdrincl)
     if level != SOL_RAW:
         return ip_getsockopt(sk, level, optname)
-    if optname != ICMP_FILTER:
-        raise OSError(ENOPROTOOPT, f"raw sockets have no option {optname}")
+    _check_filter(sk, optname)
     return _FILTER.pack(sk.filter)
 
 

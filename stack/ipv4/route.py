@@ -305,6 +305,8 @@ def __mkroute_output(
         rth.output = ip_output.ip_mc_output
     if res is not None and kind == _UNICAST:
         rt_set_nexthop(rth, res, keeper)
+        if keeper is None:
+            rth.gw = rth.gw or daddr  # Whatever the packet's header says: it goes to where this flow leads.
     if keeper is not None:
         keeper.rth_output = rth
     return rth

@@ -1,0 +1,148 @@
+"""Raw sockets and what is too long: the same program on our stack and on a real Linux kernel sends the same frames."""
+
+import os
+import socket as real
+from struct import pack
+
+import pytest
+
+from hardwire.stack import socket as api
+from hardwire.stack.core.netdevice import NETIF_F_HW_CSUM, NETIF_F_SG
+from hardwire.stack.iproute import neigh_add, route_add
+from hardwire.tb.stack.fake import FakePlatform
+from hardwire.tb.stack.frames import MY_MAC, PEER_MAC, icmp, ip, udp
+from hardwire.tb.stack.linux_peer import LinuxPeer, can_make_namespaces
+from hardwire.tb.stack.pair import PairHost
+
+pytestmark = pytest.mark.skipif(not can_make_namespaces(), reason="needs root, /dev/net/tun and ip(8)")
+
+PEER, GATEWAY = ("10.0.0.1", 0), ("10.0.0.77", 0)
+WRITTEN = ip(udp(9000, src=0x0A000002, dst=0x0A000001), src=0x0A000002, dst=0x0A000001, pad=b"")[14:]
+
+
+def header(**fields) -> bytes:
+    """Return a packet from us, with some fields of its header changed."""
+    fields = {"src": 0x0A000002, "dst": 0x0A000001, **fields}
+    return ip(udp(9000, src=0x0A000002, dst=0x0A000001), pad=b"", **fields)[14:]
+
+
+# Name: protocol, options to set (level, name, value), sends (octets, flags, destination or None).
+PROGRAMS = {
+    "an echo request": (1, [], [(icmp(8), 0, PEER)]),
+    "a long echo request": (1, [], [(icmp(8, data=bytes(3000)), 0, PEER)]),
+    "a short ICMP message": (1, [], [(b"\x08", 0, PEER), (b"", 0, PEER)]),
+    "a datagram, by hand": (17, [], [(udp(9000, src=0x0A000002, dst=0x0A000001), 0, PEER)]),
+    "of an unknown protocol": (200, [], [(b"payload", 0, PEER), (bytes(2000), 0, PEER)]),
+    "with a TTL and a TOS": (200, [(0, api.IP_TTL, 5), (0, api.IP_TOS, 0x10)], [(b"payload", 0, PEER)]),
+    "with options": (200, [(0, api.IP_OPTIONS, b"\x94\4\0\0")], [(b"payload", 0, PEER)]),
+    "with a record of its route": (200, [(0, api.IP_OPTIONS, b"\7\7\4\0\0\0\0\0")], [(b"payload", 0, PEER)]),
+    "too long": (200, [], [(bytes(65516), 0, PEER), (bytes(65515), 0, PEER)]),
+    "too long, not to be fragmented": (
+        200,
+        [(0, api.IP_MTU_DISCOVER, api.IP_PMTUDISC_DO), (0, api.IP_RECVERR, 1)],
+        [(bytes(1481), 0, PEER), (bytes(1480), 0, PEER)],
+    ),
+    "to nobody": (200, [], [(b"payload", 0, None)]),
+    "to all": (200, [], [(b"payload", 0, ("10.0.0.255", 0))]),
+    "to all, allowed": (200, [(1, api.SO_BROADCAST, 1)], [(b"payload", 0, ("10.0.0.255", 0))]),
+    "beyond the gateway": (200, [], [(b"payload", 0, ("192.0.2.1", 0))]),
+    "nowhere": (200, [], [(b"payload", 0, ("203.0.113.1", 0))]),
+    "of band": (200, [], [(b"payload", api.MSG_OOB, PEER)]),
+    "a written header": (255, [], [(WRITTEN, 0, PEER)]),
+    "a written header, by option": (17, [(0, api.IP_HDRINCL, 1)], [(WRITTEN, 0, PEER)]),
+    "IPPROTO_RAW without a header": (255, [(0, api.IP_HDRINCL, 0)], [(b"payload", 0, PEER)]),
+    "without a source": (255, [], [(header(src=0), 0, PEER)]),
+    "with a wrong sum": (255, [], [(header(check=1), 0, PEER)]),
+    "with a wrong length": (255, [], [(header(total=9999), 0, PEER)]),
+    "with another's source": (255, [], [(header(src=0x01020304), 0, PEER)]),
+    "with another destination": (255, [], [(header(dst=0x0A00004D), 0, PEER), (header(dst=0x08080808), 0, GATEWAY)]),
+    "with options in it": (255, [], [(header(options=b"\x94\4\0\0"), 0, PEER)]),
+    "with a TTL of 0": (255, [], [(header(ttl=0), 0, PEER)]),
+    "of version 6": (255, [], [(header(first=0x65), 0, PEER)]),
+    "with an IHL of 4": (255, [], [(header(first=0x44), 0, PEER)]),
+    "with an IHL beyond its end": (255, [], [(header(first=0x4F)[:30], 0, PEER)]),
+    "shorter than a header": (255, [], [(WRITTEN[:19], 0, PEER), (b"", 0, PEER)]),
+    "a written header, too long": (
+        255,
+        [(0, api.IP_RECVERR, 1)],
+        [(header() + bytes(1500 - len(header())), 0, PEER), (header() + bytes(1501 - len(header())), 0, PEER)],
+    ),
+    "a written fragment": (255, [], [(header(frag=0x2010), 0, PEER)]),
+    "a written header, and options": (255, [(0, api.IP_OPTIONS, b"\x94\4\0\0")], [(WRITTEN, 0, PEER)]),
+    "a written echo request": (255, [], [(ip(icmp(8), 1, src=0x0A000002, dst=0x0A000001, pad=b"")[14:], 0, PEER)]),
+    "an ICMP filter of another protocol": (200, [(255, 1, pack("=I", 1))], []),
+    "protocol 0": (0, [], []),
+    "protocol 263": (263, [], []),
+}
+
+
+def run(make_socket, program) -> list[object]:
+    """Run a program; return what its calls returned, or the errno of those that failed, and its queue of errors."""
+    protocol, options, sends = program
+    said: list[object] = []
+
+    def call(function, *args) -> None:
+        try:
+            said.append(function(*args))
+        except OSError as error:
+            said.append(error.errno)
+
+    try:
+        sock = make_socket(api.AF_INET, api.SOCK_RAW, protocol)
+    except OSError as error:
+        return [error.errno]
+    for option in options:
+        call(sock.setsockopt, *option)
+    call(sock.getsockopt, 0, api.IP_HDRINCL)
+    for octets, flags, to in sends:
+        if to is None:
+            call(sock.send, octets, flags)
+        else:
+            call(sock.sendto, octets, flags, to)
+    for _ in range(2):
+        call(sock.recvmsg, 100, 200, api.MSG_ERRQUEUE | api.MSG_DONTWAIT)
+    sock.close()
+    return said
+
+
+def comparable(frames: list[bytes]) -> list[bytes]:
+    """Return the IPv4 frames without what is up to the host: identification, and the sum over it."""
+    found = []
+    for frame in frames:
+        if frame[12:14] == b"\x08\x00":
+            octets = bytearray(frame)
+            octets[18:20] = octets[24:26] = bytes(2)
+            found.append(bytes(octets))
+    return found
+
+
+@pytest.fixture(scope="module")
+def linux():
+    with LinuxPeer(f"hardwire-raw{os.getpid()}") as peer:
+        for address, last in (("10.0.0.1", 1), ("10.0.0.77", 0x4D)):
+            peer.ip(
+                "neigh", "replace", address, "lladdr", f"02:00:00:00:00:{last:02x}", "nud", "permanent", "dev", "eth0"
+            )
+        peer.ip("route", "add", "192.0.2.0/24", "via", "10.0.0.77")
+        peer.frames()
+        yield peer
+
+
+@pytest.fixture
+def ours():
+    host = PairHost(FakePlatform(), MY_MAC, "10.0.0.2/24", features=NETIF_F_SG | NETIF_F_HW_CSUM)
+    neigh_add(host.dev, "10.0.0.1", PEER_MAC.hex(":"))
+    neigh_add(host.dev, "10.0.0.77", "02:00:00:00:00:4d")
+    route_add(host.net, "192.0.2.0/24", via="10.0.0.77")
+    return host
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_sends_what_it_sends_on_linux(linux, ours, name):
+    program = PROGRAMS[name]
+    theirs = linux.inside(lambda: run(real.socket, program))
+    mine = run(ours.net.socket, program)
+    ours.platform.advance(1_000_000)
+    assert mine == theirs
+    assert comparable(ours.dev.sent) == comparable(linux.frames())
+    assert len(ours.platform.buffers) == 0
