@@ -213,11 +213,11 @@ def ip_route_output_key_hash_rcu(net: "Net", fl4: Flowi4) -> RTable:
             # A multicast or broadcast goes out where its source address is at home.
             dev_out = __ip_dev_find(net, saddr)
             if dev_out is None:
-                raise OSError(EINVAL, "the source is not an address of this host")
+                raise OSError(ENETUNREACH, "the source is not an address of this host")
             fl4.oif = dev_out.ifindex
             return __mkroute_output(net, None, fl4, orig_oif, dev_out, flags)
         if not fl4.flags & FLOWI_FLAG_ANYSRC and __ip_dev_find(net, saddr) is None:
-            raise OSError(EINVAL, "the source is not an address of this host")
+            raise OSError(ENETUNREACH, "the source is not an address of this host")
     if orig_oif:
         dev_out = _bound_device(net, orig_oif)
         if on_link:

@@ -2,9 +2,9 @@
 
 import pytest
 
-pytest.register_assert_rewrite("hardwire.tb.stack.frames")
+pytest.register_assert_rewrite("hardwire.tb.stack.frames", "hardwire.tb.stack.programs")
 
-from hardwire.tb.stack.inet_host import InetHost  # noqa: E402 - frames must not be imported before
+from hardwire.tb.stack.inet_host import InetHost  # noqa: E402 - those must not be imported before
 
 
 @pytest.fixture

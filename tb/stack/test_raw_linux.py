@@ -1,18 +1,14 @@
 """Raw sockets and what is too long: the same program on our stack and on a real Linux kernel sends the same frames."""
 
 import os
-import socket as real
 from struct import pack
 
 import pytest
 
 from hardwire.stack import socket as api
-from hardwire.stack.core.netdevice import NETIF_F_HW_CSUM, NETIF_F_SG
-from hardwire.stack.iproute import neigh_add, route_add
-from hardwire.tb.stack.fake import FakePlatform
-from hardwire.tb.stack.frames import MY_MAC, PEER_MAC, icmp, ip, udp
+from hardwire.tb.stack.frames import icmp, ip, udp
 from hardwire.tb.stack.linux_peer import LinuxPeer, can_make_namespaces
-from hardwire.tb.stack.pair import PairHost
+from hardwire.tb.stack.programs import assert_same_program, make_ours, set_up
 
 pytestmark = pytest.mark.skipif(not can_make_namespaces(), reason="needs root, /dev/net/tun and ip(8)")
 
@@ -76,73 +72,18 @@ PROGRAMS = {
 }
 
 
-def run(make_socket, program) -> list[object]:
-    """Run a program; return what its calls returned, or the errno of those that failed, and its queue of errors."""
-    protocol, options, sends = program
-    said: list[object] = []
-
-    def call(function, *args) -> None:
-        try:
-            said.append(function(*args))
-        except OSError as error:
-            said.append(error.errno)
-
-    try:
-        sock = make_socket(api.AF_INET, api.SOCK_RAW, protocol)
-    except OSError as error:
-        return [error.errno]
-    for option in options:
-        call(sock.setsockopt, *option)
-    call(sock.getsockopt, 0, api.IP_HDRINCL)
-    for octets, flags, to in sends:
-        if to is None:
-            call(sock.send, octets, flags)
-        else:
-            call(sock.sendto, octets, flags, to)
-    for _ in range(2):
-        call(sock.recvmsg, 100, 200, api.MSG_ERRQUEUE | api.MSG_DONTWAIT)
-    sock.close()
-    return said
-
-
-def comparable(frames: list[bytes]) -> list[bytes]:
-    """Return the IPv4 frames without what is up to the host: identification, and the sum over it."""
-    found = []
-    for frame in frames:
-        if frame[12:14] == b"\x08\x00":
-            octets = bytearray(frame)
-            octets[18:20] = octets[24:26] = bytes(2)
-            found.append(bytes(octets))
-    return found
-
-
 @pytest.fixture(scope="module")
 def linux():
     with LinuxPeer(f"hardwire-raw{os.getpid()}") as peer:
-        for address, last in (("10.0.0.1", 1), ("10.0.0.77", 0x4D)):
-            peer.ip(
-                "neigh", "replace", address, "lladdr", f"02:00:00:00:00:{last:02x}", "nud", "permanent", "dev", "eth0"
-            )
-        peer.ip("route", "add", "192.0.2.0/24", "via", "10.0.0.77")
-        peer.frames()
+        set_up(peer)
         yield peer
 
 
-@pytest.fixture
-def ours():
-    host = PairHost(FakePlatform(), MY_MAC, "10.0.0.2/24", features=NETIF_F_SG | NETIF_F_HW_CSUM)
-    neigh_add(host.dev, "10.0.0.1", PEER_MAC.hex(":"))
-    neigh_add(host.dev, "10.0.0.77", "02:00:00:00:00:4d")
-    route_add(host.net, "192.0.2.0/24", via="10.0.0.77")
-    return host
-
-
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_program_sends_what_it_sends_on_linux(linux, ours, name):
-    program = PROGRAMS[name]
-    theirs = linux.inside(lambda: run(real.socket, program))
-    mine = run(ours.net.socket, program)
-    ours.platform.advance(1_000_000)
-    assert mine == theirs
-    assert comparable(ours.dev.sent) == comparable(linux.frames())
-    assert len(ours.platform.buffers) == 0
+def test_a_program_sends_what_it_sends_on_linux(linux, name):
+    protocol, options, sends = PROGRAMS[name]
+    calls = [*(("setsockopt", *option) for option in options), ("getsockopt", 0, api.IP_HDRINCL)]
+    for octets, flags, to in sends:
+        calls.append(("send", octets, flags) if to is None else ("sendto", octets, flags, to))
+    calls += [("recvmsg", 100, 200, api.MSG_ERRQUEUE | api.MSG_DONTWAIT)] * 2
+    assert_same_program(linux, make_ours(), api.SOCK_RAW, protocol, calls)
