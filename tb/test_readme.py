@@ -30,10 +30,18 @@ def test_command_and_its_options_exist(line: str) -> None:
             assert argument in known
 
 
-@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-def test_python_example_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+PRINTS = (
+    " ns: 02 00 00 00 00 02 02 00 00 00 00 01 08 00 45 ",
+    " ns: 172.16.48.1 says 00 00 99 76 12 34 00 01 " + " ".join(["45"] * 32),
+)
+
+
+@pytest.mark.parametrize(
+    ("block", "prints"), list(zip(re.findall(r"```python\n(.*?)```", README, re.DOTALL), PRINTS, strict=True))
+)
+def test_python_example_runs(block: str, prints: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(block, "README.md", "exec"), {})
-    assert " ns: 02 00 00 00 00 02 02 00 00 00 00 01 08 00 45 " in capsys.readouterr().out
+    assert prints in capsys.readouterr().out
 
 
 def test_every_command_is_in_the_readme() -> None:
