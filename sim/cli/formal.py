@@ -45,7 +45,8 @@ def formal(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress, ThreadPoolExecutor(jobs) as pool:
         bar = progress.add_task("proving", total=len(chosen))
-        futures = [pool.submit(prove, one) for one in chosen]
+        # The long ones first, so that none is left alone at the end.
+        futures = [pool.submit(prove, one) for one in sorted(chosen, key=lambda one: not one.long)]
         try:
             for future in as_completed(futures):
                 verdict = future.result()
