@@ -1,6 +1,6 @@
 """Socket buffers: reaching, copying, sharing and summing their data (Linux: net/core/skbuff.c)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..wire.checksum import csum_block_add, csum_partial
 from .drop_reasons import SkbDropReason
@@ -29,6 +29,7 @@ __all__ = [
     "skb_copy_bits",
     "skb_cow_head",
     "skb_expand_head",
+    "skb_hang_frags",
     "skb_has_frag_list",
     "skb_is_nonlinear",
     "skb_linearize",
@@ -49,6 +50,20 @@ def skb_is_nonlinear(skb: SkBuff) -> bool:
 def skb_has_frag_list(skb: SkBuff) -> bool:
     """Return whether further skbs hang on this one."""
     return skb.frag_list is not None
+
+
+def skb_hang_frags(head: SkBuff, skbs: Iterable[SkBuff]) -> None:
+    """Hang skbs on one that has none yet, as its fragment list: their data comes behind its own."""
+    last: SkBuff | None = None
+    for skb in skbs:
+        if last is None:
+            head.frag_list = skb
+        else:
+            last.next = skb
+        last = skb
+        head.len += skb.len
+        head.data_len += skb.len
+        head.truesize += skb.truesize
 
 
 def skb_walk_frags(skb: SkBuff) -> Iterator[SkBuff]:

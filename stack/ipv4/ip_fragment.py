@@ -3,13 +3,14 @@
 A fragment that overlaps another takes all of its packet with it, as RFC 5722 §4 wants it of IPv6.
 """
 
+from contextlib import suppress
 from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..core.drop_reasons import SkbDropReason
 from ..core.skbuff import CHECKSUM_COMPLETE, CHECKSUM_NONE, CHECKSUM_UNNECESSARY, SkBuff, kfree_skb_reason
 from ..core.skbuff_csum import pskb_trim_rcsum
-from ..core.skbuff_data import pskb_expand_head, skb_cloned, skb_linearize
+from ..core.skbuff_data import skb_cloned, skb_cow_head, skb_hang_frags, skb_linearize
 from ..core.timer import HZ, TimerList, del_timer, jiffies, mod_timer
 from ..wire.checksum import csum_add
 from .icmp import icmp_send
@@ -234,7 +235,10 @@ def ip_frag_reasm(qp: FragQueue, last: SkBuff) -> SkBuff | None:
     head, *rest = [skb for run in qp.runs for skb in run.skbs]
     header = head.network_header
     length = head.data - header + qp.len
-    if length > 0xFFFF or (qp.ecn & _NOT_ECT and qp.ecn != _NOT_ECT) or not _make_writable(head):
+    fits = length <= 0xFFFF and (not qp.ecn & _NOT_ECT or qp.ecn == _NOT_ECT)
+    with suppress(OSError):
+        skb_cow_head(head, 0)
+    if not fits or skb_cloned(head):
         net.mib["Ip:ReasmFails"] += 1
         qp.drop(SkbDropReason.NOT_SPECIFIED)
         return None
@@ -254,27 +258,10 @@ def ip_frag_reasm(qp: FragQueue, last: SkBuff) -> SkBuff | None:
     return head
 
 
-def _make_writable(skb: SkBuff) -> bool:
-    if skb_cloned(skb):
-        try:
-            pskb_expand_head(skb, 0, 0)
-        except OSError:
-            return False
-    return True
-
-
 def _join(head: SkBuff, rest: list[SkBuff]) -> None:
     """Hang the other fragments on the first one (``inet_frag_reasm_finish``)."""
-    before: SkBuff | None = None
+    skb_hang_frags(head, rest)
     for skb in rest:
-        if before is None:
-            head.frag_list = skb
-        else:
-            before.next = skb
-        before = skb
-        head.len += skb.len
-        head.data_len += skb.len
-        head.truesize += skb.truesize
         if head.ip_summed != skb.ip_summed:
             head.ip_summed = CHECKSUM_NONE
         elif head.ip_summed == CHECKSUM_COMPLETE:

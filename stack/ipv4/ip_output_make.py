@@ -19,7 +19,7 @@ from ..core.skbuff import (
     kfree_skb,
     put_page,
 )
-from ..core.skbuff_data import pskb_trim, skb_copy_bits
+from ..core.skbuff_data import pskb_trim, skb_copy_bits, skb_hang_frags
 from ..core.sock import sock_alloc_send_pskb, sock_wfree
 from ..uapi import IP_PMTUDISC_PROBE, IPPROTO_ICMP, MSG_DONTWAIT, MSG_MORE, MSG_PROBE
 from ..wire.checksum import csum_add, csum_block_add, csum_partial
@@ -239,7 +239,7 @@ def __ip_make_skb(inet: InetSock, fl4: "Flowi4", queue: deque[SkBuff], cork: Ine
     skb.ignore_df = IGNORES_DF[inet.pmtudisc]
     sets_df = SETS_DF[inet.pmtudisc]
     fits = sets_df != DF_ALWAYS and skb.len <= ipv4_mtu(rt)
-    df = IP_DF if sets_df == DF_ALWAYS or (fits and sets_df == DF_IF_IT_FITS) else 0
+    df = IP_DF if sets_df == DF_ALWAYS or (fits and sets_df == DF_IF_IT_FITS and not rt.mtu_locked) else 0
     ttl = cork.ttl
     if not ttl:
         if rt.type == _MULTICAST:
@@ -274,23 +274,15 @@ def __ip_make_skb(inet: InetSock, fl4: "Flowi4", queue: deque[SkBuff], cork: Ine
 
 def _join(skb: SkBuff, queue: deque[SkBuff]) -> None:
     """Hang packets on the first one; their memory counts with it."""
-    last: SkBuff | None = None
-    while queue:
-        frag = queue.popleft()
+    for frag in queue:
         hlen = frag.transport_header - frag.network_header
         frag.data += hlen
         frag.len -= hlen
         frag.destructor = None
         frag.sk = None
         frag.network_header = NO_HEADER
-        if last is None:
-            skb.frag_list = frag
-        else:
-            last.next = frag
-        last = frag
-        skb.len += frag.len
-        skb.data_len += frag.len
-        skb.truesize += frag.truesize
+    skb_hang_frags(skb, queue)
+    queue.clear()
 
 
 def ip_make_skb(

@@ -99,7 +99,7 @@ class RTable(DstEntry):
 
 def ipv4_dst_check(dst: RTable) -> RTable | None:
     """Return the route if it is still good, else None."""
-    return dst if dst.obsolete == -1 and dst.genid == dst.dev.net.ipv4.rt_genid else None
+    return dst if rt_cache_valid(dst) else None
 
 
 def rt_cache_valid(rt: RTable) -> bool:
@@ -187,7 +187,7 @@ def ip_route_output_key(net: "Net", flp4: Flowi4) -> RTable:
 
 
 def ip_route_output_key_hash(net: "Net", flp4: Flowi4) -> RTable:
-    """The same."""
+    """Find the route for a flow; messages about packets ask here (the function behind it is for all)."""
     return ip_route_output_key_hash_rcu(net, flp4)
 
 

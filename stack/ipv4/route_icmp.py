@@ -3,6 +3,7 @@
 Path MTUs are RFC 1191's, redirects RFC 1122 §3.2.2.2 and RFC 1812 §5.2.7.2.
 """
 
+from contextlib import suppress
 from errno import EACCES, EHOSTUNREACH, ENETUNREACH
 from struct import Struct
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..core.drop_reasons import SkbDropReason
 from ..core.neighbour import NUD_VALID, neigh_event_send
 from ..core.skbuff import kfree_skb_reason
-from ..core.sock import sk_dst_set
+from ..core.sock import sk_dst_reset, sk_dst_set
 from ..core.timer import HZ, jiffies
 from ..uapi import IP_PMTUDISC_INTERFACE
 from .devinet import inet_addr_onlink
@@ -108,14 +109,16 @@ def ip_rt_send_redirect(skb: "SkBuff") -> None:
 
 def ipv4_update_pmtu(skb: "SkBuff", net: "Net", mtu: int, oif: int, protocol: int) -> None:
     """Learn the MTU of the way that a packet of this host took; ``skb``: the message about it, at its header."""
+    with suppress(OSError):  # It has no way any more.
+        fl4 = _flow_of_cause(skb, oif, protocol)
+        _update_pmtu(ip_route_output_key(net, fl4), fl4, mtu)
+
+
+def _flow_of_cause(skb: "SkBuff", oif: int, protocol: int) -> Flowi4:
+    """Return the flow of the packet that a message is about (``__build_flow_key``)."""
     at = skb.data
     saddr, daddr = _ADDRESSES.unpack_from(skb.view, at + 12)
-    fl4 = Flowi4(daddr, saddr, protocol, tos=skb.view[at + 1] & 0x1E, oif=oif, mark=skb.mark)
-    try:
-        rt = ip_route_output_key(net, fl4)
-    except OSError:
-        return
-    _update_pmtu(rt, fl4, mtu)
+    return Flowi4(daddr, saddr, protocol, tos=skb.view[at + 1] & 0x1E, oif=oif, mark=skb.mark)
 
 
 def ipv4_sk_update_pmtu(skb: "SkBuff", sk: "InetSock", mtu: int) -> None:
@@ -125,13 +128,11 @@ def ipv4_sk_update_pmtu(skb: "SkBuff", sk: "InetSock", mtu: int) -> None:
     ipv4_update_pmtu(skb, sk.net, mtu, sk.sk_bound_dev_if, sk.sk_protocol)
     kept = sk.sk_dst_cache
     if kept is not None and kept.ops.check(kept) is None:
-        at = skb.data
-        saddr, daddr = _ADDRESSES.unpack_from(skb.view, at + 12)
-        fl4 = Flowi4(daddr, saddr, sk.sk_protocol, tos=sk.tos & 0x1E, oif=sk.sk_bound_dev_if, mark=sk.sk_mark)
-        try:
+        sk_dst_reset(sk)
+        fl4 = _flow_of_cause(skb, sk.sk_bound_dev_if, sk.sk_protocol)
+        fl4.mark = sk.sk_mark
+        with suppress(OSError):
             sk_dst_set(sk, ip_route_output_flow(sk.net, fl4, sk))
-        except OSError:
-            sk.sk_dst_cache = None
 
 
 def _update_pmtu(rt: RTable, fl4: Flowi4, mtu: int) -> None:
@@ -154,14 +155,9 @@ def _update_pmtu(rt: RTable, fl4: Flowi4, mtu: int) -> None:
 
 def ipv4_redirect(skb: "SkBuff", net: "Net", oif: int, protocol: int) -> None:
     """Learn a shorter way to where a packet of this host went; ``skb``: the message about it, at its header."""
-    at = skb.data
-    saddr, daddr = _ADDRESSES.unpack_from(skb.view, at + 12)
-    fl4 = Flowi4(daddr, saddr, protocol, tos=skb.view[at + 1] & 0x1E, oif=oif, mark=skb.mark)
-    try:
-        rt = ip_route_output_key(net, fl4)
-    except OSError:
-        return
-    _do_redirect(rt, skb, fl4)
+    with suppress(OSError):
+        fl4 = _flow_of_cause(skb, oif, protocol)
+        _do_redirect(ip_route_output_key(net, fl4), skb, fl4)
 
 
 def ipv4_sk_redirect(skb: "SkBuff", sk: "InetSock") -> None:
@@ -173,6 +169,11 @@ def _do_redirect(rt: RTable, skb: "SkBuff", fl4: Flowi4) -> None:
     """Take the gateway that a redirect names, if the one in use says so and it is on the link (``__ip_do_redirect``).
 
     It counts once the new gateway has answered ARP; until then it is asked only.
+
+    Raises
+    ------
+    OSError
+        If there can be no neighbour for it.
     """
     net = rt.dev.net
     dev = skb.dev
@@ -194,10 +195,7 @@ def _do_redirect(rt: RTable, skb: "SkBuff", fl4: Flowi4) -> None:
         return
     probe = RTable(rt.dev, rt.output, 0, rt.type, rt.genid)
     probe.gw = new
-    try:
-        neigh = ip_neigh_for_gw(probe, new)
-    except OSError:
-        return
+    neigh = ip_neigh_for_gw(probe, new)
     if not neigh.nud_state & NUD_VALID:
         neigh_event_send(neigh, None)
         return

@@ -1,7 +1,6 @@
 """A router between two hosts, four cards of real gateware: forwarding, traced ways, path MTUs, fragments."""
 
 from errno import EMSGSIZE
-from struct import unpack_from
 
 import pytest
 
@@ -12,6 +11,7 @@ from hardwire.stack import socket as api
 from hardwire.stack.iproute import route_add
 from hardwire.stack.ipv4.devinet import inet_forward_change
 from hardwire.tb.bench import seed
+from hardwire.tb.stack.inet_host import error_of
 
 THERE = ("10.0.2.1", 9000)
 SECOND = 1_000_000_000
@@ -44,14 +44,6 @@ class Network:
         here.setsockopt(api.IPPROTO_IP, api.IP_RECVERR, 1)
         here.connect(THERE)
         return here, there
-
-
-def error_of(sock) -> tuple[int, tuple[int, int], int, str]:
-    """Return errno, type and code, information and reporter of a socket's oldest error."""
-    _, control, _, _ = sock.recvmsg(100, 200, api.MSG_ERRQUEUE)
-    ((_, _, octets),) = [entry for entry in control if entry[1] == api.IP_RECVERR]
-    errno, _, kind, code, info = unpack_from("=IBBBxI", octets)
-    return errno, (kind, code), info, ".".join(map(str, octets[20:24]))
 
 
 def test_datagrams_pass_the_router_both_ways() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hardwire.sim.trace import Call
 
-__all__ = ["FILTER_17B", "Node", "Rules", "compare", "fold", "ours", "read_golden", "side_by_side", "theirs"]
+__all__ = ["FILTER_17B", "Node", "Rules", "compare", "find", "fold", "ours", "read_golden", "side_by_side", "theirs"]
 
 # Functions of qdisc, driver, NAPI and softirqs that 17b's filter shows.
 FILTER_17B = (
@@ -44,8 +44,8 @@ class Rules:
     renamed: dict[str, str]
 
     @classmethod
-    def read(cls, name: str = "rules") -> "Rules":
-        """Read a file of rules.
+    def read(cls, *files: str) -> "Rules":
+        """Read files of rules, ``rules`` if none is named.
 
         Raises
         ------
@@ -54,7 +54,8 @@ class Rules:
         """
         ignore, cut = set[str](), set[str]()
         names: dict[str, dict[str, str]] = {"is": {}, "as": {}}
-        for line in (_HERE / f"{name}.txt").read_text().splitlines():
+        text = "".join((_HERE / f"{name}.txt").read_text() for name in files or ("rules",))
+        for line in text.splitlines():
             words = line.split()
             if not words or words[0].startswith("#"):
                 continue
@@ -116,6 +117,14 @@ def ours(calls: Iterable[Call], names: set[str], ends: Iterable[str]) -> list[No
         else:
             kept += ours(call.calls, names, ends)
     return kept
+
+
+def find(nodes: list[Node], name: str) -> list[Node]:
+    """Return the calls of a function, from anywhere below."""
+    found: list[Node] = []
+    for node in nodes:
+        found += [node] if node.name == name else find(node.calls, name)
+    return found
 
 
 def side_by_side(left: list[str], right: list[str]) -> str:

@@ -1,7 +1,10 @@
 """A host with IPv4 on a fake device, for tests of the protocols."""
 
+from struct import unpack_from
+
 import pytest
 
+from hardwire.stack import socket as api
 from hardwire.stack.core.dev_register import dev_open, register_netdevice
 from hardwire.stack.core.skbuff import CHECKSUM_PARTIAL, consume_skb
 from hardwire.stack.iproute import addr_add, neigh_add
@@ -12,12 +15,20 @@ from hardwire.stack.wire.ipv4 import Ipv4Packet
 from hardwire.stack.wire.udp import UdpDatagram
 from hardwire.tb.stack.fake import FakeNetDevice, make_kernel
 
-__all__ = ["MS", "PEER", "PEER_MAC", "SECOND", "InetHost", "raises"]
+__all__ = ["MS", "PEER", "PEER_MAC", "SECOND", "InetHost", "error_of", "raises"]
 
 MS = 1_000_000
 SECOND = 1_000_000_000
 PEER = ("10.0.0.2", 9000)
 PEER_MAC = bytes.fromhex("020000000002")
+
+
+def error_of(sock) -> tuple[int, tuple[int, int], int, str]:
+    """Return errno, type and code, information and reporter of the oldest error in a socket's queue."""
+    _, control, _, _ = sock.recvmsg(100, 200, api.MSG_ERRQUEUE)
+    ((_, _, octets),) = [entry for entry in control if entry[1] == api.IP_RECVERR]
+    errno, _, kind, code, info = unpack_from("=IBBBxI", octets)
+    return errno, (kind, code), info, ".".join(map(str, octets[20:24]))
 
 
 def raises(number: int):

@@ -8,7 +8,7 @@ from hardwire.sim.trace import Call, Tracer
 from hardwire.stack import socket as api
 from hardwire.stack.iproute import neigh_del
 from hardwire.stack.wire.checksum import ip_fast_csum
-from hardwire.tb.stack.golden import Node, Rules, compare, read_golden
+from hardwire.tb.stack.golden import Rules, compare, find, read_golden
 from hardwire.tb.stack.pair import Pair
 from hardwire.tb.stack.routed import Routed
 
@@ -50,14 +50,6 @@ def pair():
         b.recvfrom(100)
     pair.a.udp, pair.b.udp = a, b
     return pair
-
-
-def find(nodes: list[Node], name: str) -> list[Node]:
-    """Return the calls of a function, from anywhere below."""
-    found: list[Node] = []
-    for node in nodes:
-        found += [node] if node.name == name else find(node.calls, name)
-    return found
 
 
 def traced(function, name: str) -> list[Call]:
