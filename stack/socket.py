@@ -1,23 +1,21 @@
 """Sockets: what programs call, and the system calls behind it (Linux: net/socket.c)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from errno import EAFNOSUPPORT, EINVAL, EMSGSIZE
-from operator import index
-from socket import inet_pton
 from sys import byteorder
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from . import uapi
 from .core.msghdr import EIOCBQUEUED, Kiocb, Msghdr, Octets, RecvMsghdr, Sockaddr
+from .core.proto_ops import ProtoOps
 from .core.sock_options import sock_getsockopt, sock_setsockopt
-from .ipv4.af_inet import ProtoOps, inet_create
+from .ipv4.af_inet import inet_create
 from .security import security_socket_sendmsg
 from .socket_lookup import sockfd_lookup_light
 from .socket_recv import new_octets, sock_poll, sys_recvfrom, sys_recvmsg, user_buffers
 from .uapi import *  # noqa: F403 - the constants are part of this module, as in Python's own
 from .uapi import (
     AF_INET,
-    AF_MAX,
     MSG_DONTWAIT,
     SOCK_CLOEXEC,
     SOCK_DGRAM,
@@ -26,16 +24,16 @@ from .uapi import (
     SOCK_TYPE_MASK,
     SOL_SOCKET,
 )
-from .wire.address import ipv4_to_text
 
 if TYPE_CHECKING:
     from .core.net import Kernel, Net
-    from .ipv4.inet_sock import InetSock
+    from .core.sock import Sock
 
 __all__ = ["Socket", "__sock_sendmsg", "sock_sendmsg", "sockfd_lookup_light", "sys_socket"]
 __all__ += uapi.__all__
 
-Address = tuple[str, int] | bytes | bytearray | memoryview
+# What a program gives for an address: of IPv4 (host, port), or the octets of a struct sockaddr_in.
+Address = tuple[Any, ...] | bytes | bytearray | memoryview
 ControlMessage = tuple[int, int, Octets]
 
 
@@ -56,7 +54,7 @@ class Socket:
 
     __slots__ = ("f_count", "family", "fd", "kernel", "net", "nonblock", "ops", "proto", "sk", "timeout", "type")
 
-    def __init__(self, net: "Net", sk: "InetSock", ops: ProtoOps, fd: int) -> None:
+    def __init__(self, net: "Net", sk: "Sock", ops: ProtoOps, fd: int) -> None:
         self.net = net
         self.kernel = net.kernel
         self.sk = sk
@@ -131,38 +129,36 @@ class Socket:
         self._receive(msg, flags)
         return msg.octets
 
-    def recvfrom(self, bufsize: int, flags: int = 0) -> "tuple[bytes, tuple[str, int] | None]":
+    def recvfrom(self, bufsize: int, flags: int = 0) -> tuple[bytes, Any]:
         """Receive a datagram, and return it with its sender's address."""
         msg = new_octets(bufsize)
         self._receive(msg, flags)
-        return msg.octets, _name(msg)
+        return msg.octets, self._name(msg)
 
     def recv_into(self, buffer: "bytearray | memoryview", nbytes: int = 0, flags: int = 0) -> int:
         """Receive a datagram into a buffer, and return its length."""
         return self._receive(user_buffers([memoryview(buffer)[: nbytes or None]]), flags)
 
-    def recvfrom_into(
-        self, buffer: "bytearray | memoryview", nbytes: int = 0, flags: int = 0
-    ) -> "tuple[int, tuple[str, int] | None]":
+    def recvfrom_into(self, buffer: "bytearray | memoryview", nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         """Receive a datagram into a buffer, and return its length with its sender's address."""
         msg = user_buffers([memoryview(buffer)[: nbytes or None]])
-        return self._receive(msg, flags), _name(msg)
+        return self._receive(msg, flags), self._name(msg)
 
     def recvmsg(
         self, bufsize: int, ancbufsize: int = 0, flags: int = 0
-    ) -> "tuple[bytes, list[tuple[int, int, bytes]], int, tuple[str, int] | None]":
+    ) -> tuple[bytes, list[tuple[int, int, bytes]], int, Any]:
         """Receive a datagram, with control messages; return both, ``MSG_*`` flags, and the sender's address."""
         msg = new_octets(bufsize)
         self._receive_msg(msg, ancbufsize, flags)
-        return msg.octets, msg.control, msg.flags, _name(msg)
+        return msg.octets, msg.control, msg.flags, self._name(msg)
 
     def recvmsg_into(
         self, buffers: "Sequence[bytearray | memoryview]", ancbufsize: int = 0, flags: int = 0
-    ) -> "tuple[int, list[tuple[int, int, bytes]], int, tuple[str, int] | None]":
+    ) -> tuple[int, list[tuple[int, int, bytes]], int, Any]:
         """As ``recvmsg``, into several buffers."""
         msg = user_buffers(buffers)
         length = self._receive_msg(msg, ancbufsize, flags)
-        return length, msg.control, msg.flags, _name(msg)
+        return length, msg.control, msg.flags, self._name(msg)
 
     def _receive(self, msg: RecvMsghdr, flags: int) -> int:
         try:
@@ -177,6 +173,9 @@ class Socket:
         except BlockingIOError:
             self._timed_out()
             raise
+
+    def _name(self, msg: RecvMsghdr) -> Any:
+        return None if msg.name is None else self.ops.address(msg.name)
 
     def poll(self, events: int, timeout: float | None = None) -> int:
         """Wait until something of ``events`` can be done, at most so many seconds; return ``POLL*`` bits, perhaps 0."""
@@ -210,19 +209,21 @@ class Socket:
             return value
         return (value if isinstance(value, bytes) else value.to_bytes(4, "little", signed=True))[:buflen]
 
-    def getsockname(self) -> tuple[str, int]:
-        """Return the local address and port."""
-        address, port = self._checked().ops.getname(self.sk, False)
-        return ipv4_to_text(address), port
+    def getsockname(self) -> Any:
+        """Return the local address (and port)."""
+        return self.ops.address(self._checked().ops.getname(self.sk, False))
 
-    def getpeername(self) -> tuple[str, int]:
-        """Return the peer's address and port."""
-        address, port = self._checked().ops.getname(self.sk, True)
-        return ipv4_to_text(address), port
+    def getpeername(self) -> Any:
+        """Return the peer's address (and port)."""
+        return self.ops.address(self._checked().ops.getname(self.sk, True))
 
     def _checked(self) -> Self:
         sockfd_lookup_light(self.kernel, self.fd)
         return self
+
+    def ioctl(self, request: int, arg: Any = None) -> Any:
+        """Make a request, by its number (``SIOC*``), of a socket or of what is behind it (Python: ``fcntl.ioctl``)."""
+        return self._checked().ops.ioctl(self.sk, request, arg)
 
     def shutdown(self, how: int) -> None:
         """End receiving (0), sending (1) or both (2)."""
@@ -259,40 +260,18 @@ class Socket:
                 self.ops.release(self.sk)
 
 
-def _name(msg: RecvMsghdr) -> "tuple[str, int] | None":
-    """Return an address as programs get it."""
-    return None if msg.name is None else (ipv4_to_text(msg.name[1]), msg.name[2])
-
-
-def move_addr_to_kernel(address: Address) -> Sockaddr:
-    """Take over an address from a program.
+def move_addr_to_kernel(sock: Socket, address: Address) -> Sockaddr:
+    """Take over an address from a program; each family has its own kind.
 
     Raises
     ------
     OSError
         ``EINVAL`` if it is none.
-    TypeError, OverflowError
-        If the port is no integer, or not in 0..65535.
     """
-    if isinstance(address, (bytes, bytearray, memoryview)):
-        if not 16 <= len(address) <= 128:
-            raise OSError(EINVAL, "a struct sockaddr_in has 16 octets")
-        family = int.from_bytes(address[:2], "little")
-        return family, int.from_bytes(address[4:8], "big"), int.from_bytes(address[2:4], "big")
-    host, port = address
-    port = index(port)
-    if not 0 <= port <= 0xFFFF:
-        raise OverflowError("port must be 0-65535.")
-    try:
-        return AF_INET, int.from_bytes(inet_pton(AF_INET, host), "big"), port
-    except OSError:
-        if host in _NAMES:
-            return AF_INET, _NAMES[host], port
-        raise OSError(EINVAL, f"{host!r} is not an IPv4 address") from None
+    return sock.ops.sockaddr(address)
 
 
 _UIO_MAXIOV = 1024
-_NAMES = {"": 0, "<broadcast>": 0xFFFFFFFF}
 
 
 def __sock_sendmsg(sock: Socket, msg: Msghdr) -> int:
@@ -335,16 +314,21 @@ def sock_sendmsg(sock: Socket, msg: Msghdr, iocb: Kiocb | None = None) -> int:
     return result
 
 
+# Who makes sockets of which family (Linux: net_families): takes namespace, type and protocol.
+_NET_FAMILIES: "dict[int, Callable[[Net, int, int], tuple[Sock, ProtoOps]]]" = {AF_INET: inet_create}
+
+
 def __sys_socket(net: "Net", family: int, type: int, protocol: int) -> Socket:
     flags = type & ~SOCK_TYPE_MASK
     type &= SOCK_TYPE_MASK
     if flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK):
         raise OSError(EINVAL, f"unknown flags {flags:#o} in the socket's type")
-    if family != AF_INET or not 0 <= family < AF_MAX:
+    create = _NET_FAMILIES.get(family)
+    if create is None:
         raise OSError(EAFNOSUPPORT, f"no sockets of family {family}")
     if not 0 <= type < SOCK_MAX:
         raise OSError(EINVAL, f"no sockets of type {type}")
-    sk, ops = inet_create(net, type, protocol)
+    sk, ops = create(net, type, protocol)
     kernel = net.kernel
     fd = 3
     while fd in kernel.files:
@@ -374,7 +358,7 @@ def __sys_sendto(kernel: "Kernel", fd: int, data: Octets, flags: int, address: A
     if type(data) is not bytes:
         data = memoryview(data).cast("B")
     sock = sockfd_lookup_light(kernel, fd)
-    name = None if address is None else move_addr_to_kernel(address)
+    name = None if address is None else move_addr_to_kernel(sock, address)
     if sock.nonblock:
         flags |= MSG_DONTWAIT
     return __sock_sendmsg(sock, Msghdr(name, (data,), len(data), flags))
@@ -400,7 +384,7 @@ def __sys_sendmsg(
     address: Address | None,
 ) -> int:
     sock = sockfd_lookup_light(kernel, fd)
-    return ___sys_sendmsg(sock, copy_msghdr_from_user(buffers, control, flags, address))
+    return ___sys_sendmsg(sock, copy_msghdr_from_user(sock, buffers, control, flags, address))
 
 
 def ___sys_sendmsg(sock: Socket, msg: Msghdr) -> int:
@@ -414,7 +398,7 @@ def ____sys_sendmsg(sock: Socket, msg: Msghdr) -> int:
 
 
 def copy_msghdr_from_user(
-    buffers: Sequence[Octets], control: Sequence[ControlMessage], flags: int, address: Address | None
+    sock: Socket, buffers: Sequence[Octets], control: Sequence[ControlMessage], flags: int, address: Address | None
 ) -> Msghdr:
     """Take over a message from a program.
 
@@ -425,7 +409,7 @@ def copy_msghdr_from_user(
     """
     if len(buffers) > _UIO_MAXIOV:
         raise OSError(EMSGSIZE, f"at most {_UIO_MAXIOV} buffers, not {len(buffers)}")
-    name = None if address is None else move_addr_to_kernel(address)
+    name = None if address is None else move_addr_to_kernel(sock, address)
     iov = [memoryview(buffer).cast("B") for buffer in buffers]
     return Msghdr(name, iov, sum(map(len, iov)), flags, control)
 
@@ -436,7 +420,7 @@ def __x64_sys_bind(kernel: "Kernel", fd: int, address: Address) -> int:
 
 def __sys_bind(kernel: "Kernel", fd: int, address: Address) -> int:
     sock = sockfd_lookup_light(kernel, fd)
-    return sock.ops.bind(sock.sk, move_addr_to_kernel(address))
+    return sock.ops.bind(sock.sk, move_addr_to_kernel(sock, address))
 
 
 def __x64_sys_connect(kernel: "Kernel", fd: int, address: Address) -> int:
@@ -444,7 +428,8 @@ def __x64_sys_connect(kernel: "Kernel", fd: int, address: Address) -> int:
 
 
 def __sys_connect(kernel: "Kernel", fd: int, address: Address) -> int:
-    return __sys_connect_file(sockfd_lookup_light(kernel, fd), move_addr_to_kernel(address))
+    sock = sockfd_lookup_light(kernel, fd)
+    return __sys_connect_file(sock, move_addr_to_kernel(sock, address))
 
 
 def __sys_connect_file(sock: Socket, address: Sockaddr) -> int:
@@ -452,17 +437,17 @@ def __sys_connect_file(sock: Socket, address: Sockaddr) -> int:
 
 
 def __x64_sys_setsockopt(kernel: "Kernel", fd: int, level: int, optname: int, value: bytes) -> int:
-    sk = sockfd_lookup_light(kernel, fd).sk
+    sock = sockfd_lookup_light(kernel, fd)
     if level == SOL_SOCKET:
-        return sock_setsockopt(sk, optname, value)
-    return sk.sk_prot.setsockopt(sk, level, optname, value)
+        return sock_setsockopt(sock.sk, optname, value)
+    return sock.ops.setsockopt(sock.sk, level, optname, value)
 
 
 def __x64_sys_getsockopt(kernel: "Kernel", fd: int, level: int, optname: int) -> int | bytes:
-    sk = sockfd_lookup_light(kernel, fd).sk
+    sock = sockfd_lookup_light(kernel, fd)
     if level == SOL_SOCKET:
-        return sock_getsockopt(sk, optname)
-    return sk.sk_prot.getsockopt(sk, level, optname)
+        return sock_getsockopt(sock.sk, optname)
+    return sock.ops.getsockopt(sock.sk, level, optname)
 
 
 # Inside a class Python changes names that start with two underscores.

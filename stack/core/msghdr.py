@@ -1,6 +1,7 @@
 """Messages on their way from a program to a protocol (Linux: ``struct msghdr``, ``iov_iter``)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from .platform import Platform, WaitQueue
 
@@ -19,7 +20,7 @@ __all__ = [
 EIOCBQUEUED = 529  # "The request goes on; its result comes by ki_complete": never seen by a program.
 
 Octets = bytes | bytearray | memoryview
-Sockaddr = tuple[int, int, int]  # Family, IPv4 address as a number, port.
+Sockaddr = tuple[Any, ...]  # Its family, and what the family has: of IPv4 the address as a number, and the port.
 
 
 class Kiocb:

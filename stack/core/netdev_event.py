@@ -21,6 +21,7 @@ class NetdevEvent(IntEnum):
     CHANGEADDR = 8
     GOING_DOWN = 9
     FEAT_CHANGE = 11
+    CHANGEUPPER = 21
 
 
 def call_netdevice_notifiers(event: NetdevEvent, dev: "NetDevice") -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .dev_receive import RxHandler
     from .net import Net
     from .packet_type import PacketType
+    from .rtnl_link import RtnlLinkOps
     from .skbuff import SkBuff
     from .timer import TimerList
 
@@ -189,6 +190,7 @@ class NetDeviceOps:
     ``ndo_set_rx_mode(dev)`` takes over ``dev.flags`` (``IFF_PROMISC``, ``IFF_ALLMULTI``), ``dev.uc`` and ``dev.mc``; it
     may not sleep. ``ndo_change_rx_flags(dev, changed)`` is for devices on top of others.
     ``ndo_vlan_rx_add_vid(dev, proto, vid)`` raises ``OSError`` if the filter has no room.
+    ``ndo_add_slave(master, dev)`` enslaves ``dev``, with ``netdev_master_upper_dev_link``.
     """
 
     ndo_start_xmit: Callable[["SkBuff", "NetDevice"], int]
@@ -204,6 +206,8 @@ class NetDeviceOps:
     ndo_change_rx_flags: Callable[["NetDevice", int], None] | None = None
     ndo_vlan_rx_add_vid: Callable[["NetDevice", int, int], None] | None = None
     ndo_vlan_rx_kill_vid: Callable[["NetDevice", int, int], None] | None = None
+    ndo_add_slave: Callable[["NetDevice", "NetDevice"], None] | None = None
+    ndo_del_slave: Callable[["NetDevice", "NetDevice"], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +310,10 @@ class NetDevice:
         How many want all frames, and all groups'.
     operstate : int
         ``IF_OPER_*``.
+    master, slaves : NetDevice or None, list[NetDevice]
+        The device that it is enslaved to (a bridge, a bond), and those that are enslaved to it.
+    rtnl_link_ops : RtnlLinkOps or None
+        How a virtual device is made and changed.
     """
 
     def __init__(
@@ -347,6 +355,9 @@ class NetDevice:
         self.ptype_specific: tuple[PacketType, ...] = ()
         self.rx_handler: RxHandler | None = None
         self.rx_handler_data: Any = None
+        self.master: NetDevice | None = None
+        self.slaves: list[NetDevice] = []
+        self.rtnl_link_ops: RtnlLinkOps | None = None
         self.napi_list: list[Napi] = []
         self.watchdog_timeo_ns = 5_000_000_000
         self.watchdog_timer: TimerList | None = None

@@ -1,6 +1,5 @@
 """The IPv4 family of sockets (Linux: net/ipv4/af_inet.c)."""
 
-from collections.abc import Callable
 from errno import (
     EADDRINUSE,
     EADDRNOTAVAIL,
@@ -11,7 +10,7 @@ from errno import (
     EPROTONOSUPPORT,
     ESOCKTNOSUPPORT,
 )
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..core.datagram import datagram_poll
 from ..core.dev_register import NetdevEvent, register_netdevice_notifier
@@ -19,6 +18,7 @@ from ..core.msghdr import Msghdr, RecvMsghdr, Sockaddr
 from ..core.neighbour_table import neigh_carrier_down, neigh_changeaddr, neigh_ifdown
 from ..core.netdevice import IFF_LOOPBACK, netif_carrier_ok
 from ..core.packet_type import PacketType, dev_add_pack
+from ..core.proto_ops import ProtoOps
 from ..core.sock import lock_sock_nested, release_sock, sk_dst_reset
 from ..ethernet.eth import ETH_P_ARP, ETH_P_IP
 from ..netfilter.core import NetnsNf
@@ -46,6 +46,7 @@ from .netns import NetnsIpv4
 from .protocol import MAX_INET_PROTOS, NetProtocol, inet_add_protocol
 from .raw import RawSock
 from .rtnetlink import RtScope, RtType
+from .sockaddr_in import sockaddr_in, sockaddr_in_address
 from .udp import UdpSock
 from .udp_receive import udp_err, udp_rcv
 from .udp_recvmsg import udp_poll
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
     from .inet_sock import InetSock
 
 __all__ = [
-    "ProtoOps",
     "inet_autobind",
     "inet_bind",
     "inet_create",
@@ -70,33 +70,6 @@ __all__ = [
     "inet_sendmsg",
     "inet_shutdown",
 ]
-
-
-class ProtoOps:
-    """What a family does for one type of socket (Linux: ``struct proto_ops``)."""
-
-    __slots__ = ("bind", "connect", "getname", "poll", "recvmsg", "release", "sendmsg", "shutdown")
-
-    def __init__(
-        self,
-        *,
-        bind: Callable[[Any, Sockaddr], int],
-        connect: Callable[[Any, Sockaddr], int],
-        getname: Callable[[Any, bool], tuple[int, int]],
-        poll: Callable[[Any], int],
-        release: Callable[[Any], None],
-        sendmsg: Callable[[Any, Msghdr, int], int],
-        recvmsg: Callable[[Any, RecvMsghdr, int, int], int],
-        shutdown: Callable[[Any, int], int],
-    ) -> None:
-        self.bind = bind
-        self.connect = connect
-        self.getname = getname
-        self.poll = poll
-        self.release = release
-        self.sendmsg = sendmsg
-        self.recvmsg = recvmsg
-        self.shutdown = shutdown
 
 
 def inet_create(net: "Net", type: int, protocol: int) -> tuple["InetSock", ProtoOps]:
@@ -195,8 +168,8 @@ def _disconnect(sk: "InetSock") -> None:
     release_sock(sk)
 
 
-def inet_getname(sk: "InetSock", peer: bool) -> tuple[int, int]:
-    """Return address and port of the socket, or of its peer.
+def inet_getname(sk: "InetSock", peer: bool) -> Sockaddr:
+    """Return family, address and port of the socket, or of its peer.
 
     Raises
     ------
@@ -206,8 +179,8 @@ def inet_getname(sk: "InetSock", peer: bool) -> tuple[int, int]:
     if peer:
         if not sk.connected:
             raise OSError(ENOTCONN, "not connected")
-        return sk.inet_daddr, sk.inet_dport
-    return sk.inet_rcv_saddr or sk.inet_saddr, sk.inet_num
+        return AF_INET, sk.inet_daddr, sk.inet_dport
+    return AF_INET, sk.inet_rcv_saddr or sk.inet_saddr, sk.inet_num
 
 
 def inet_send_prepare(sk: "InetSock") -> int:
@@ -262,6 +235,8 @@ def inet_release(sk: "InetSock") -> None:
 
 
 inet_dgram_ops = ProtoOps(
+    sockaddr=sockaddr_in,
+    address=sockaddr_in_address,
     bind=inet_bind,
     connect=inet_dgram_connect,
     getname=inet_getname,
@@ -272,6 +247,8 @@ inet_dgram_ops = ProtoOps(
     shutdown=inet_shutdown,
 )
 inet_sockraw_ops = ProtoOps(
+    sockaddr=sockaddr_in,
+    address=sockaddr_in_address,
     bind=inet_bind,
     connect=inet_dgram_connect,
     getname=inet_getname,

@@ -25,9 +25,9 @@ from scapy.layers.l2 import Ether
 
 from hardwire.stack import socket as api
 from hardwire.stack.core.msghdr import EIOCBQUEUED, Kiocb, Msghdr
+from hardwire.stack.core.proto_ops import ProtoOps
 from hardwire.stack.core.skbuff import CHECKSUM_NONE, CHECKSUM_PARTIAL
 from hardwire.stack.iproute import addr_add, addr_del, route_add
-from hardwire.stack.ipv4.af_inet import ProtoOps
 from hardwire.stack.sched.sch_api import qdisc_replace
 from hardwire.tb.stack.inet_host import MS, PEER, PEER_MAC, SECOND, InetHost, raises
 
@@ -425,7 +425,7 @@ def test_sock_sendmsg_waits_for_a_protocol_that_finishes_later(host):
         host.platform.timer(host.platform.now_ns() + MS, lambda: msg.iocb.complete(size))
         return -EIOCBQUEUED
 
-    names = ("bind", "connect", "getname", "poll", "recvmsg", "release", "shutdown")
+    names = set(ProtoOps.__slots__) - {"sendmsg"}
     sock.ops = ProtoOps(sendmsg=later, **{name: getattr(sock.ops, name) for name in names})
     assert api.sock_sendmsg(sock, Msghdr(None, [b"abc"], 3)) == 3
     iocb = Kiocb(host.platform)

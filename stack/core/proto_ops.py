@@ -1,0 +1,134 @@
+"""What a family does for one type of socket (Linux: include/linux/net.h)."""
+
+from collections.abc import Callable
+from errno import ENOPROTOOPT, ENOTTY, EOPNOTSUPP
+from typing import Any, NoReturn
+
+from .msghdr import Msghdr, RecvMsghdr, Sockaddr
+
+__all__ = [
+    "ProtoOps",
+    "sock_common_getsockopt",
+    "sock_common_setsockopt",
+    "sock_no_accept",
+    "sock_no_connect",
+    "sock_no_getsockopt",
+    "sock_no_ioctl",
+    "sock_no_listen",
+    "sock_no_setsockopt",
+    "sock_no_shutdown",
+]
+
+
+def sock_common_setsockopt(sk: Any, level: int, optname: int, value: bytes) -> int:
+    """Set an option of the socket's protocol."""
+    return int(sk.sk_prot.setsockopt(sk, level, optname, value))
+
+
+def sock_common_getsockopt(sk: Any, level: int, optname: int) -> int | bytes:
+    """Return an option of the socket's protocol."""
+    value: int | bytes = sk.sk_prot.getsockopt(sk, level, optname)
+    return value
+
+
+def sock_no_setsockopt(sk: Any, level: int, optname: int, value: bytes) -> NoReturn:  # noqa: ARG001 - an operation's arguments
+    """Refuse an option: ``ENOPROTOOPT``."""
+    raise OSError(ENOPROTOOPT, f"no option {optname} of level {level}")
+
+
+def sock_no_getsockopt(sk: Any, level: int, optname: int) -> NoReturn:  # noqa: ARG001 - an operation's arguments
+    """Refuse an option: ``ENOPROTOOPT``."""
+    raise OSError(ENOPROTOOPT, f"no option {optname} of level {level}")
+
+
+def sock_no_connect(sk: Any, address: Sockaddr) -> NoReturn:  # noqa: ARG001 - an operation's arguments
+    """Refuse a peer: ``EOPNOTSUPP``."""
+    raise OSError(EOPNOTSUPP, "this kind of socket has no peer")
+
+
+def sock_no_listen(sk: Any, backlog: int) -> NoReturn:  # noqa: ARG001 - an operation's arguments
+    """Refuse to listen: ``EOPNOTSUPP``."""
+    raise OSError(EOPNOTSUPP, "this kind of socket does not listen")
+
+
+def sock_no_accept(sk: Any, flags: int) -> NoReturn:  # noqa: ARG001 - an operation's arguments
+    """Refuse to accept: ``EOPNOTSUPP``."""
+    raise OSError(EOPNOTSUPP, "this kind of socket does not listen")
+
+
+def sock_no_shutdown(sk: Any, how: int) -> NoReturn:  # noqa: ARG001 - an operation's arguments
+    """Refuse half a connection: ``EOPNOTSUPP``."""
+    raise OSError(EOPNOTSUPP, "this kind of socket has no connection to end")
+
+
+def sock_no_ioctl(sk: Any, request: int, arg: Any) -> NoReturn:  # noqa: ARG001 - an operation's arguments
+    """Refuse a request: ``ENOTTY``."""
+    raise OSError(ENOTTY, f"no request {request:#x}")
+
+
+class ProtoOps:
+    """What a family does for one type of socket (Linux: ``struct proto_ops``).
+
+    Members
+    -------
+    sockaddr : callable
+        Takes an address as a program gives it (what Python's ``socket`` takes for the family, or the octets of its
+        ``struct sockaddr_*``), and returns a ``Sockaddr``: its family, and what else the family has.
+    address : callable
+        The way back: takes a ``Sockaddr``, and returns what Python's ``socket`` shows.
+    release, bind, connect, accept, getname, poll, ioctl, listen, shutdown, setsockopt, getsockopt, sendmsg, recvmsg
+        The calls. ``getname(sk, peer)`` returns a ``Sockaddr``, ``accept(sk, flags)`` the new ``sk``.
+    """
+
+    __slots__ = (
+        "accept",
+        "address",
+        "bind",
+        "connect",
+        "getname",
+        "getsockopt",
+        "ioctl",
+        "listen",
+        "poll",
+        "recvmsg",
+        "release",
+        "sendmsg",
+        "setsockopt",
+        "shutdown",
+        "sockaddr",
+    )
+
+    def __init__(
+        self,
+        *,
+        sockaddr: Callable[[Any], Sockaddr],
+        address: Callable[[Sockaddr], Any],
+        release: Callable[[Any], None],
+        bind: Callable[[Any, Sockaddr], int],
+        getname: Callable[[Any, bool], Sockaddr],
+        poll: Callable[[Any], int],
+        sendmsg: Callable[[Any, Msghdr, int], int],
+        recvmsg: Callable[[Any, RecvMsghdr, int, int], int],
+        connect: Callable[[Any, Sockaddr], int] = sock_no_connect,
+        accept: Callable[[Any, int], Any] = sock_no_accept,
+        listen: Callable[[Any, int], int] = sock_no_listen,
+        shutdown: Callable[[Any, int], int] = sock_no_shutdown,
+        ioctl: Callable[[Any, int, Any], Any] = sock_no_ioctl,
+        setsockopt: Callable[[Any, int, int, bytes], int] = sock_common_setsockopt,
+        getsockopt: Callable[[Any, int, int], "int | bytes"] = sock_common_getsockopt,
+    ) -> None:
+        self.sockaddr = sockaddr
+        self.address = address
+        self.release = release
+        self.bind = bind
+        self.connect = connect
+        self.accept = accept
+        self.getname = getname
+        self.poll = poll
+        self.ioctl = ioctl
+        self.listen = listen
+        self.shutdown = shutdown
+        self.setsockopt = setsockopt
+        self.getsockopt = getsockopt
+        self.sendmsg = sendmsg
+        self.recvmsg = recvmsg
