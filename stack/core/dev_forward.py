@@ -6,14 +6,19 @@ from .netdevice import IFF_UP, NET_RX_DROP, NET_RX_SUCCESS, NetDevice
 from .skbuff import PACKET_HOST, SkBuff, kfree_skb_reason
 from .skbuff_csum import skb_postpull_rcsum
 
-__all__ = ["__dev_forward_skb", "is_skb_forwardable", "skb_scrub_packet"]
+__all__ = ["__dev_forward_skb", "__is_skb_forwardable", "is_skb_forwardable", "skb_scrub_packet"]
 
 _VLAN_HLEN = 4
 
 
-def is_skb_forwardable(dev: NetDevice, skb: SkBuff) -> bool:
+def __is_skb_forwardable(dev: NetDevice, skb: SkBuff) -> bool:
     """Return whether a device could receive a frame: it is up, and the frame is not too long."""
     return dev.flags & IFF_UP != 0 and skb.len <= dev.mtu + dev.hard_header_len + _VLAN_HLEN
+
+
+def is_skb_forwardable(dev: NetDevice, skb: SkBuff) -> bool:
+    """Return whether a device could take a frame that another one received."""
+    return __is_skb_forwardable(dev, skb)
 
 
 def skb_scrub_packet(skb: SkBuff, xnet: bool) -> None:
@@ -34,7 +39,7 @@ def __dev_forward_skb(dev: NetDevice, skb: SkBuff) -> int:
 
 def __dev_forward_skb2(dev: NetDevice, skb: SkBuff) -> int:
     """The same; frames that are longer than the device's MTU allows are dropped."""
-    if not is_skb_forwardable(dev, skb):
+    if not __is_skb_forwardable(dev, skb):
         dev.core_stats.rx_dropped += 1
         kfree_skb_reason(skb, SkbDropReason.NOT_SPECIFIED)
         return NET_RX_DROP

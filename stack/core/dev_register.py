@@ -32,6 +32,7 @@ __all__ = [
     "dev_open",
     "dev_set_mac_address",
     "dev_set_mtu",
+    "netif_set_mtu",
     "register_netdevice",
     "register_netdevice_notifier",
     "unregister_netdevice",
@@ -164,18 +165,27 @@ def dev_set_mtu(dev: NetDevice, mtu: int) -> None:
         ``EINVAL`` outside the device's bounds; what ``ndo_change_mtu`` raises.
     """
     with dev.kernel.rtnl:
-        capabilities = dev.capabilities
-        if not capabilities.min_mtu <= mtu <= capabilities.max_mtu:
-            raise OSError(
-                EINVAL, f"{dev.name} takes an MTU of {capabilities.min_mtu}..{capabilities.max_mtu}, not {mtu}"
-            )
-        if mtu == dev.mtu:
-            return
-        if dev.netdev_ops.ndo_change_mtu is not None:
-            dev.netdev_ops.ndo_change_mtu(dev, mtu)
-        else:
-            dev.mtu = mtu
-        call_netdevice_notifiers(NetdevEvent.CHANGEMTU, dev)
+        netif_set_mtu(dev, mtu)
+
+
+def netif_set_mtu(dev: NetDevice, mtu: int) -> None:
+    """Set the IP MTU, for a caller that configures devices already.
+
+    Raises
+    ------
+    OSError
+        As ``dev_set_mtu``.
+    """
+    capabilities = dev.capabilities
+    if not capabilities.min_mtu <= mtu <= capabilities.max_mtu:
+        raise OSError(EINVAL, f"{dev.name} takes an MTU of {capabilities.min_mtu}..{capabilities.max_mtu}, not {mtu}")
+    if mtu == dev.mtu:
+        return
+    if dev.netdev_ops.ndo_change_mtu is not None:
+        dev.netdev_ops.ndo_change_mtu(dev, mtu)
+    else:
+        dev.mtu = mtu
+    call_netdevice_notifiers(NetdevEvent.CHANGEMTU, dev)
 
 
 def dev_set_mac_address(dev: NetDevice, addr: bytes) -> None:

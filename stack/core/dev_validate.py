@@ -4,7 +4,16 @@ from ..ethernet.eth import ETH_P_IP
 from ..wire.checksum import csum_fold
 from ..xfrm.xfrm_device import validate_xmit_xfrm
 from .drop_reasons import SkbDropReason
-from .netdevice import NETIF_F_CSUM_MASK, NETIF_F_FRAGLIST, NETIF_F_HW_CSUM, NETIF_F_IP_CSUM, NETIF_F_SG, NetDevice
+from .if_vlan import ETH_P_8021Q, __vlan_hwaccel_push_inside
+from .netdevice import (
+    NETIF_F_CSUM_MASK,
+    NETIF_F_FRAGLIST,
+    NETIF_F_HW_CSUM,
+    NETIF_F_HW_VLAN_CTAG_TX,
+    NETIF_F_IP_CSUM,
+    NETIF_F_SG,
+    NetDevice,
+)
 from .skbuff import CHECKSUM_NONE, CHECKSUM_PARTIAL, SkBuff, kfree_skb_reason
 from .skbuff_data import pskb_expand_head, pskb_may_pull, skb_checksum, skb_cloned, skb_linearize
 
@@ -70,9 +79,22 @@ def skb_csum_hwoffload_help(skb: SkBuff, features: int) -> None:
     skb_checksum_help(skb)
 
 
+def validate_xmit_vlan(skb: SkBuff, features: int) -> SkBuff | None:
+    """Put the tag beside a frame into it, unless the device will; return None if it had to be dropped."""
+    if features & NETIF_F_HW_VLAN_CTAG_TX and skb.vlan_proto == ETH_P_8021Q:
+        return skb
+    return __vlan_hwaccel_push_inside(skb)
+
+
 def validate_xmit_skb(skb: SkBuff, dev: NetDevice) -> SkBuff | None:
     """Do in software what the device cannot; return None if the packet had to be dropped."""
     features = netif_skb_features(skb, dev)
+    if skb.vlan_proto:
+        tagged = validate_xmit_vlan(skb, features)
+        if tagged is None:
+            dev.stats.tx_dropped += 1
+            return None
+        skb = tagged
     try:
         if skb.data_len and (
             not features & NETIF_F_SG or (skb.frag_list is not None and not features & NETIF_F_FRAGLIST)

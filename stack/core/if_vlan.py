@@ -2,9 +2,9 @@
 
 from ..vlan.vlan_core import VLAN_VID_MASK
 from .drop_reasons import SkbDropReason
-from .skbuff import SkBuff, kfree_skb_reason
+from .skbuff import SkBuff, kfree_skb_reason, skb_push
 from .skbuff_csum import skb_postpull_rcsum
-from .skbuff_data import pskb_expand_head, pskb_may_pull, skb_cloned
+from .skbuff_data import pskb_expand_head, pskb_may_pull, skb_cloned, skb_cow_head
 
 __all__ = [
     "ETH_P_8021AD",
@@ -12,6 +12,7 @@ __all__ = [
     "VLAN_HLEN",
     "VLAN_VID_MASK",
     "__vlan_hwaccel_clear_tag",
+    "__vlan_hwaccel_push_inside",
     "__vlan_hwaccel_put_tag",
     "eth_type_vlan",
     "skb_vlan_tag_get_id",
@@ -48,6 +49,23 @@ def skb_vlan_tag_present(skb: SkBuff) -> bool:
 def skb_vlan_tag_get_id(skb: SkBuff) -> int:
     """Return the number of the VLAN in the tag beside the frame."""
     return skb.vlan_tci & VLAN_VID_MASK
+
+
+def __vlan_hwaccel_push_inside(skb: SkBuff) -> SkBuff | None:
+    """Put the tag beside a frame that is to be sent into it; None if there was no memory, and it was dropped."""
+    try:
+        skb_cow_head(skb, VLAN_HLEN)
+    except OSError:
+        kfree_skb_reason(skb, SkbDropReason.NOMEM)
+        return None
+    at = skb_push(skb, VLAN_HLEN)
+    view = skb.view
+    view[at : at + 12] = bytes(view[at + VLAN_HLEN : at + VLAN_HLEN + 12])
+    view[at + 12 : at + 16] = (skb.vlan_proto << 16 | skb.vlan_tci).to_bytes(4, "big")
+    skb.mac_header = at
+    skb.protocol = skb.vlan_proto
+    __vlan_hwaccel_clear_tag(skb)
+    return skb
 
 
 def skb_vlan_untag(skb: SkBuff) -> SkBuff | None:

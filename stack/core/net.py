@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..socket import Socket
     from .netdevice import NetDevice
     from .platform import Platform
+    from .skbuff import SkBuff
 
 __all__ = ["Kernel", "Net"]
 
@@ -48,6 +49,8 @@ class Net:
         Handlers of protocols, in buckets by the low bits of the EtherType.
     netdev_chain : list
         Notifiers of device events: functions of the event and the device.
+    llc_saps : dict[int, callable]
+        Who receives frames of logical link control, by service access point; ``llc_sap_open`` adds them.
     """
 
     ipv4: "NetnsIpv4"
@@ -63,6 +66,7 @@ class Net:
         self.ptype_all: tuple[PacketType, ...] = ()
         self.ptype_base: list[tuple[PacketType, ...]] = [()] * PTYPE_HASH_SIZE
         self.netdev_chain: list[Callable[[Any, NetDevice], None]] = []
+        self.llc_saps: dict[int, Callable[[SkBuff, NetDevice], int]] = {}
         # Protocols and drivers are built on this module.
         from ..drivers.loopback import loopback_net_init
         from ..ipv4.af_inet import inet_init_net

@@ -22,7 +22,9 @@ __all__ = [
     "ARPHRD_ETHER",
     "ARPHRD_LOOPBACK",
     "IFF_ALLMULTI",
+    "IFF_BRIDGE_PORT",
     "IFF_BROADCAST",
+    "IFF_EBRIDGE",
     "IFF_LOOPBACK",
     "IFF_LOWER_UP",
     "IFF_MULTICAST",
@@ -93,7 +95,9 @@ IFF_ALLMULTI = 1 << 9
 IFF_MULTICAST = 1 << 12
 IFF_LOWER_UP = 1 << 16  # As IFF_RUNNING in dev_get_flags() only.
 
-IFF_XMIT_DST_RELEASE = 1 << 10  # In priv_flags: dev_queue_xmit lets go of an skb's dst.
+IFF_EBRIDGE = 1 << 1  # In priv_flags: it is a bridge.
+IFF_BRIDGE_PORT = 1 << 9  # Likewise: it is a bridge's port.
+IFF_XMIT_DST_RELEASE = 1 << 10  # Likewise: dev_queue_xmit lets go of an skb's dst.
 IFF_NO_QUEUE = 1 << 21  # Likewise: it has no qdisc, unless one is asked for.
 IFF_UNICAST_FLT = 1 << 17  # In priv_flags: the device filters by several unicast addresses.
 

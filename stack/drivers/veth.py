@@ -7,6 +7,7 @@ from ..core.dev_forward import __dev_forward_skb
 from ..core.dev_napi import __netif_rx
 from ..core.dev_register import dev_close, register_netdevice, unregister_netdevice
 from ..core.drop_reasons import SkbDropReason
+from ..core.ethtool import LinkSettings
 from ..core.link_watch import netif_carrier_off, netif_carrier_on
 from ..core.netdevice import (
     IFF_BROADCAST,
@@ -18,12 +19,15 @@ from ..core.netdevice import (
     NETIF_F_FRAGLIST,
     NETIF_F_HIGHDMA,
     NETIF_F_HW_CSUM,
+    NETIF_F_HW_VLAN_CTAG_RX,
+    NETIF_F_HW_VLAN_CTAG_TX,
     NETIF_F_LLTX,
     NETIF_F_SG,
     Capabilities,
     NetDevice,
     NetDeviceOps,
     Stats64,
+    netif_carrier_ok,
 )
 from ..core.skbuff import SkBuff, kfree_skb_reason
 from ..core.skbuff_data import pskb_may_pull
@@ -43,6 +47,17 @@ class VethDevice(NetDevice):
         self.peer: VethDevice | None = None
 
 
+class VethEthtool:
+    """The ``ethtool`` operations of an end (Linux: ``struct ethtool_ops``)."""
+
+    def __init__(self, dev: VethDevice) -> None:
+        self._dev = dev
+
+    def get_link_ksettings(self) -> LinkSettings:
+        """Say 10 Gb/s, which bridges and bonds take for the speed."""
+        return LinkSettings(10_000, "full", False, netif_carrier_ok(self._dev), (), ())
+
+
 def veth_setup(dev: VethDevice, mtu: int) -> None:
     """Make a new end an Ethernet device with a random address, without a qdisc and without a link."""
     ether_setup(dev)
@@ -50,6 +65,7 @@ def veth_setup(dev: VethDevice, mtu: int) -> None:
     dev.priv_flags |= IFF_NO_QUEUE
     dev.dev_addr = eth_hw_addr_random(dev.kernel)
     dev.mtu = mtu
+    dev.ethtool_ops = VethEthtool(dev)
     netif_carrier_off(dev)
 
 
@@ -100,7 +116,14 @@ def veth_get_stats64(dev: NetDevice) -> Stats64:
 
 _OPS = NetDeviceOps(ndo_start_xmit=veth_xmit, ndo_open=veth_open, ndo_stop=veth_close, ndo_get_stats64=veth_get_stats64)
 _CAPABILITIES = Capabilities(
-    features=NETIF_F_SG | NETIF_F_FRAGLIST | NETIF_F_HW_CSUM | NETIF_F_HIGHDMA | NETIF_F_LLTX, max_mtu=65535
+    features=NETIF_F_SG
+    | NETIF_F_FRAGLIST
+    | NETIF_F_HW_CSUM
+    | NETIF_F_HIGHDMA
+    | NETIF_F_LLTX
+    | NETIF_F_HW_VLAN_CTAG_TX
+    | NETIF_F_HW_VLAN_CTAG_RX,
+    max_mtu=65535,
 )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from errno import EINVAL
 from typing import TYPE_CHECKING
 
+from ...core.ethtool import LinkSettings
 from ...core.netdevice import netif_carrier_ok, netif_running
 from .queue import RING_LOG2_MIN
 
@@ -41,18 +42,6 @@ class Coalesce:
     tx_max_coalesced_frames: int
     rx_coalesce_usecs: int = 0
     rx_max_coalesced_frames: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LinkSettings:
-    """``ethtool DEV``; without a link the speed is None, and what the partner advertises is not known."""
-
-    speed_mbps: int | None
-    duplex: str
-    autoneg: bool
-    link: bool
-    advertising: tuple[str, ...]
-    lp_advertising: tuple[str, ...]
 
 
 def _check_ring(way: str, pending: int, log2_max: int) -> int:
