@@ -1,0 +1,1 @@
+"""What the protocols of IEEE 802 share (Linux: net/802/)."""

@@ -1,0 +1,1 @@
+"""Logical link control, as far as bridges speak it (Linux: net/llc/)."""
