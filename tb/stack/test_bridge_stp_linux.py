@@ -1,0 +1,218 @@
+"""The spanning tree with a real Linux bridge: the same states and messages for the same messages, and a mixed loop."""
+
+import os
+import random
+import time
+from dataclasses import replace
+
+import pytest
+
+from hardwire.stack.bridge.br_netlink import br_changelink, br_setport
+from hardwire.stack.bridge.br_netlink_attrs import IflaBr, IflaBrport
+from hardwire.stack.bridge.br_private import br_port_get_rcu
+from hardwire.stack.core.dev_register import dev_close
+from hardwire.stack.wire.bpdu import ConfigBpdu, emit_tcn
+from hardwire.tb.bench import seed
+from hardwire.tb.stack.bridged import BRIDGE_MAC, OurBridge, RealBridge, port_mac
+from hardwire.tb.stack.linux_peer import can_make_namespaces
+
+pytestmark = pytest.mark.skipif(not can_make_namespaces(), reason="needs root, /dev/net/tun and ip(8)")
+
+PORTS = 3
+GROUP = bytes.fromhex("0180c2000000")
+STATES = ["disabled", "listening", "learning", "forwarding", "blocking"]
+OWN = b"\x80\0" + BRIDGE_MAC
+IDS = [bytes((prio, 0)) + BRIDGE_MAC[:5] + bytes((last,)) for prio in (0x70, 0x80) for last in (0x0F, 0x10, 0x11)]
+
+
+def frame(octets: bytes, source: bytes = bytes.fromhex("020000000099")) -> bytes:
+    """Return a frame with a message."""
+    octets = b"\x42\x42\x03" + octets
+    return GROUP + source + len(octets).to_bytes(2, "big") + octets
+
+
+def random_bpdu(rng: random.Random) -> bytes:
+    """Return a message that may be better or worse than what is known."""
+    if rng.random() < 0.1:
+        return emit_tcn()
+    bpdu = ConfigBpdu(
+        topology_change=rng.random() < 0.3,
+        topology_change_ack=rng.random() < 0.3,
+        root=rng.choice(IDS),
+        root_path_cost=rng.randrange(5),
+        bridge_id=rng.choice(IDS),
+        port_id=rng.choice((0x8001, 0x8002, 0x8003, 0x7001)),
+        message_age=rng.choice((0, 0, 1, 256, 21 * 256)),
+        max_age=20 * 256,
+        hello_time=rng.choice((1, 2)) * 256,
+        forward_delay=15 * 256,
+    )
+    octets = bpdu.emit()
+    return octets[: rng.randrange(4, 35)] if rng.random() < 0.05 else octets
+
+
+def identifier(octets: bytes) -> str:
+    """Return an identifier as ip(8) shows it."""
+    return f"{octets[:2].hex()}." + ":".join(f"{octet:x}" for octet in octets[2:])
+
+
+def their_root(real: RealBridge) -> str:
+    """Return the root that a real bridge knows; what ip(8) 6.1 shows for it is the bridge's own identifier."""
+    path = "/sys/class/net/br0/bridge/root_id"
+    prio, _, addr = real.read(path).strip().partition(".")
+    return identifier(bytes.fromhex(prio + addr))
+
+
+def their_state(real: RealBridge) -> list[object]:
+    """Return what a real bridge and its ports think."""
+    bridge = real.details("br0", "info_data")
+    names = ("root_port", "root_path_cost", "topology_change", "topology_change_detected", "max_age")
+    found: list[object] = [(their_root(real), *(bridge[name] for name in names))]
+    for number in range(PORTS):
+        port = real.details(f"p{number}", "info_slave_data")
+        names = ("state", "root_id", "bridge_id", "designated_cost", "designated_port")
+        found.append(tuple(port[name] for name in names))
+    return found
+
+
+def our_state(ours: OurBridge) -> list[object]:
+    """Return what ours thinks, in the same words."""
+    br = ours.dev.priv
+    found: list[object] = [
+        (
+            identifier(br.designated_root),
+            br.root_port,
+            br.root_path_cost,
+            int(br.topology_change),
+            int(br.topology_change_detected),
+            br.max_age * 100 // 250,
+        )
+    ]
+    for dev in ours.ports:
+        p = br_port_get_rcu(dev)
+        root, bridge = identifier(p.designated_root), identifier(p.designated_bridge)
+        found.append((STATES[p.state], root, bridge, p.designated_cost, p.designated_port))
+    return found
+
+
+def bpdus(frames: list[list[bytes]]) -> list[list[bytes]]:
+    """Return the last message of each port, of each kind."""
+    kinds: list[list[bytes]] = []
+    for port in frames:
+        last: dict[int, bytes] = {}
+        for octets in port:
+            if octets[:6] == GROUP:
+                message = octets[17:]
+                if message[3] == 0:
+                    bpdu = ConfigBpdu.parse(message)
+                    # Linux rounds the hold time up to whole seconds, and the message is older by that.
+                    message = replace(bpdu, message_age=0).emit()
+                last[message[3]] = octets[:17] + message
+        kinds.append([last[kind] for kind in sorted(last)])
+    return kinds
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_random_messages_have_the_effects_that_they_have_in_linux(number):
+    first = seed() + number
+    rng = random.Random(first)
+    with RealBridge(f"hardwire-stp{os.getpid()}", PORTS, "stp_state", "1", "hello_time", "1000") as real:
+        ours = OurBridge(PORTS, data={IflaBr.STP_STATE: 1, IflaBr.HELLO_TIME: 1000})
+        start = time.monotonic_ns() - ours.platform.time_ns
+        for turn in range(60):
+            if rng.random() < 0.1:
+                protect = rng.randrange(2)
+                port = rng.randrange(PORTS)
+                real.ip("link", "set", f"p{port}", "type", "bridge_slave", "root_block", "on" if protect else "off")
+                br_setport(ours.ports[port], {IflaBrport.PROTECT: protect})
+            port, octets = rng.randrange(PORTS), frame(random_bpdu(rng))
+            real.send(port, octets)
+            ours.send(port, octets)
+            mine, theirs = our_state(ours), their_state(real)
+            assert mine == theirs, f"HARDWIRE_SEED={first - number}, turn {turn}: {octets.hex()} into {port}"
+            ours.platform.advance(max(time.monotonic_ns() - start - ours.platform.time_ns, 0))
+
+
+def test_messages_are_answered_as_linux_answers_them():
+    first = seed()
+    rng = random.Random(first)
+    with RealBridge(f"hardwire-stp{os.getpid()}", PORTS, "stp_state", "1", "hello_time", "1000") as real:
+        ours = OurBridge(PORTS, data={IflaBr.STP_STATE: 1, IflaBr.HELLO_TIME: 1000})
+        real.wait(2)
+        ours.platform.advance(2_000_000_000)
+        assert bpdus(ours.frames()) == bpdus(real.frames())
+        for turn in range(4):
+            for _ in range(5):
+                port, octets = rng.randrange(PORTS), frame(random_bpdu(rng))
+                real.send(port, octets)
+                ours.send(port, octets)
+            # The hold time is over then, and what waited for it is sent.
+            real.wait(2.2)
+            ours.platform.advance(2_200_000_000)
+            assert bpdus(ours.frames()) == bpdus(real.frames()), f"HARDWIRE_SEED={first}, turn {turn}"
+
+
+@pytest.mark.parametrize("root", ["ours", "theirs"])
+def test_a_loop_of_our_bridge_and_a_real_one_converges(root):
+    """Ports 0 and 1 of both are joined; a station is at port 2 of each."""
+    words = ("stp_state", "1", "hello_time", "100", "forward_delay", "200", "priority", "32768")
+    settings = {IflaBr.STP_STATE: 1, IflaBr.HELLO_TIME: 100, IflaBr.FORWARD_DELAY: 200}
+    with RealBridge(f"hardwire-stp{os.getpid()}", PORTS, *words) as real:
+        ours = OurBridge(0, data=settings)
+        ours.ports = [ours.add_port(number, port_mac(0x20 + number)) for number in range(PORTS)]
+        ours.read = [0] * PORTS
+        br_changelink(ours.dev, {IflaBr.PRIORITY: 4096 if root == "ours" else 61440})
+        start = time.monotonic_ns() - ours.platform.time_ns
+        heard: list[list[bytes]] = [[], []]
+        failed = False
+
+        def run(seconds: float) -> None:
+            """Let real time pass for both, and carry frames between them."""
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                ours.platform.advance(max(time.monotonic_ns() - start - ours.platform.time_ns, 0))
+                for port, frames in enumerate(ours.frames()):
+                    for octets in frames:
+                        if port == 2:
+                            heard[0].append(octets)
+                        elif not failed or port:
+                            real.send(port, octets)
+                for port, octets in real.poll(0.01):
+                    if port < 2:
+                        ours.send(port, octets)
+                    else:
+                        heard[1].append(octets)
+
+        def broadcasts() -> list[int]:
+            """Return how often the station at either bridge hears what the other one's says to all."""
+            counts = []
+            for sender in (0, 1):
+                octets = b"\xff" * 6 + bytes.fromhex("0200000000a0") + b"\x88\xb5" + bytes(46)
+                heard[0].clear()
+                heard[1].clear()
+                (real if sender else ours).send(2, octets)
+                run(0.2)
+                counts.append(sum(frame == octets for frame in heard[1 - sender]))
+            return counts
+
+        def blocking() -> list[str]:
+            states = [STATES[br_port_get_rcu(dev).state] for dev in ours.ports[:2]]
+            states += [str(real.details(f"p{number}", "info_slave_data")["state"]) for number in (0, 1)]
+            return sorted(states)
+
+        run(5)
+        assert blocking() == ["blocking", "forwarding", "forwarding", "forwarding"]
+        mine, theirs = ours.dev.priv, real.details("br0", "info_data")
+        assert their_root(real) == identifier(mine.designated_root)
+        assert (mine.root_port == 0) == (root == "ours")
+        assert (theirs["root_port"] == 0) == (root == "theirs")
+        assert broadcasts() == [1, 1]
+        if root == "ours":
+            return
+        # A link fails; the other one takes over.
+        failed = True
+        real.ip("link", "set", "p0", "down")
+        dev_close(ours.ports[0])
+        run(5)
+        assert blocking() == ["disabled", "disabled", "forwarding", "forwarding"]
+        assert broadcasts() == [1, 1]
