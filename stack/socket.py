@@ -10,12 +10,14 @@ from .core.msghdr import EIOCBQUEUED, Kiocb, Msghdr, Octets, RecvMsghdr, Sockadd
 from .core.proto_ops import ProtoOps
 from .core.sock_options import sock_getsockopt, sock_setsockopt
 from .ipv4.af_inet import inet_create
+from .packet.af_packet import packet_create
 from .security import security_socket_sendmsg
 from .socket_lookup import sockfd_lookup_light
 from .socket_recv import new_octets, sock_poll, sys_recvfrom, sys_recvmsg, user_buffers
 from .uapi import *  # noqa: F403 - the constants are part of this module, as in Python's own
 from .uapi import (
     AF_INET,
+    AF_PACKET,
     MSG_DONTWAIT,
     SOCK_CLOEXEC,
     SOCK_DGRAM,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Socket", "__sock_sendmsg", "sock_sendmsg", "sockfd_lookup_light", "sys_socket"]
 __all__ += uapi.__all__
 
-# What a program gives for an address: of IPv4 (host, port), or the octets of a struct sockaddr_in.
+# What a program gives for an address: of IPv4 (host, port), of AF_PACKET (device, protocol, ...), or octets.
 Address = tuple[Any, ...] | bytes | bytearray | memoryview
 ControlMessage = tuple[int, int, Octets]
 
@@ -315,7 +317,10 @@ def sock_sendmsg(sock: Socket, msg: Msghdr, iocb: Kiocb | None = None) -> int:
 
 
 # Who makes sockets of which family (Linux: net_families): takes namespace, type and protocol.
-_NET_FAMILIES: "dict[int, Callable[[Net, int, int], tuple[Sock, ProtoOps]]]" = {AF_INET: inet_create}
+_NET_FAMILIES: "dict[int, Callable[[Net, int, int], tuple[Sock, ProtoOps]]]" = {
+    AF_INET: inet_create,
+    AF_PACKET: packet_create,
+}
 
 
 def __sys_socket(net: "Net", family: int, type: int, protocol: int) -> Socket:

@@ -2,6 +2,7 @@
 
 from errno import EAGAIN, EINVAL, ENOMEM
 from os import strerror
+from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..uapi import (
@@ -15,9 +16,12 @@ from ..uapi import (
     POLLRDNORM,
     POLLWRBAND,
     POLLWRNORM,
+    SO_TIMESTAMPNS,
+    SOL_SOCKET,
 )
 from ..wire.checksum import csum_add, csum_fold
-from .msghdr import RecvMsghdr, copy_to_iter
+from .filter import sk_filter_trim_cap
+from .msghdr import Msghdr, RecvMsghdr, copy_from_iter, copy_to_iter, put_cmsg
 from .skbuff import SkBuff, consume_skb, skb_orphan
 from .skbuff_csum import __skb_checksum_complete
 from .skbuff_data import skb_checksum, skb_copy_bits, skb_runs_between
@@ -33,8 +37,8 @@ __all__ = [
     "__skb_wait_for_more_packets",
     "__sock_queue_rcv_skb",
     "datagram_poll",
-    "sk_filter_trim_cap",
     "skb_copy_and_csum_datagram_msg",
+    "skb_copy_datagram_from_iter",
     "skb_copy_datagram_iter",
     "skb_free_datagram",
     "skb_recv_datagram",
@@ -45,9 +49,12 @@ __all__ = [
     "sock_queue_err_skb",
     "sock_queue_rcv_skb_reason",
     "sock_rcvtimeo",
+    "sock_recv_timestamp",
     "sock_rfree",
     "sock_writeable",
 ]
+
+_TIME = Struct("=qq")  # struct timespec, struct timeval.
 
 
 def sock_rcvtimeo(sk: Sock, noblock: bool) -> int | None:
@@ -86,14 +93,6 @@ def sock_def_error_report(sk: Sock) -> None:
     """Wake who waits, since there is an error to see."""
     if sk.sk_sleepers or sk.sk_nospace:
         sk.kernel.platform.wake(sk.sk_wq)
-
-
-def sk_filter_trim_cap(sk: Sock, skb: SkBuff, cap: int) -> int:
-    """Ask the filter that a program may have attached; return 0 if the packet may pass.
-
-    There is no way to attach one yet, so each may.
-    """
-    return 0
 
 
 def sock_rfree(skb: SkBuff) -> None:
@@ -222,6 +221,25 @@ def skb_copy_datagram_iter(skb: SkBuff, offset: int, msg: RecvMsghdr, length: in
         msg.octets = bytes(skb.view[start : start + length])
     else:
         msg.octets = skb_copy_bits(skb, offset, length)
+
+
+def skb_copy_datagram_from_iter(skb: SkBuff, offset: int, msg: Msghdr, length: int) -> None:
+    """Copy the next ``length`` octets of a message over a packet's own from ``offset`` on, head and fragments."""
+    head = min(skb.tail - skb.data - offset, length)
+    copy_from_iter(msg, skb.view, skb.data + offset, head)
+    length -= head
+    for page, start, size in skb.frags:
+        part = min(size, length)
+        copy_from_iter(msg, page.view, start, part)
+        length -= part
+
+
+def sock_recv_timestamp(msg: RecvMsghdr, sk: Sock, skb: SkBuff) -> None:
+    """Tell the program when a packet came, as a control message; of one without a time, the present one."""
+    ns = skb.tstamp_ns or sk.kernel.now_ns()
+    unit_ns = 1 if sk.sk_rcvtstamp == SO_TIMESTAMPNS else 1000
+    seconds, ns = divmod(ns, 1_000_000_000)
+    put_cmsg(msg, SOL_SOCKET, sk.sk_rcvtstamp, _TIME.pack(seconds, ns // unit_ns))
 
 
 def skb_copy_and_csum_datagram_msg(skb: SkBuff, hlen: int, msg: RecvMsghdr) -> None:

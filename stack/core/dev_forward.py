@@ -25,6 +25,7 @@ def skb_scrub_packet(skb: SkBuff, xnet: bool) -> None:
     """Forget what belongs to the way that a packet came; with ``xnet``, what belongs to its namespace, too."""
     skb.pkt_type = PACKET_HOST
     skb.skb_iif = 0
+    skb.tstamp_ns = 0
     skb.ignore_df = False
     skb.dst = None
     skb.cb = None

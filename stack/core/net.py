@@ -16,6 +16,7 @@ from .timer import TimerList, run_timer_softirq
 if TYPE_CHECKING:
     from ..ipv4.netns import NetnsIpv4
     from ..netfilter.core import NetnsNf
+    from ..packet.af_packet import PacketSock
     from ..socket import Socket
     from .netdevice import NetDevice
     from .platform import Platform
@@ -47,6 +48,10 @@ class Net:
         Packet taps for all devices; ``dev_add_pack`` adds them.
     ptype_base : list[tuple[PacketType, ...]]
         Handlers of protocols, in buckets by the low bits of the EtherType.
+    netstamp_needed : bool
+        Some socket has asked for the times of packets.
+    packet_sklist : list[PacketSock]
+        Sockets of AF_PACKET.
     netdev_chain : list
         Notifiers of device events: functions of the event and the device.
     llc_saps : dict[int, callable]
@@ -65,13 +70,17 @@ class Net:
         self.mib: defaultdict[str, int] = defaultdict(int)
         self.ptype_all: tuple[PacketType, ...] = ()
         self.ptype_base: list[tuple[PacketType, ...]] = [()] * PTYPE_HASH_SIZE
+        self.netstamp_needed = False
+        self.packet_sklist: list[PacketSock] = []
         self.netdev_chain: list[Callable[[Any, NetDevice], None]] = []
         self.llc_saps: dict[int, Callable[[SkBuff, NetDevice], int]] = {}
         # Protocols and drivers are built on this module.
         from ..drivers.loopback import loopback_net_init
         from ..ipv4.af_inet import inet_init_net
+        from ..packet.af_packet import packet_net_init
 
         inet_init_net(self)
+        packet_net_init(self)
         loopback_net_init(self)
 
     def socket(self, family: int = 2, type: int = 2, proto: int = 0) -> "Socket":

@@ -220,12 +220,15 @@ class HeaderOps:
 
     ``create(skb, dev, protocol, daddr, saddr, length)`` pushes a header and returns its length, negative if the
     destination is missing. ``cache(neigh, hh, protocol)`` prebuilds one; ``cache_update(hh, dev, haddr)`` changes the
-    destination in it.
+    destination in it. ``parse(skb)`` returns the source address in a packet's header, ``parse_protocol(skb)`` what is
+    in the packet.
     """
 
     create: Callable[["SkBuff", "NetDevice", int, bytes | None, bytes | None, int], int]
     cache: Callable[[Any, "HhCache", int], None] | None = None
     cache_update: Callable[["HhCache", "NetDevice", bytes], None] | None = None
+    parse: Callable[["SkBuff"], bytes] | None = None
+    parse_protocol: Callable[["SkBuff"], int] | None = None
 
 
 class HhCache:

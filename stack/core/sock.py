@@ -11,6 +11,7 @@ from .skbuff import SkBuff, alloc_skb_with_frags
 
 if TYPE_CHECKING:
     from .dst import DstEntry
+    from .filter_check import SockFilter
     from .net import Net
 
 __all__ = [
@@ -103,6 +104,10 @@ class Sock:
         Number of received packets that were dropped.
     sk_err : int
         An error (positive errno) that the next call shall report.
+    sk_filter, sk_filter_locked : tuple[SockFilter, ...] or None, bool
+        Which packets it receives (``SO_ATTACH_FILTER``), and whether that may change no more (``SO_LOCK_FILTER``).
+    sk_rcvtstamp : int
+        Which option, ``SO_TIMESTAMP`` or ``SO_TIMESTAMPNS``, asked for the times of packets; 0: none.
     sk_wq : WaitQueue
         Tasks that wait for room to send, or for something to receive.
     sk_nospace : bool
@@ -123,6 +128,8 @@ class Sock:
         "sk_err",
         "sk_error_queue",
         "sk_family",
+        "sk_filter",
+        "sk_filter_locked",
         "sk_localroute",
         "sk_lock_contended",
         "sk_lock_wq",
@@ -135,6 +142,7 @@ class Sock:
         "sk_protocol",
         "sk_rcvbuf",
         "sk_rcvtimeo",
+        "sk_rcvtstamp",
         "sk_receive_queue",
         "sk_reuse",
         "sk_rmem_alloc",
@@ -167,6 +175,9 @@ class Sock:
         self.sk_dst_cache: DstEntry | None = None
         self.sk_bound_dev_if = 0
         self.sk_mark = 0
+        self.sk_filter: tuple[SockFilter, ...] | None = None
+        self.sk_filter_locked = False
+        self.sk_rcvtstamp = 0
         self.sk_priority = 0
         self.sk_broadcast = False
         self.sk_localroute = False

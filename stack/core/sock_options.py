@@ -1,16 +1,19 @@
 """Options that every socket has: level SOL_SOCKET (Linux: net/core/sock.c)."""
 
-from errno import EDOM, EINVAL, ENODEV, ENOPROTOOPT
+from errno import EDOM, EINVAL, ENODEV, ENOPROTOOPT, EPERM
 from struct import Struct
 from sys import byteorder
 from typing import TYPE_CHECKING
 
 from ..uapi import (
+    SO_ATTACH_FILTER,
     SO_BINDTODEVICE,
     SO_BROADCAST,
+    SO_DETACH_FILTER,
     SO_DOMAIN,
     SO_DONTROUTE,
     SO_ERROR,
+    SO_LOCK_FILTER,
     SO_MARK,
     SO_NO_CHECK,
     SO_PRIORITY,
@@ -22,8 +25,11 @@ from ..uapi import (
     SO_SNDBUF,
     SO_SNDBUFFORCE,
     SO_SNDTIMEO,
+    SO_TIMESTAMP,
+    SO_TIMESTAMPNS,
     SO_TYPE,
 )
+from .filter import sk_attach_filter, sk_detach_filter, sk_get_filter
 from .sock import SOCK_MIN_SNDBUF, sk_dst_reset, sock_error
 
 if TYPE_CHECKING:
@@ -46,15 +52,18 @@ _FLAGS = {
 
 
 def sock_setsockopt(sk: "Sock", optname: int, octets: bytes) -> int:
-    """Set an option of a socket.
+    """Set an option of a socket; ``SO_ATTACH_FILTER`` takes the octets of the ``struct sock_filter`` themselves.
 
     Raises
     ------
     OSError
-        ``ENOPROTOOPT``, ``EINVAL``, ``EDOM``, ``ENODEV``.
+        ``ENOPROTOOPT``, ``EINVAL``, ``EDOM``, ``ENODEV``, ``EPERM``, ``ENOENT``.
     """
     if optname == SO_BINDTODEVICE:
         _bind_to_device(sk, octets)
+        return 0
+    if optname == SO_ATTACH_FILTER:
+        sk_attach_filter(sk, octets)
         return 0
     if len(octets) < _INT.size:
         raise OSError(EINVAL, f"an option of a socket takes {_INT.size} octets, not {len(octets)}")
@@ -78,6 +87,15 @@ def sock_setsockopt(sk: "Sock", optname: int, octets: bytes) -> int:
         sk.sk_rcvbuf = max(min(max(value, 0), _INT_MAX // 2) * 2, _SOCK_MIN_RCVBUF)
     elif optname == SO_PRIORITY:
         sk.sk_priority = value
+    elif optname == SO_DETACH_FILTER:
+        sk_detach_filter(sk)
+    elif optname == SO_LOCK_FILTER:
+        if sk.sk_filter_locked and not value:
+            raise OSError(EPERM, "a locked filter stays locked")
+        sk.sk_filter_locked = value != 0
+    elif optname == SO_TIMESTAMP or optname == SO_TIMESTAMPNS:
+        sk.net.netstamp_needed |= value != 0
+        sk.sk_rcvtstamp = optname if value else 0
     elif optname == SO_MARK:
         if sk.sk_mark != unsigned:
             sk.sk_mark = unsigned
@@ -129,6 +147,8 @@ def sock_getsockopt(sk: "Sock", optname: int) -> int | bytes:
         return int(getattr(sk, _FLAGS[optname]))
     if optname == SO_ERROR:
         return -sock_error(sk)
+    if optname == SO_ATTACH_FILTER:  # SO_GET_FILTER
+        return sk_get_filter(sk)
     if optname == SO_BINDTODEVICE:
         dev = sk.net.devices.get(sk.sk_bound_dev_if)
         return dev.name.encode() + b"\0" if dev is not None else b""
@@ -142,6 +162,9 @@ def sock_getsockopt(sk: "Sock", optname: int) -> int | bytes:
         SO_SNDBUF: sk.sk_sndbuf,
         SO_RCVBUF: sk.sk_rcvbuf,
         SO_PRIORITY: sk.sk_priority,
+        SO_LOCK_FILTER: int(sk.sk_filter_locked),
+        SO_TIMESTAMP: int(sk.sk_rcvtstamp == SO_TIMESTAMP),
+        SO_TIMESTAMPNS: int(sk.sk_rcvtstamp == SO_TIMESTAMPNS),
         SO_MARK: _INT.unpack(sk.sk_mark.to_bytes(4, byteorder))[0],
     }
     if optname not in values:

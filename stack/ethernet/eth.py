@@ -28,6 +28,8 @@ __all__ = [
     "eth_header_cache",
     "eth_header_cache_update",
     "eth_header_ops",
+    "eth_header_parse",
+    "eth_header_parse_protocol",
     "eth_hw_addr_random",
     "eth_type_trans",
     "ether_crc",
@@ -40,13 +42,15 @@ ETH_P_IP = 0x0800
 ETH_P_ARP = 0x0806
 ETH_P_IPV6 = 0x86DD
 ETH_P_ALL = 0x0003
+ETH_P_802_3 = 0x0001
+ETH_P_802_2 = 0x0004
 ETH_P_802_3_MIN = 0x0600
 
 
 def eth_header(
     skb: SkBuff, dev: NetDevice, protocol: int, daddr: bytes | None, saddr: bytes | None, length: int
 ) -> int:
-    """Push an Ethernet header; ``length`` goes in for a frame that has no EtherType (IEEE Std 802.3 §3.2.6).
+    """Push an Ethernet header; ``length`` goes in for ``ETH_P_802_3`` and ``ETH_P_802_2`` (IEEE Std 802.3 §3.2.6).
 
     Returns
     -------
@@ -55,10 +59,10 @@ def eth_header(
     """
     at = skb_push(skb, ETH_HLEN)
     view = skb.view
-    if protocol >= ETH_P_802_3_MIN:
-        view[at + 12 : at + 14] = protocol.to_bytes(2, "big")
-    else:
+    if protocol == ETH_P_802_3 or protocol == ETH_P_802_2:
         view[at + 12 : at + 14] = length.to_bytes(2, "big")
+    else:
+        view[at + 12 : at + 14] = protocol.to_bytes(2, "big")
     view[at + 6 : at + 12] = saddr or dev.dev_addr
     if daddr is not None:
         view[at : at + 6] = daddr
@@ -82,6 +86,18 @@ def eth_header_cache_update(hh: HhCache, dev: NetDevice, haddr: bytes) -> None:
     hh.hh_data = haddr + hh.hh_data[6:]
 
 
+def eth_header_parse(skb: SkBuff) -> bytes:
+    """Return the source address in a packet's header."""
+    at = skb.mac_header + 6
+    return bytes(skb.view[at : at + 6])
+
+
+def eth_header_parse_protocol(skb: SkBuff) -> int:
+    """Return the EtherType in a packet's header, or the length that is there."""
+    at = skb.mac_header + 12
+    return skb.view[at] << 8 | skb.view[at + 1]
+
+
 def eth_type_trans(skb: SkBuff, dev: NetDevice) -> int:
     """Take the header off a received frame, set for whom it is, and return its protocol."""
     skb.dev = dev
@@ -102,7 +118,7 @@ def eth_type_trans(skb: SkBuff, dev: NetDevice) -> int:
     protocol = view[at + 12] << 8 | view[at + 13]
     if protocol >= ETH_P_802_3_MIN:
         return protocol
-    return 0x0004  # ETH_P_802_2: a length field, with an LLC header behind it.
+    return ETH_P_802_2  # A length, with an LLC header behind it.
 
 
 def ether_crc(octets: bytes) -> int:
@@ -118,7 +134,9 @@ def ether_crc(octets: bytes) -> int:
     return int(f"{crc32(octets) ^ 0xFFFFFFFF:032b}"[::-1], 2)
 
 
-eth_header_ops = HeaderOps(eth_header, eth_header_cache, eth_header_cache_update)
+eth_header_ops = HeaderOps(
+    eth_header, eth_header_cache, eth_header_cache_update, eth_header_parse, eth_header_parse_protocol
+)
 
 
 def eth_hw_addr_random(kernel: "Kernel") -> bytes:

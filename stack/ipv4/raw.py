@@ -13,6 +13,7 @@ from errno import (
     ENOBUFS,
     ENOPROTOOPT,
     EOPNOTSUPP,
+    EPERM,
     EPROTO,
 )
 from struct import Struct
@@ -24,6 +25,7 @@ from ..core.datagram import (
     skb_recv_datagram,
     sock_def_error_report,
     sock_queue_rcv_skb_reason,
+    sock_recv_timestamp,
 )
 from ..core.drop_reasons import SkbDropReason
 from ..core.neighbour import neigh_confirm
@@ -181,8 +183,10 @@ def raw_rcv(sk: RawSock, skb: SkBuff) -> int:
     skb.len += skb.data - at
     skb.data = at
     ipv4_pktinfo_prepare(sk, skb)
-    if sock_queue_rcv_skb_reason(sk, skb):
-        kfree_skb_reason(skb, SkbDropReason.SOCKET_RCVBUFF)
+    error = sock_queue_rcv_skb_reason(sk, skb)
+    if error:
+        reason = SkbDropReason.SOCKET_FILTER if error == -EPERM else SkbDropReason.SOCKET_RCVBUFF
+        kfree_skb_reason(skb, reason)
         return NET_RX_DROP
     return NET_RX_SUCCESS
 
@@ -357,6 +361,8 @@ def raw_recvmsg(sk: RawSock, msg: "RecvMsghdr", length: int, flags: int) -> int:
         copied = length
     skb_copy_datagram_iter(skb, 0, msg, copied)
     msg.name = (AF_INET, _ADDRESS.unpack_from(skb.view, skb.network_header + 12)[0], 0)
+    if sk.sk_rcvtstamp:
+        sock_recv_timestamp(msg, sk, skb)
     if sk.pktinfo or sk.recvttl or sk.recvtos:
         ip_cmsg_recv(sk, msg, skb)
     if flags & MSG_TRUNC:

@@ -4,8 +4,9 @@ from errno import EHOSTUNREACH, EMSGSIZE, ENOENT, ENOMEM, EPROTO
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from ..core.datagram import sk_filter_trim_cap, sock_def_error_report, sock_def_readable
+from ..core.datagram import sock_def_error_report, sock_def_readable
 from ..core.drop_reasons import SkbDropReason
+from ..core.filter import sk_filter_trim_cap
 from ..core.skbuff import (
     CHECKSUM_COMPLETE,
     CHECKSUM_NONE,
@@ -195,6 +196,10 @@ def udp_queue_rcv_one_skb(sk: "UdpSock", skb: SkBuff) -> int:
     if not xfrm4_policy_check(sk, skb):
         sk.sk_drops += 1
         _drop(sk.net, skb, SkbDropReason.XFRM_POLICY)
+        return -1
+    if sk.sk_filter is not None and _checksum_is_wrong(skb):  # What the filter cuts cannot be summed later.
+        sk.sk_drops += 1
+        _csum_error(sk.net, skb)
         return -1
     if sk_filter_trim_cap(sk, skb, 8):
         sk.sk_drops += 1

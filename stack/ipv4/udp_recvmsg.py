@@ -12,6 +12,7 @@ from ..core.datagram import (
     skb_copy_and_csum_datagram_msg,
     skb_copy_datagram_iter,
     sock_rcvtimeo,
+    sock_recv_timestamp,
 )
 from ..core.drop_reasons import SkbDropReason
 from ..core.skbuff import SkBuff, consume_skb, kfree_skb_reason
@@ -117,6 +118,8 @@ def udp_recvmsg(sk: "UdpSock", msg: "RecvMsghdr", length: int, flags: int) -> in
         _ADDRESS.unpack_from(view, skb.network_header + 12)[0],
         _PORT.unpack_from(view, skb.transport_header)[0],
     )
+    if sk.sk_rcvtstamp:
+        sock_recv_timestamp(msg, sk, skb)
     if sk.pktinfo or sk.recvttl or sk.recvtos:
         ip_cmsg_recv(sk, msg, skb)
     skb_consume_udp(sk, skb)

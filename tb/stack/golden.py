@@ -18,6 +18,7 @@ FILTER_17B = (
 ).split()
 
 _HERE = Path(__file__).parent / "golden"
+RULE_FILES = sorted(path.stem for path in _HERE.glob("[a-z]*.txt"))
 
 
 @dataclass(slots=True)

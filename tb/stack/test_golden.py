@@ -10,7 +10,7 @@ from hardwire.stack.core.dev import dev_queue_xmit
 from hardwire.stack.iproute import addr_add, neigh_add, neigh_del
 from hardwire.stack.sched.sch_api import qdisc_replace
 from hardwire.tb.stack.driver_host import Host
-from hardwire.tb.stack.golden import FILTER_17B, Node, Rules, compare, read_golden
+from hardwire.tb.stack.golden import FILTER_17B, RULE_FILES, Node, Rules, compare, read_golden
 
 RULES = Rules.read()
 RECEIVE = Rules.read("receive")
@@ -35,7 +35,7 @@ def test_no_function_of_the_mission_map_is_ignored():
     if not mission.exists():
         pytest.skip("no shared/MISSION-MAP.md beside the checkout")
     text = mission.read_text()
-    every = Rules.read("rules", "receive", "veth", "bridge")
+    every = Rules.read(*RULE_FILES)
     assert [name for name in every.ignore | every.cut if f"`{name}`" in text] == []
 
 
@@ -65,7 +65,7 @@ def test_the_first_difference_is_shown_side_by_side():
 
 
 def test_each_rule_has_a_reason():
-    for rules in ("bridge", "receive", "rules", "steps", "veth"):
+    for rules in RULE_FILES:
         Rules.read(rules)
 
 

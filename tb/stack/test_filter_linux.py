@@ -1,0 +1,107 @@
+"""Classic BPF: the same programs on the same packets, here and in a real Linux kernel."""
+
+import os
+import random
+import socket as real
+
+import pytest
+
+from hardwire.stack import socket as api
+from hardwire.stack.core.filter_check import sock_filters_octets
+from hardwire.tb.stack.bpf import attach, random_frame, random_program
+from hardwire.tb.stack.fake import FakePlatform
+from hardwire.tb.stack.frames import MY_MAC, ip, udp
+from hardwire.tb.stack.linux_peer import LinuxPeer, can_make_namespaces
+from hardwire.tb.stack.pair import PairHost
+
+pytestmark = pytest.mark.skipif(not can_make_namespaces(), reason="needs root, /dev/net/tun and ip(8)")
+
+SEED = int(os.environ.get("HARDWIRE_SEED") or random.SystemRandom().getrandbits(32))
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    with LinuxPeer(f"hw-bpf-{os.getpid()}") as peer:
+        yield peer
+
+
+def make(theirs: LinuxPeer, ours: PairHost, *kind: int):
+    """Return a socket of each."""
+    sockets = theirs.inside(lambda: real.socket(*kind)), ours.net.socket(*kind)
+    for sock in sockets:
+        sock.setblocking(False)
+    return sockets
+
+
+def heard(sock) -> int | None:
+    """Return how many octets of a packet a filter let pass; None: it did not come."""
+    try:
+        return len(sock.recv(65536))
+    except BlockingIOError:
+        return None
+
+
+def ours_attach(sock, program) -> int | None:
+    """Attach a program to a socket of ours; return 0 or the errno."""
+    try:
+        sock.setsockopt(api.SOL_SOCKET, api.SO_ATTACH_FILTER, sock_filters_octets(program))
+    except OSError as error:
+        return error.errno
+    return 0
+
+
+def assert_same_filters(theirs: LinuxPeer, ours: PairHost, sockets, count: int, make_frame, wrong: float) -> None:
+    """Check that both take the same programs, and that these let the same pass."""
+    rng = random.Random(SEED)
+    print(f"HARDWIRE_SEED={SEED}")
+    there, here = sockets
+    seen = {"refused": 0, "passed": 0, "stopped": 0}
+    for _ in range(count):
+        program = random_program(rng, wrong)
+        error = attach(there, program)
+        assert ours_attach(here, program) == error, program
+        if error:
+            seen["refused"] += 1
+            continue
+        for _ in range(3):
+            frame = make_frame(rng)
+            theirs.receive(frame)
+            ours.receive(frame)
+            length = heard(there)
+            assert heard(here) == length, (program, frame)
+            seen["stopped" if length is None else "passed"] += 1
+    theirs.frames(0)
+    for sock in sockets:
+        sock.close()
+    ours.platform.advance(10_000_000_000)
+    assert len(ours.platform.buffers) == 0
+    print(seen)
+    assert min(seen.values()) > count // 50
+
+
+@pytest.mark.parametrize("kind", [api.SOCK_RAW, api.SOCK_DGRAM])
+def test_packet_sockets_receive_the_same(theirs, kind):
+    ours = PairHost(FakePlatform(), MY_MAC, "10.0.0.2/24")
+    sockets = make(theirs, ours, api.AF_PACKET, kind, real.htons(3))
+    for sock in sockets:
+        sock.setsockopt(api.SOL_PACKET, api.PACKET_IGNORE_OUTGOING, 1)
+        sock.bind(("eth0", 0))
+    assert_same_filters(theirs, ours, sockets, 3000, lambda rng: random_frame(rng, MY_MAC), 0.02)
+
+
+def test_udp_sockets_receive_the_same(theirs):
+    """Their filters see the datagram with its header, and leave at least that."""
+    ours = PairHost(FakePlatform(), MY_MAC, "10.0.0.2/24")
+    sockets = make(theirs, ours, api.AF_INET, api.SOCK_DGRAM)
+    for sock in sockets:
+        sock.bind(("10.0.0.2", 9000))
+    assert_same_filters(
+        theirs, ours, sockets, 1000, lambda rng: ip(udp(9000, rng.randbytes(rng.randrange(60)))), wrong=0.01
+    )
+
+
+def test_raw_sockets_receive_the_same(theirs):
+    """Their filters see the packet with its header."""
+    ours = PairHost(FakePlatform(), MY_MAC, "10.0.0.2/24")
+    sockets = make(theirs, ours, api.AF_INET, api.SOCK_RAW, 200)
+    assert_same_filters(theirs, ours, sockets, 1000, lambda rng: ip(rng.randbytes(rng.randrange(60)), 200), wrong=0.01)
