@@ -71,10 +71,10 @@ def packet_rcv(skb: SkBuff, dev: "NetDevice", pt: "PacketType", orig_dev: "NetDe
     snaplen = skb.len
     if sk.sk_filter is not None:
         snaplen = min(snaplen, bpf_prog_run(sk.sk_filter, skb))
-        if not snaplen:
-            _restore(skb, data, length)
-            consume_skb(skb)
-            return 0
+    if not snaplen:  # Refused by the filter, or empty.
+        _restore(skb, data, length)
+        consume_skb(skb)
+        return 0
     if sk.sk_rmem_alloc >= sk.sk_rcvbuf:
         sk.tp_drops += 1
         sk.sk_drops += 1

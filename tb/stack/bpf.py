@@ -44,14 +44,19 @@ class _SockFprog(Structure):
     _fields_ = [("len", c_ushort), ("filter", c_char_p)]
 
 
-def attach(sock: real.socket, program: Iterable[SockFilter]) -> int:
-    """Attach a program to a socket of this machine; return 0 or the errno."""
+def attach(sock: real.socket, program: Iterable[SockFilter]) -> None:
+    """Attach a program to a socket of this machine.
+
+    Raises
+    ------
+    OSError
+        What the kernel says.
+    """
     octets = sock_filters_octets(program)
     fprog = _SockFprog(len(octets) // 8, octets)
     libc = CDLL(None, use_errno=True)
     if libc.setsockopt(sock.fileno(), SOL_SOCKET, SO_ATTACH_FILTER, byref(fprog), sizeof(fprog)):
-        return get_errno()
-    return 0
+        raise OSError(get_errno(), "SO_ATTACH_FILTER")
 
 
 def random_program(rng: random.Random, wrong: float = 0.02) -> list[SockFilter]:
