@@ -48,12 +48,12 @@ def dev_qdisc_enqueue(skb: SkBuff, q: Qdisc, to_free: list[SkBuff]) -> int:
     """Hand a packet to a qdisc."""
     enqueue = q.enqueue
     assert enqueue is not None
-    return enqueue(skb, q, to_free)
+    return enqueue(skb, q, to_free) & NET_XMIT_MASK
 
 
 def __dev_xmit_skb(skb: SkBuff, q: Qdisc, dev: NetDevice, txq: NetdevQueue) -> int:
     """Send a packet through a qdisc, or past it when it is empty and allows that."""
-    if q.ops.can_bypass and not q.qlen and not q.running:
+    if q.can_bypass and not q.qlen and not q.running:
         q.running = True
         q.packets += 1
         q.octets += skb.len

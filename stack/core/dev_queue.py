@@ -8,7 +8,7 @@ from .softirq import NET_TX_SOFTIRQ, raise_softirq
 from .timer import NSEC_PER_JIFFY, jiffies, mod_timer, timer_pending
 
 if TYPE_CHECKING:
-    from ..sched.sch_generic import Qdisc
+    from ..sched.qdisc import Qdisc
 
 __all__ = [
     "__netdev_tx_sent_queue",

@@ -4,7 +4,7 @@ from dataclasses import replace
 from errno import EEXIST, EINVAL, ENODEV, ENOTSUP
 from typing import TYPE_CHECKING
 
-from ..sched.sch_generic import dev_activate, dev_deactivate, dev_init_scheduler
+from ..sched.sch_generic import dev_activate, dev_deactivate, dev_init_scheduler, dev_shutdown
 from .dev_addr_lists import dev_mc_flush, dev_set_rx_mode, dev_uc_flush
 from .link_watch import linkwatch_init_dev
 from .netdev_event import NetdevEvent, call_netdevice_notifiers
@@ -103,6 +103,7 @@ def unregister_netdevice(dev: NetDevice) -> None:
         if net.devices.get(dev.ifindex) is not dev:
             raise OSError(ENODEV, f"{dev.name} is not registered")
         __dev_close(dev)
+        dev_shutdown(dev)
         call_netdevice_notifiers(NetdevEvent.UNREGISTER, dev)
         dev_uc_flush(dev)
         dev_mc_flush(dev)

@@ -4,6 +4,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..sched.sch_pfifo_fast import pfifo_fast_ops
 from .dev import net_dev_init
 from .drop_reasons import SkbDropReason
 from .link_watch import LinkWatch
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ..ipv4.netns import NetnsIpv4
     from ..netfilter.core import NetnsNf
     from ..packet.af_packet import PacketSock
+    from ..sched.qdisc import QdiscOps
     from ..socket import Socket
     from .netdevice import NetDevice
     from .platform import Platform
@@ -117,6 +119,10 @@ class Kernel:
         Devices whose link came or went.
     rtnl : RtnlMutex
         Held by whoever configures a device.
+    default_qdisc_ops : QdiscOps
+        The sysctl ``net.core.default_qdisc``; ``qdisc_set_default`` sets it.
+    qdisc_autohandle : int
+        The last handle given to a qdisc that was made without one.
     init_net : Net
         The first namespace.
     """
@@ -136,6 +142,8 @@ class Kernel:
         self.files: dict[int, Socket] = {}
         self.security_socket_sendmsg: list[Callable[[Socket, Any, int], int]] = []
         self.rtnl = RtnlMutex(platform)
+        self.default_qdisc_ops: QdiscOps = pfifo_fast_ops
+        self.qdisc_autohandle = 0x80000000
         self.init_net = Net(self)
         net_dev_init(self)
 

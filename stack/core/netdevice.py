@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .dql import Dql
 
 if TYPE_CHECKING:
-    from ..sched.sch_generic import Qdisc
+    from ..sched.qdisc import Qdisc
     from ..vlan.vlan_core import VlanInfo
     from .dev_napi import Napi
     from .dev_receive import RxHandler
@@ -350,6 +350,7 @@ class NetDevice:
         self.tx_queue_len = 1000
         self.tx = [NetdevQueue(self, index) for index in range(capabilities.tx_queues)]
         self.qdisc: Qdisc  # The root, as "tc qdisc show" names it.
+        self.qdisc_hash: list[Qdisc] = []  # The others.
         self.stats = Stats64()
         self.core_stats = Stats64()
         self.uc = HwAddrList()

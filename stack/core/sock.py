@@ -25,6 +25,7 @@ __all__ = [
     "sk_dst_check",
     "sk_dst_reset",
     "sk_dst_set",
+    "skb_orphan_partial",
     "skb_set_owner_w",
     "sock_alloc_send_pskb",
     "sock_error",
@@ -228,6 +229,13 @@ def sock_wfree(skb: SkBuff) -> None:
     if sk.sk_nospace and sk.sk_wmem_alloc << 1 <= sk.sk_sndbuf:
         sk.sk_nospace = False
         sk.kernel.platform.wake(sk.sk_wq)
+
+
+def skb_orphan_partial(skb: SkBuff) -> None:
+    """Count a packet's memory no longer against its sender, which it still knows: it is on its way for long."""
+    destructor, skb.destructor = skb.destructor, None
+    if destructor is not None:
+        destructor(skb)
 
 
 def skb_set_owner_w(skb: SkBuff, sk: Sock) -> None:

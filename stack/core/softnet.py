@@ -4,7 +4,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..sched.sch_generic import Qdisc
+    from ..sched.qdisc import Qdisc
     from .dev_napi import Napi
     from .skbuff import SkBuff
 

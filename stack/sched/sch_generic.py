@@ -1,11 +1,6 @@
 """Queueing disciplines: between the stack and the driver (Linux: net/sched/sch_generic.c)."""
 
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from errno import EINVAL
 from functools import partial
-from typing import Any
 
 from ..core.dev_queue import __netif_schedule
 from ..core.dev_validate import validate_xmit_skb_list
@@ -15,15 +10,17 @@ from ..core.drop_reasons import SkbDropReason
 from ..core.netdevice import (
     IFF_NO_QUEUE,
     NET_XMIT_CN,
-    NET_XMIT_DROP,
     NET_XMIT_MASK,
-    NET_XMIT_SUCCESS,
     NetDevice,
     NetdevQueue,
     netif_carrier_ok,
 )
 from ..core.skbuff import SkBuff, kfree_skb_reason
 from ..core.timer import NSEC_PER_JIFFY, TimerList, del_timer, jiffies, mod_timer
+from .pkt_sched import TC_H_ROOT
+from .qdisc import Qdisc, QdiscOps
+from .qdisc_queue import qdisc_drop
+from .sch_api_tree import qdisc_hash_del, qdisc_tree_reduce_backlog
 
 __all__ = [
     "Qdisc",
@@ -31,13 +28,16 @@ __all__ = [
     "__qdisc_run",
     "dev_activate",
     "dev_deactivate",
+    "dev_graft_qdisc",
     "dev_init_scheduler",
+    "dev_shutdown",
     "dev_watchdog",
     "noop_qdisc_ops",
     "noqueue_qdisc_ops",
-    "pfifo_fast_ops",
-    "qdisc_create",
+    "qdisc_create_dflt",
     "qdisc_drop",
+    "qdisc_purge_queue",
+    "qdisc_put",
     "qdisc_reset",
     "qdisc_run",
     "qdisc_run_begin",
@@ -46,105 +46,32 @@ __all__ = [
 ]
 
 _DEV_TX_WEIGHT = 64
-_PRIO2BAND = (1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class QdiscOps:
-    """A kind of qdisc (Linux: ``struct Qdisc_ops``).
-
-    ``enqueue(skb, sch, to_free)`` takes a packet or appends those that it drops to ``to_free``, and returns a
-    ``NET_XMIT_*`` code; it is None for a kind that holds no packets. ``init(sch, **options)`` raises ``OSError``
-    (``EINVAL``) for options that make no sense. ``nolock`` and ``can_bypass`` are the kernel's ``TCQ_F_NOLOCK`` and
-    ``TCQ_F_CAN_BYPASS``.
-    """
-
-    id: str
-    enqueue: "Callable[[SkBuff, Qdisc, list[SkBuff]], int] | None"
-    dequeue: "Callable[[Qdisc], SkBuff | None]"
-    peek: "Callable[[Qdisc], SkBuff | None] | None" = None
-    init: "Callable[..., None] | None" = None
-    reset: "Callable[[Qdisc], None] | None" = None
-    nolock: bool = False
-    can_bypass: bool = False
-
-
-class Qdisc:
-    """A queueing discipline at work on one TX queue (Linux: ``struct Qdisc``).
-
-    Members
-    -------
-    qlen, backlog_octets : int
-        What it holds, packets put back by the driver included.
-    packets, octets, drops, requeues, overlimits : int
-        Its statistics.
-    gso_skb : deque[SkBuff]
-        Packets that the driver did not take; they go first, and are valid already.
-    running, missed, scheduled, deactivated : bool
-        Somebody dequeues now; and must look again; it is in the output queue; its device is down.
-    """
-
-    __slots__ = (
-        "backlog_octets",
-        "deactivated",
-        "dequeue",
-        "dev_queue",
-        "drops",
-        "enqueue",
-        "gso_skb",
-        "limit",
-        "missed",
-        "octets",
-        "ops",
-        "overlimits",
-        "packets",
-        "priv",
-        "q",
-        "qlen",
-        "requeues",
-        "running",
-        "scheduled",
-    )
-
-    def __init__(self, dev_queue: NetdevQueue, ops: QdiscOps) -> None:
-        self.dev_queue = dev_queue
-        self.ops = ops
-        self.enqueue = ops.enqueue
-        self.dequeue = ops.dequeue
-        self.limit = 0
-        self.q: deque[SkBuff] = deque()
-        self.gso_skb: deque[SkBuff] = deque()
-        self.qlen = self.backlog_octets = 0
-        self.packets = self.octets = self.drops = self.requeues = self.overlimits = 0
-        self.running = self.missed = self.scheduled = self.deactivated = False
-        self.priv: Any = None
-
-    def __repr__(self) -> str:
-        return f"<Qdisc {self.ops.id} on {self.dev_queue.dev.name}, {self.qlen} packets>"
-
-
-def qdisc_create(dev_queue: NetdevQueue, ops: QdiscOps, **options: Any) -> Qdisc:
-    """Make a qdisc for a TX queue.
-
-    Raises
-    ------
-    OSError
-        ``EINVAL`` for impossible options.
-    """
-    sch = Qdisc(dev_queue, ops)
-    sch.limit = dev_queue.dev.tx_queue_len
+def qdisc_create_dflt(dev_queue: NetdevQueue, ops: QdiscOps, parent: int = TC_H_ROOT) -> Qdisc:
+    """Make a qdisc with the options that its kind starts with."""
+    sch = Qdisc(dev_queue, ops, parent)
     if ops.init is not None:
-        ops.init(sch, **options)
-    elif options:
-        raise OSError(EINVAL, f"qdisc {ops.id} has no options")
+        ops.init(sch, {})
     return sch
 
 
-def qdisc_drop(skb: SkBuff, sch: Qdisc, to_free: list[SkBuff]) -> int:
-    """Drop a packet that a qdisc has no room for; the caller of ``enqueue`` frees it."""
-    to_free.append(skb)
-    sch.drops += 1
-    return NET_XMIT_DROP
+def qdisc_put(sch: Qdisc) -> None:
+    """Let go of a qdisc; the last to do so drops what it holds and ends it."""
+    sch.refcnt -= 1
+    if sch.refcnt or sch.ops is noop_qdisc_ops:
+        return
+    qdisc_hash_del(sch)
+    qdisc_reset(sch)
+    if sch.ops.destroy is not None:
+        sch.ops.destroy(sch)
+
+
+def qdisc_purge_queue(sch: Qdisc) -> None:
+    """Drop all that a child holds, and tell those above."""
+    packets, octets = sch.qlen, sch.backlog_octets
+    qdisc_reset(sch)
+    qdisc_tree_reduce_backlog(sch, packets, octets)
 
 
 def qdisc_reset(sch: Qdisc) -> None:
@@ -204,6 +131,8 @@ def _run_later(q: Qdisc) -> None:
 
 def qdisc_restart(q: Qdisc) -> int:
     """Send what one round of dequeueing brings; return how many packets, 0 if there is no point in going on."""
+    if not q.one_txq:
+        return _restart_shared(q)
     txq = q.dev_queue
     if txq.state:
         return 0
@@ -217,6 +146,22 @@ def qdisc_restart(q: Qdisc) -> int:
         return 0
     packets = 1 + _try_bulk_dequeue_skb(q, first, txq)
     return packets if sch_direct_xmit(first, q, txq.dev, txq, True) else 0
+
+
+def _restart_shared(q: Qdisc) -> int:
+    """Send one packet of a qdisc that serves several TX queues, to its own."""
+    dev = q.dev_queue.dev
+    if not q.gso_skb:
+        skb = q.dequeue(q)
+        return int(skb is not None and sch_direct_xmit(skb, q, dev, dev.tx[skb.queue_mapping], True))
+    skb = q.gso_skb[0]
+    txq = dev.tx[skb.queue_mapping]
+    if txq.state:
+        return 0
+    q.gso_skb.popleft()
+    q.qlen -= 1
+    q.backlog_octets -= skb.len
+    return int(sch_direct_xmit(skb, q, dev, txq, False))
 
 
 def _try_bulk_dequeue_skb(q: Qdisc, skb: SkBuff, txq: NetdevQueue) -> int:
@@ -268,51 +213,6 @@ def dev_requeue_skb(skb: SkBuff | None, q: Qdisc) -> None:
     _run_later(q)
 
 
-def pfifo_fast_init(sch: Qdisc) -> None:
-    """Make the three bands."""
-    sch.priv = (deque[SkBuff](), deque[SkBuff](), deque[SkBuff]())
-
-
-def pfifo_fast_enqueue(skb: SkBuff, sch: Qdisc, to_free: list[SkBuff]) -> int:
-    """Queue a packet in the band of its priority."""
-    band = sch.priv[_PRIO2BAND[skb.priority & 15]]
-    if len(band) >= sch.limit:
-        return qdisc_drop(skb, sch, to_free)
-    band.append(skb)
-    sch.qlen += 1
-    sch.backlog_octets += skb.len
-    return NET_XMIT_SUCCESS
-
-
-def pfifo_fast_dequeue(sch: Qdisc) -> SkBuff | None:
-    """Take the oldest packet of the first band that has any."""
-    for band in sch.priv:
-        if band:
-            skb: SkBuff = band.popleft()
-            sch.qlen -= 1
-            sch.backlog_octets -= skb.len
-            sch.packets += 1
-            sch.octets += skb.len
-            return skb
-    return None
-
-
-def pfifo_fast_peek(sch: Qdisc) -> SkBuff | None:
-    """Return what would come next."""
-    for band in sch.priv:
-        if band:
-            skb: SkBuff = band[0]
-            return skb
-    return None
-
-
-def pfifo_fast_reset(sch: Qdisc) -> None:
-    """Drop what the bands hold."""
-    for band in sch.priv:
-        while band:
-            kfree_skb_reason(band.popleft(), SkbDropReason.QDISC_DROP)
-
-
 def noop_enqueue(skb: SkBuff, sch: Qdisc, to_free: list[SkBuff]) -> int:
     """Drop: the device is down. Senders are told of congestion only, as by Linux."""
     qdisc_drop(skb, sch, to_free)
@@ -324,18 +224,13 @@ def noop_dequeue(sch: Qdisc) -> SkBuff | None:
     return None
 
 
-pfifo_fast_ops = QdiscOps(
-    "pfifo_fast",
-    pfifo_fast_enqueue,
-    pfifo_fast_dequeue,
-    pfifo_fast_peek,
-    pfifo_fast_init,
-    pfifo_fast_reset,
-    nolock=True,
-    can_bypass=True,
-)
-noop_qdisc_ops = QdiscOps("noop", noop_enqueue, noop_dequeue)
-noqueue_qdisc_ops = QdiscOps("noqueue", None, noop_dequeue)
+def noop_peek(sch: Qdisc) -> SkBuff | None:
+    """Return nothing."""
+    return None
+
+
+noop_qdisc_ops = QdiscOps("noop", noop_enqueue, noop_dequeue, noop_peek)
+noqueue_qdisc_ops = QdiscOps("noqueue", None, noop_dequeue, noop_peek)
 
 
 def dev_init_scheduler(dev: NetDevice) -> None:
@@ -347,20 +242,54 @@ def dev_init_scheduler(dev: NetDevice) -> None:
         dev.watchdog_timer = TimerList(dev.kernel, partial(dev_watchdog, dev))
 
 
+def dev_shutdown(dev: NetDevice) -> None:
+    """End the qdiscs of a device that goes."""
+    olds = [dev_graft_qdisc(txq, None) for txq in dev.tx]
+    olds.append(dev.qdisc)
+    dev.qdisc = dev.tx[0].qdisc
+    for old in olds:
+        qdisc_put(old)
+
+
+def dev_graft_qdisc(txq: NetdevQueue, sch: Qdisc | None) -> Qdisc:
+    """Choose the qdisc that a TX queue will have once its device is up, or none; return the one it had."""
+    old = txq.qdisc_sleeping
+    txq.qdisc = Qdisc(txq, noop_qdisc_ops)
+    txq.qdisc_sleeping = txq.qdisc if sch is None else sch
+    return old
+
+
+def attach_default_qdiscs(dev: NetDevice) -> None:
+    """Give a device the qdiscs that it has unless others are asked for: with several TX queues one each, under mq."""
+    if len(dev.tx) > 1 and not _is_without_queue(dev):
+        from .sch_mq import mq_qdisc_ops  # Built on this module.
+
+        dev.qdisc = qdisc_create_dflt(dev.tx[0], mq_qdisc_ops)
+        assert mq_qdisc_ops.attach is not None
+        mq_qdisc_ops.attach(dev.qdisc)
+        return
+    for txq in dev.tx:
+        ops = noqueue_qdisc_ops if _is_without_queue(dev) else dev.kernel.default_qdisc_ops
+        txq.qdisc_sleeping = qdisc_create_dflt(txq, ops)
+        txq.qdisc_sleeping.one_txq = txq.qdisc_sleeping.noparent = True
+    dev.qdisc = dev.tx[0].qdisc_sleeping
+    dev.qdisc.refcnt += 1
+
+
+def _is_without_queue(dev: NetDevice) -> bool:
+    return bool(dev.priv_flags & IFF_NO_QUEUE) or not dev.tx_queue_len
+
+
 def dev_activate(dev: NetDevice) -> None:
     """Let packets through: the qdiscs that were chosen, or else the default, start to work, once there is a link."""
-    for txq in dev.tx:
-        if txq.qdisc_sleeping.ops is noop_qdisc_ops:
-            none = dev.priv_flags & IFF_NO_QUEUE or not dev.tx_queue_len
-            ops = noqueue_qdisc_ops if none else pfifo_fast_ops
-            txq.qdisc_sleeping = qdisc_create(txq, ops)
+    if dev.qdisc.ops is noop_qdisc_ops:
+        attach_default_qdiscs(dev)
     if not netif_carrier_ok(dev):
         return  # linkwatch_do_dev() comes back when there is one.
     for txq in dev.tx:
         txq.qdisc_sleeping.deactivated = False
         txq.qdisc = txq.qdisc_sleeping
         txq.trans_start_ns = dev.kernel.now_ns()
-    dev.qdisc = dev.tx[0].qdisc_sleeping
 
 
 def dev_deactivate(dev: NetDevice) -> None:

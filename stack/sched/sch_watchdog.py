@@ -4,7 +4,7 @@ from functools import partial
 
 from ..core.dev_queue import __netif_schedule
 from ..core.timer import HrTimer, hrtimer_cancel, hrtimer_start_range_ns
-from .sch_generic import Qdisc
+from .qdisc import Qdisc
 
 __all__ = ["QdiscWatchdog", "qdisc_watchdog", "qdisc_watchdog_cancel", "qdisc_watchdog_schedule_range_ns"]
 
@@ -20,14 +20,15 @@ class QdiscWatchdog:
 
 
 def qdisc_watchdog(watchdog: QdiscWatchdog) -> None:
-    """Have the qdisc run."""
-    __netif_schedule(watchdog.qdisc)
+    """Have the root above the qdisc run."""
+    __netif_schedule(watchdog.qdisc.dev_queue.qdisc)
 
 
 def qdisc_watchdog_schedule_range_ns(watchdog: QdiscWatchdog, expires_ns: int) -> None:
     """Let the qdisc run at a time, unless it is set to do so."""
     timer = watchdog.timer
-    if watchdog.qdisc.deactivated or (timer.timer is not None and timer.expires_ns == expires_ns):
+    root = watchdog.qdisc.dev_queue.qdisc_sleeping
+    if root.deactivated or (timer.timer is not None and timer.expires_ns == expires_ns):
         return
     hrtimer_start_range_ns(timer, expires_ns)
 

@@ -61,6 +61,7 @@ from hardwire.stack.sched.sch_api import qdisc_replace
 from hardwire.tb.stack.fake import FakeNetDevice, make_kernel
 
 do_napi_schedule = __napi_schedule
+KINDS = "bfifo, codel, fq_codel, mq, netem, noqueue, pfifo, pfifo_fast, pfifo_head_drop, prio, sfq, tbf"
 
 
 class Host:
@@ -218,7 +219,7 @@ def test_tbf_over_its_limit_drops_and_says_so(host):
 @pytest.mark.parametrize(
     ("kind", "options", "number", "text"),
     [
-        ("fq", {}, ENOENT, "no qdisc 'fq'; there are bfifo, noqueue, pfifo, pfifo_fast, tbf"),
+        ("fq", {}, ENOENT, f"no qdisc 'fq'; there are {KINDS}"),
         ("pfifo", {"rate": 1}, EINVAL, "qdisc pfifo does not take rate"),
         ("tbf", {"rate_bps": 1000}, EINVAL, "tbf needs rate_bps, burst and limit"),
         ("tbf", {"rate_bps": 1.5, "burst": 1, "limit": 1}, EINVAL, "rate_bps must be a number from 0 up, not 1.5"),
