@@ -8,8 +8,10 @@ from .core.neighbour_proxy import pneigh_delete, pneigh_lookup
 from .core.neighbour_table import __neigh_create, neigh_lookup, neigh_remove_one
 from .core.neighbour_update import NEIGH_UPDATE_F_ADMIN, NEIGH_UPDATE_F_OVERRIDE, neigh_update
 from .ipv4.devinet import InIfaddr, inet_del_ifa, inet_insert_ifa, inetdev_init
-from .ipv4.fib_frontend import fib_new_route, rt_cache_flush
-from .ipv4.fib_trie import FibAlias, fib_table_delete
+from .ipv4.fib_config import FibConfig
+from .ipv4.fib_frontend import fib_new_route
+from .ipv4.fib_table import fib_table_delete
+from .ipv4.fib_trie import FibAlias
 from .ipv4.rtnetlink import RtProtocol, RtScope, RtType
 from .wire.address import ipv4_from_text, ipv4_to_text, mac_from_text, mac_to_text
 
@@ -109,8 +111,18 @@ def route_del(net: "Net", prefix: str) -> None:
     wanted = (0, 0) if prefix == "default" else _prefix(prefix)
     for alias in net.ipv4.fib_main:
         if (alias.prefix, alias.prefixlen) == wanted and alias.info.protocol != RtProtocol.KERNEL:
-            fib_table_delete(net.ipv4.fib_main, alias)
-            rt_cache_flush(net)
+            info = alias.info
+            cfg = FibConfig(
+                alias.prefix,
+                alias.prefixlen,
+                tos=alias.tos,
+                table=alias.table,
+                protocol=info.protocol,
+                scope=info.scope,
+                type=alias.type,
+                priority=info.priority,
+            )
+            fib_table_delete(net, net.ipv4.fib_main, cfg)
             return
     raise OSError(ESRCH, f"no route to {prefix}")
 

@@ -10,6 +10,8 @@ from .core.msghdr import EIOCBQUEUED, Kiocb, Msghdr, Octets, RecvMsghdr, Sockadd
 from .core.proto_ops import ProtoOps
 from .core.sock_options import sock_getsockopt, sock_setsockopt
 from .ipv4.af_inet import inet_create
+from .netlink.af_netlink import netlink_create
+from .netlink.uapi import AF_NETLINK
 from .packet.af_packet import packet_create
 from .security import security_socket_sendmsg
 from .socket_lookup import sockfd_lookup_light
@@ -320,6 +322,7 @@ def sock_sendmsg(sock: Socket, msg: Msghdr, iocb: Kiocb | None = None) -> int:
 _NET_FAMILIES: "dict[int, Callable[[Net, int, int], tuple[Sock, ProtoOps]]]" = {
     AF_INET: inet_create,
     AF_PACKET: packet_create,
+    AF_NETLINK: netlink_create,
 }
 
 
@@ -389,11 +392,17 @@ def __sys_sendmsg(
     address: Address | None,
 ) -> int:
     sock = sockfd_lookup_light(kernel, fd)
-    return ___sys_sendmsg(sock, copy_msghdr_from_user(sock, buffers, control, flags, address))
+    return ___sys_sendmsg(sock, buffers, control, flags, address)
 
 
-def ___sys_sendmsg(sock: Socket, msg: Msghdr) -> int:
-    return ____sys_sendmsg(sock, msg)
+def ___sys_sendmsg(
+    sock: Socket,
+    buffers: Sequence[Octets],
+    control: Sequence[ControlMessage],
+    flags: int,
+    address: Address | None,
+) -> int:
+    return ____sys_sendmsg(sock, copy_msghdr_from_user(sock, buffers, control, flags, address))
 
 
 def ____sys_sendmsg(sock: Socket, msg: Msghdr) -> int:

@@ -2,6 +2,7 @@
 
 from errno import EINVAL, ENOENT, EOVERFLOW
 
+from .dev_flags import __dev_notify_flags
 from .netdevice import (
     IFF_ALLMULTI,
     IFF_PROMISC,
@@ -13,6 +14,8 @@ from .netdevice import (
 )
 
 __all__ = [
+    "__dev_set_allmulti",
+    "__dev_set_promiscuity",
     "__dev_set_rx_mode",
     "dev_mc_add",
     "dev_mc_del",
@@ -72,8 +75,15 @@ def dev_set_promiscuity(dev: NetDevice, inc: int) -> None:
     OSError
         ``EOVERFLOW`` if the number were negative.
     """
+    old = dev.flags
     if __dev_set_promiscuity(dev, inc):
+        __dev_notify_flags(dev, old, IFF_PROMISC)
         dev_set_rx_mode(dev)
+
+
+def __dev_set_allmulti(dev: NetDevice, inc: int) -> bool:
+    dev.allmulti = _count(dev.allmulti, inc, "allmulti")
+    return _switch(dev, IFF_ALLMULTI, dev.allmulti > 0)
 
 
 def dev_set_allmulti(dev: NetDevice, inc: int) -> None:
@@ -84,9 +94,10 @@ def dev_set_allmulti(dev: NetDevice, inc: int) -> None:
     OSError
         ``EOVERFLOW`` if the number were negative.
     """
-    dev.allmulti = _count(dev.allmulti, inc, "allmulti")
-    if _switch(dev, IFF_ALLMULTI, dev.allmulti > 0):
+    old = dev.flags
+    if __dev_set_allmulti(dev, inc):
         dev_set_rx_mode(dev)
+        __dev_notify_flags(dev, old, old ^ dev.flags if not dev.gflags & IFF_ALLMULTI else 0)
 
 
 def __hw_addr_add(addresses: HwAddrList, dev: NetDevice, addr: bytes) -> None:

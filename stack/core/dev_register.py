@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 from ..sched.sch_generic import dev_activate, dev_deactivate, dev_init_scheduler, dev_shutdown
 from .dev_addr_lists import dev_mc_flush, dev_set_rx_mode, dev_uc_flush
-from .link_watch import linkwatch_init_dev
+from .link_watch import dev_get_iflink, linkwatch_init_dev
 from .netdev_event import NetdevEvent, call_netdevice_notifiers
 from .netdevice import (
+    IFF_RUNNING,
     IFF_UP,
     LINK_STATE_START,
     NetDevice,
     Stats64,
     netif_running,
 )
+from .rtnetlink_event import RTM_DELLINK, RTM_NEWLINK, rtmsg_ifinfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,20 +25,30 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NetdevEvent",
+    "__dev_close",
+    "__dev_open",
     "call_netdevice_notifiers",
     "dev_change_features",
     "dev_close",
+    "dev_close_many",
+    "dev_free_name",
     "dev_get_by_index",
     "dev_get_by_name",
+    "dev_get_iflink",
     "dev_get_stats",
     "dev_open",
     "dev_set_mac_address",
     "dev_set_mtu",
+    "dev_valid_name",
     "netif_set_mtu",
     "register_netdevice",
     "register_netdevice_notifier",
     "unregister_netdevice",
 ]
+
+_ALL = 0xFFFF_FFFF  # All flags may have changed: of a new device, or one that goes.
+_NO_MAX_MTU = 0x7FFF_FFFF
+_IFNAMSIZ = 16
 
 
 def register_netdevice_notifier(net: "Net", notifier: "Callable[[NetdevEvent, NetDevice], None]") -> None:
@@ -58,10 +70,37 @@ def dev_get_by_index(net: "Net", ifindex: int) -> NetDevice | None:
     return net.devices.get(ifindex)
 
 
-def _free_name(net: "Net", pattern: str) -> str:
+def dev_valid_name(name: str) -> bool:
+    """Return whether a device can have a name.
+
+    Examples
+    --------
+    >>> dev_valid_name("eth0"), dev_valid_name("a/b"), dev_valid_name("a name"), dev_valid_name("..")
+    (True, False, False, False)
+    """
+    octets = name.encode("utf-8", "surrogateescape")
+    if not 0 < len(octets) < _IFNAMSIZ or name in (".", ".."):
+        return False
+    return not any(char in "/:" or char.isspace() for char in name)
+
+
+def dev_free_name(net: "Net", pattern: str) -> str:
+    """Return a name for a device that no other one has; ``%d`` in it becomes the first free number.
+
+    Raises
+    ------
+    OSError
+        ``EINVAL`` for what is no name, ``EEXIST``.
+    """
     number = 0
-    while (name := pattern.replace("%d", str(number))) in net.dev_by_name:
-        number += 1
+    name = pattern
+    if "%d" in pattern:
+        while (name := pattern.replace("%d", str(number), 1)) in net.dev_by_name:
+            number += 1
+    if not dev_valid_name(name):
+        raise OSError(EINVAL, f"{name!r} is no name for a device")
+    if name in net.dev_by_name:
+        raise OSError(EEXIST, f"there is a device {name}")
     return name
 
 
@@ -71,14 +110,11 @@ def register_netdevice(dev: NetDevice) -> None:
     Raises
     ------
     OSError
-        ``EEXIST`` if its name is taken; what ``ndo_init`` raises.
+        ``EINVAL`` or ``EEXIST`` for its name; what ``ndo_init`` raises.
     """
     with dev.kernel.rtnl:
         net = dev.net
-        if "%d" in dev.name:
-            dev.name = _free_name(net, dev.name)
-        elif dev.name in net.dev_by_name:
-            raise OSError(EEXIST, f"there is a device {dev.name}")
+        dev.name = dev_free_name(net, dev.name)
         if dev.netdev_ops.ndo_init is not None:
             dev.netdev_ops.ndo_init(dev)
         net.ifindex += 1
@@ -87,7 +123,9 @@ def register_netdevice(dev: NetDevice) -> None:
         linkwatch_init_dev(dev)
         net.devices[dev.ifindex] = dev
         net.dev_by_name[dev.name] = dev
+        net.dev_base_seq += 1
         call_netdevice_notifiers(NetdevEvent.REGISTER, dev)
+        rtmsg_ifinfo(RTM_NEWLINK, dev, _ALL)
 
 
 def unregister_netdevice(dev: NetDevice) -> None:
@@ -102,13 +140,15 @@ def unregister_netdevice(dev: NetDevice) -> None:
         net = dev.net
         if net.devices.get(dev.ifindex) is not dev:
             raise OSError(ENODEV, f"{dev.name} is not registered")
-        __dev_close(dev)
+        dev_close_many([dev])
         dev_shutdown(dev)
         call_netdevice_notifiers(NetdevEvent.UNREGISTER, dev)
         dev_uc_flush(dev)
         dev_mc_flush(dev)
         del net.devices[dev.ifindex]
         del net.dev_by_name[dev.name]
+        net.dev_base_seq += 1
+        rtmsg_ifinfo(RTM_DELLINK, dev, _ALL)
 
 
 def dev_open(dev: NetDevice) -> None:
@@ -120,12 +160,13 @@ def dev_open(dev: NetDevice) -> None:
         What ``ndo_open`` raises; the device stays down.
     """
     with dev.kernel.rtnl:
-        __dev_open(dev)
+        if not dev.flags & IFF_UP:
+            __dev_open(dev)
+            rtmsg_ifinfo(RTM_NEWLINK, dev, IFF_UP | IFF_RUNNING)
+            call_netdevice_notifiers(NetdevEvent.UP, dev)
 
 
 def __dev_open(dev: NetDevice) -> None:
-    if dev.flags & IFF_UP:
-        return
     dev.state |= LINK_STATE_START
     if dev.netdev_ops.ndo_open is not None:
         try:
@@ -136,25 +177,31 @@ def __dev_open(dev: NetDevice) -> None:
     dev.flags |= IFF_UP
     dev_set_rx_mode(dev)
     dev_activate(dev)
-    call_netdevice_notifiers(NetdevEvent.UP, dev)
 
 
 def dev_close(dev: NetDevice) -> None:
     """Take a device down; what waits in its qdiscs is dropped."""
     with dev.kernel.rtnl:
+        dev_close_many([dev])
+
+
+def dev_close_many(devs: list[NetDevice]) -> None:
+    """Take those devices down that are up; the caller holds the rtnl mutex."""
+    devs = [dev for dev in devs if dev.flags & IFF_UP]
+    for dev in devs:
         __dev_close(dev)
+    for dev in devs:
+        rtmsg_ifinfo(RTM_NEWLINK, dev, IFF_UP | IFF_RUNNING)
+        call_netdevice_notifiers(NetdevEvent.DOWN, dev)
 
 
 def __dev_close(dev: NetDevice) -> None:
-    if not dev.flags & IFF_UP:
-        return
     call_netdevice_notifiers(NetdevEvent.GOING_DOWN, dev)
     dev.state &= ~LINK_STATE_START
     dev_deactivate(dev)
     if dev.netdev_ops.ndo_stop is not None:
         dev.netdev_ops.ndo_stop(dev)
     dev.flags &= ~IFF_UP
-    call_netdevice_notifiers(NetdevEvent.DOWN, dev)
 
 
 def dev_set_mtu(dev: NetDevice, mtu: int) -> None:
@@ -178,7 +225,7 @@ def netif_set_mtu(dev: NetDevice, mtu: int) -> None:
         As ``dev_set_mtu``.
     """
     capabilities = dev.capabilities
-    if not capabilities.min_mtu <= mtu <= capabilities.max_mtu:
+    if not capabilities.min_mtu <= mtu <= (capabilities.max_mtu or _NO_MAX_MTU):
         raise OSError(EINVAL, f"{dev.name} takes an MTU of {capabilities.min_mtu}..{capabilities.max_mtu}, not {mtu}")
     if mtu == dev.mtu:
         return

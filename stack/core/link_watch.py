@@ -14,6 +14,7 @@ from .netdevice import (
     netif_carrier_ok,
     netif_running,
 )
+from .rtnetlink_event import RTM_NEWLINK, rtmsg_ifinfo
 from .timer import HZ, NSEC_PER_JIFFY, jiffies
 
 if TYPE_CHECKING:
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IF_OPER_DOWN",
+    "IF_OPER_LOWERLAYERDOWN",
     "IF_OPER_UNKNOWN",
     "IF_OPER_UP",
     "LinkWatch",
     "dev_get_flags",
+    "dev_get_iflink",
     "linkwatch_fire_event",
     "linkwatch_init_dev",
+    "netdev_state_change",
     "netif_carrier_off",
     "netif_carrier_on",
     "netif_oper_up",
@@ -35,6 +39,7 @@ __all__ = [
 
 IF_OPER_UNKNOWN = 0  # RFC 2863 §6: the states of ifOperStatus that a device here can have.
 IF_OPER_DOWN = 2
+IF_OPER_LOWERLAYERDOWN = 3  # The device below, or at the other end, is down.
 IF_OPER_UP = 6
 
 
@@ -57,6 +62,7 @@ def netif_carrier_on(dev: NetDevice) -> None:
     if dev.state & LINK_STATE_NOCARRIER:
         dev.state &= ~LINK_STATE_NOCARRIER
         if dev.ifindex:  # Registered.
+            dev.carrier_up_count += 1
             linkwatch_fire_event(dev)
 
 
@@ -65,6 +71,7 @@ def netif_carrier_off(dev: NetDevice) -> None:
     if not dev.state & LINK_STATE_NOCARRIER:
         dev.state |= LINK_STATE_NOCARRIER
         if dev.ifindex:
+            dev.carrier_down_count += 1
             linkwatch_fire_event(dev)
 
 
@@ -84,9 +91,25 @@ def dev_get_flags(dev: NetDevice) -> int:
     return flags
 
 
+def dev_get_iflink(dev: NetDevice) -> int:
+    """Return the number of the device that this one is on top of, or joined to; else its own."""
+    get = dev.netdev_ops.ndo_get_iflink
+    return dev.ifindex if get is None else get(dev)
+
+
+def netdev_state_change(dev: NetDevice) -> None:
+    """Tell everyone that a device that is up changed somehow."""
+    if dev.flags & IFF_UP:
+        call_netdevice_notifiers(NetdevEvent.CHANGE, dev)
+        rtmsg_ifinfo(RTM_NEWLINK, dev, 0)
+
+
 def rfc2863_policy(dev: NetDevice) -> None:
     """Set the operational state by the link."""
-    dev.operstate = IF_OPER_UP if netif_carrier_ok(dev) else IF_OPER_DOWN
+    if netif_carrier_ok(dev):
+        dev.operstate = IF_OPER_UP
+    else:
+        dev.operstate = IF_OPER_DOWN if dev_get_iflink(dev) == dev.ifindex else IF_OPER_LOWERLAYERDOWN
 
 
 def linkwatch_init_dev(dev: NetDevice) -> None:
@@ -148,4 +171,4 @@ def linkwatch_do_dev(dev: NetDevice) -> None:
             dev_activate(dev)
         else:
             dev_deactivate(dev)
-        call_netdevice_notifiers(NetdevEvent.CHANGE, dev)
+        netdev_state_change(dev)

@@ -86,6 +86,7 @@ class NeighCause(Enum):
     UPDATE = "neigh_update()"
 
 
+_RTM_NEWNEIGH = 28
 _ANY = frozenset(NUD_NAMES)
 NUD_TRANSITIONS: dict[NeighCause, dict[int, frozenset[int]]] = {
     NeighCause.SEND: {
@@ -134,6 +135,8 @@ class Neighbour:
         Sends an skb to it: resolves first, or not, as the state wants.
     arp_queue : deque[SkBuff]
         Packets that wait for the link address.
+    flags, protocol : int
+        ``NTF_*``; who made the entry.
     used, confirmed, updated : int
         When it was last sent to, known to be there, changed.
     """
@@ -144,6 +147,7 @@ class Neighbour:
         "confirmed",
         "dead",
         "dev",
+        "flags",
         "ha",
         "hh",
         "kernel",
@@ -153,6 +157,7 @@ class Neighbour:
         "parms",
         "primary_key",
         "probes",
+        "protocol",
         "tbl",
         "timer",
         "type",
@@ -170,7 +175,7 @@ class Neighbour:
         self.dev = dev
         self.parms = parms
         self.nud_state = NUD_NONE
-        self.type = 0
+        self.type = self.flags = self.protocol = 0
         self.dead = False
         self.ha = bytes(dev.addr_len)
         self.hh = HhCache()
@@ -363,6 +368,9 @@ def neigh_timer_handler(neigh: Neighbour) -> None:
         neigh_update_notify(neigh)
 
 
-def neigh_update_notify(neigh: Neighbour) -> None:
-    """Tell everybody who keeps a copy of the neighbour, the driver of an ARP cache for one."""
+def neigh_update_notify(neigh: Neighbour, portid: int = 0) -> None:
+    """Tell everybody who keeps a copy of the neighbour, the driver of an ARP cache for one; and notify of it."""
+    from .neighbour_netlink import __neigh_notify  # Built on this module.
+
     call_netevent_notifiers(neigh.kernel, NetEvent.NEIGH_UPDATE, neigh)
+    __neigh_notify(neigh, _RTM_NEWNEIGH, portid)

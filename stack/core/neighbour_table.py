@@ -18,9 +18,9 @@ from .neighbour import (
     NeighCause,
     neigh_change_state,
     neigh_del_timer,
-    neigh_update_notify,
 )
 from .neighbour_proxy import neigh_proxy_process, pneigh_ifdown
+from .netevent import NetEvent, call_netevent_notifiers
 from .skbuff import kfree_skb, kfree_skb_reason
 from .timer import HZ, TimerList, jiffies, mod_timer, timer_pending
 
@@ -42,6 +42,7 @@ __all__ = [
     "neigh_remove_one",
 ]
 
+_RTM_DELNEIGH = 29
 _RANDOMISE_AGAIN = 300 * HZ  # How long one random reachable time holds.
 
 
@@ -227,6 +228,8 @@ def neigh_periodic_work(tbl: NeighTable) -> None:
 
 def neigh_remove_one(neigh: Neighbour) -> None:
     """Forget a neighbour, and tell those who keep a copy; what waits for it is dropped, its senders not told."""
+    from .neighbour_netlink import __neigh_notify  # Built on this module.
+
     tbl = neigh.tbl
     key = tbl.hash(neigh.primary_key, neigh.dev)
     if tbl.nht.get(key) is neigh:
@@ -235,13 +238,14 @@ def neigh_remove_one(neigh: Neighbour) -> None:
     was_valid = neigh.nud_state & NUD_VALID
     neigh.dead = True
     neigh.hh.hh_len = 0
+    __neigh_notify(neigh, _RTM_DELNEIGH)
     neigh_change_state(neigh, NeighCause.UPDATE, NUD_NONE)
     while neigh.arp_queue:
         kfree_skb_reason(neigh.arp_queue.popleft(), SkbDropReason.NEIGH_DEAD)
     neigh.arp_queue_len_bytes = 0
     tbl.stats["destroys"] += 1
     if was_valid:
-        neigh_update_notify(neigh)
+        call_netevent_notifiers(neigh.kernel, NetEvent.NEIGH_UPDATE, neigh)
 
 
 def neigh_ifdown(tbl: NeighTable, dev: "NetDevice") -> None:

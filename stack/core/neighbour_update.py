@@ -38,7 +38,7 @@ NEIGH_UPDATE_F_WEAK_OVERRIDE = 0x02  # Another address only makes the entry stal
 NEIGH_UPDATE_F_ADMIN = 0x80000000  # The administrator says so.
 
 
-def neigh_update(neigh: Neighbour, lladdr: bytes | None, new: int, flags: int = 0) -> int:
+def neigh_update(neigh: Neighbour, lladdr: bytes | None, new: int, flags: int = 0, portid: int = 0) -> int:
     """Take over what somebody learned about a neighbour.
 
     Parameters
@@ -51,6 +51,8 @@ def neigh_update(neigh: Neighbour, lladdr: bytes | None, new: int, flags: int = 
         Its new state.
     flags : int
         ``NEIGH_UPDATE_F_*``.
+    portid : int
+        Number of the socket that asks for it, for the notification.
 
     Returns
     -------
@@ -58,17 +60,17 @@ def neigh_update(neigh: Neighbour, lladdr: bytes | None, new: int, flags: int = 
         0; ``-EPERM`` if only the administrator may change the entry; ``-EINVAL`` if an address is missing or of the
         wrong length; ``-ENOENT`` if the entry is dead.
     """
-    return __neigh_update(neigh, lladdr, new, flags)
+    return __neigh_update(neigh, lladdr, new, flags, portid)
 
 
-def __neigh_update(neigh: Neighbour, lladdr: bytes | None, new: int, flags: int) -> int:
+def __neigh_update(neigh: Neighbour, lladdr: bytes | None, new: int, flags: int, portid: int) -> int:
     old = neigh.nud_state
     if not flags & NEIGH_UPDATE_F_ADMIN and old & (NUD_NOARP | NUD_PERMANENT):
         return -EPERM
     if neigh.dead:
         return -ENOENT
     if not new & NUD_VALID:
-        _invalid(neigh, new)
+        _invalid(neigh, new, portid)
         return 0
     if lladdr is None:
         if not old & NUD_VALID:
@@ -109,11 +111,11 @@ def __neigh_update(neigh: Neighbour, lladdr: bytes | None, new: int, flags: int)
         if not old & NUD_VALID:
             _flush(neigh)
     if notify:
-        neigh_update_notify(neigh)
+        neigh_update_notify(neigh, portid)
     return 0
 
 
-def _invalid(neigh: Neighbour, new: int) -> None:
+def _invalid(neigh: Neighbour, new: int, portid: int) -> None:
     """Take over that a neighbour's address is no longer known."""
     old = neigh.nud_state
     neigh_del_timer(neigh)
@@ -126,7 +128,7 @@ def _invalid(neigh: Neighbour, new: int) -> None:
         neigh_invalidate(neigh)
         notify = True
     if notify:
-        neigh_update_notify(neigh)
+        neigh_update_notify(neigh, portid)
 
 
 def neigh_update_hhs(neigh: Neighbour) -> None:

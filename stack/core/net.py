@@ -17,11 +17,14 @@ from .timer import TimerList, run_timer_softirq
 if TYPE_CHECKING:
     from ..ipv4.netns import NetnsIpv4
     from ..netfilter.core import NetnsNf
+    from ..netlink.af_netlink_sock import NetlinkSock, NetlinkTable
     from ..packet.af_packet import PacketSock
     from ..sched.qdisc import QdiscOps
     from ..socket import Socket
     from .netdevice import NetDevice
     from .platform import Platform
+    from .rtnetlink_rcv import RtnlLink
+    from .rtnl_link import RtnlLinkOps
     from .skbuff import SkBuff
 
 __all__ = ["Kernel", "Net"]
@@ -58,6 +61,14 @@ class Net:
         Notifiers of device events: functions of the event and the device.
     llc_saps : dict[int, callable]
         Who receives frames of logical link control, by service access point; ``llc_sap_open`` adds them.
+    dev_base_seq : int
+        Changes with the devices that there are.
+    netns_ids : dict[Net, int]
+        Numbers that it has for other namespaces.
+    nl_table : dict[int, NetlinkTable]
+        Sockets of netlink, by protocol.
+    rtnl : NetlinkSock
+        The kernel's own socket of rtnetlink.
     """
 
     ipv4: "NetnsIpv4"
@@ -76,13 +87,21 @@ class Net:
         self.packet_sklist: list[PacketSock] = []
         self.netdev_chain: list[Callable[[Any, NetDevice], None]] = []
         self.llc_saps: dict[int, Callable[[SkBuff, NetDevice], int]] = {}
+        self.dev_base_seq = 1
+        self.netns_ids: dict[Net, int] = {}
+        self.nl_table: dict[int, NetlinkTable]
+        self.rtnl: NetlinkSock
         # Protocols and drivers are built on this module.
         from ..drivers.loopback import loopback_net_init
         from ..ipv4.af_inet import inet_init_net
+        from ..netlink.af_netlink import netlink_net_init
         from ..packet.af_packet import packet_net_init
+        from .rtnetlink_rcv import rtnetlink_net_init
 
         inet_init_net(self)
         packet_net_init(self)
+        netlink_net_init(self)
+        rtnetlink_net_init(self)
         loopback_net_init(self)
 
     def socket(self, family: int = 2, type: int = 2, proto: int = 0) -> "Socket":
@@ -123,6 +142,12 @@ class Kernel:
         The sysctl ``net.core.default_qdisc``; ``qdisc_set_default`` sets it.
     qdisc_autohandle : int
         The last handle given to a qdisc that was made without one.
+    rtnl_msg_handlers : dict[tuple[int, int], RtnlLink]
+        Who handles requests of rtnetlink, by family and type.
+    rtnl_link_ops : dict[str, RtnlLinkOps]
+        Kinds of virtual devices.
+    rtnl_initializing : list[NetDevice] or None
+        Devices that a request is making, and that nobody was told of.
     init_net : Net
         The first namespace.
     """
@@ -144,6 +169,12 @@ class Kernel:
         self.rtnl = RtnlMutex(platform)
         self.default_qdisc_ops: QdiscOps = pfifo_fast_ops
         self.qdisc_autohandle = 0x80000000
+        self.rtnl_msg_handlers: dict[tuple[int, int], RtnlLink] = {}
+        self.rtnl_link_ops: dict[str, RtnlLinkOps] = {}
+        self.rtnl_initializing: list[NetDevice] | None = None
+        from .rtnetlink_rcv import rtnetlink_init
+
+        rtnetlink_init(self)
         self.init_net = Net(self)
         net_dev_init(self)
 

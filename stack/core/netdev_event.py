@@ -20,8 +20,10 @@ class NetdevEvent(IntEnum):
     CHANGEMTU = 7
     CHANGEADDR = 8
     GOING_DOWN = 9
+    CHANGENAME = 10
     FEAT_CHANGE = 11
     CHANGEUPPER = 21
+    CHANGE_TX_QUEUE_LEN = 30
 
 
 def call_netdevice_notifiers(event: NetdevEvent, dev: "NetDevice") -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ARPHRD_ETHER",
     "ARPHRD_LOOPBACK",
+    "GSO_MAX_SIZE",
     "IFF_ALLMULTI",
     "IFF_BRIDGE_PORT",
     "IFF_BROADCAST",
@@ -119,6 +120,8 @@ NETIF_F_RXALL = 1 << 39
 NETIF_F_HW_NEIGH = 1 << 60  # Ours: the device writes the destination address of known next hops.
 NETIF_F_CSUM_MASK = NETIF_F_IP_CSUM | NETIF_F_HW_CSUM
 
+GSO_MAX_SIZE = 8 * 65535  # Longest packet that a device may be handed to cut up, whose driver knows no limit.
+
 ARPHRD_ETHER = 1
 ARPHRD_LOOPBACK = 772
 
@@ -151,7 +154,7 @@ class Capabilities:
     features : int
         ``NETIF_F_*`` bits that may be switched on.
     min_mtu, max_mtu : int
-        Bounds of the IP MTU.
+        Bounds of the IP MTU; a ``max_mtu`` of 0 is none.
     tx_queues : int
         Number of TX queues.
     """
@@ -195,6 +198,7 @@ class NetDeviceOps:
     may not sleep. ``ndo_change_rx_flags(dev, changed)`` is for devices on top of others.
     ``ndo_vlan_rx_add_vid(dev, proto, vid)`` raises ``OSError`` if the filter has no room.
     ``ndo_add_slave(master, dev)`` enslaves ``dev``, with ``netdev_master_upper_dev_link``.
+    ``ndo_get_iflink(dev)`` returns the number of the device that it is on top of, or joined to.
     """
 
     ndo_start_xmit: Callable[["SkBuff", "NetDevice"], int]
@@ -212,6 +216,8 @@ class NetDeviceOps:
     ndo_vlan_rx_kill_vid: Callable[["NetDevice", int, int], None] | None = None
     ndo_add_slave: Callable[["NetDevice", "NetDevice"], None] | None = None
     ndo_del_slave: Callable[["NetDevice", "NetDevice"], None] | None = None
+    ndo_change_carrier: Callable[["NetDevice", bool], None] | None = None
+    ndo_get_iflink: Callable[["NetDevice"], int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +327,10 @@ class NetDevice:
         The device that it is enslaved to (a bridge, a bond), and those that are enslaved to it.
     rtnl_link_ops : RtnlLinkOps or None
         How a virtual device is made and changed.
+    gflags : int
+        ``IFF_PROMISC`` and ``IFF_ALLMULTI`` as an administrator has set them.
+    ifalias, group : bytes, int
+        An administrator's text for it, and the group that it is in.
     """
 
     def __init__(
@@ -340,7 +350,7 @@ class NetDevice:
         self.priv_flags = IFF_XMIT_DST_RELEASE
         self.state = LINK_STATE_PRESENT
         self.type = ARPHRD_ETHER
-        self.mtu = min(1500, capabilities.max_mtu)
+        self.mtu = min(1500, capabilities.max_mtu or 1500)
         self.hard_header_len = 14
         self.needed_headroom = 0
         self.needed_tailroom = 0
@@ -358,6 +368,10 @@ class NetDevice:
         self.promiscuity = self.allmulti = 0
         self.uc_promisc = False
         self.operstate = 0
+        self.gflags = self.group = 0
+        self.ifalias = b""
+        self.carrier_up_count = self.carrier_down_count = 0
+        self.tso_max_size = 65536
         self.vlan_info: VlanInfo | None = None
         self.ptype_all: tuple[PacketType, ...] = ()
         self.ptype_specific: tuple[PacketType, ...] = ()

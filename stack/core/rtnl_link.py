@@ -36,6 +36,8 @@ class RtnlLinkOps:
     policy : Mapping[int, str]
         How each number is encoded in ``IFLA_INFO_DATA``: ``"u8"``, ``"u16"``, ``"u32"``, ``"be16"``, ``"be32"`` (in
         network order, as an IPv4 address), ``"flag"``, ``"string"``, ``"mac"``, ``"binary"``.
+    get_link_net : callable or None
+        Takes a device, and returns the namespace of the one that it is on top of, or joined to.
     slave_policy, slave_changelink, fill_slave_info
         The same of ``IFLA_INFO_SLAVE_DATA``, for what is enslaved to such a device; both take the slave.
     """
@@ -45,6 +47,7 @@ class RtnlLinkOps:
     dellink: "Callable[[NetDevice], None]"
     changelink: "Callable[[NetDevice, LinkData], None] | None" = None
     fill_info: "Callable[[NetDevice], LinkData] | None" = None
+    get_link_net: "Callable[[NetDevice], Net] | None" = None
     policy: Mapping[int, str] = field(default_factory=dict[int, str])
     slave_policy: Mapping[int, str] = field(default_factory=dict[int, str])
     slave_changelink: "Callable[[NetDevice, LinkData], None] | None" = None

@@ -6,6 +6,7 @@ from ..core.dev_napi import __netif_rx
 from ..core.dev_register import dev_open, register_netdevice
 from ..core.netdevice import (
     ARPHRD_LOOPBACK,
+    GSO_MAX_SIZE,
     IFF_LOOPBACK,
     NET_RX_SUCCESS,
     NETDEV_TX_OK,
@@ -49,7 +50,7 @@ _OPS = NetDeviceOps(ndo_start_xmit=loopback_xmit)
 _CAPABILITIES = Capabilities(
     features=NETIF_F_SG | NETIF_F_FRAGLIST | NETIF_F_HW_CSUM | NETIF_F_HIGHDMA | NETIF_F_LLTX | NETIF_F_LOOPBACK,
     min_mtu=0,
-    max_mtu=_MTU,
+    max_mtu=0,
 )
 
 
@@ -61,6 +62,7 @@ def loopback_net_init(net: "Net") -> NetDevice:
     dev.flags |= IFF_LOOPBACK
     dev.tx_queue_len = 0
     dev.mtu = _MTU
+    dev.tso_max_size = GSO_MAX_SIZE
     netif_keep_dst(dev)
     register_netdevice(dev)
     net.loopback_dev = dev

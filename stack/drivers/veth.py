@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 from ..core.dev_forward import __dev_forward_skb
 from ..core.dev_napi import __netif_rx
-from ..core.dev_register import dev_close, register_netdevice, unregister_netdevice
+from ..core.dev_register import dev_close_many, register_netdevice, unregister_netdevice
 from ..core.drop_reasons import SkbDropReason
 from ..core.ethtool import LinkSettings
 from ..core.link_watch import netif_carrier_off, netif_carrier_on
 from ..core.netdevice import (
+    GSO_MAX_SIZE,
     IFF_BROADCAST,
     IFF_MULTICAST,
     IFF_NO_QUEUE,
@@ -29,14 +30,17 @@ from ..core.netdevice import (
     Stats64,
     netif_carrier_ok,
 )
+from ..core.rtnl_link import LinkData, RtnlLinkOps
 from ..core.skbuff import SkBuff, kfree_skb_reason
 from ..core.skbuff_data import pskb_may_pull
 from ..ethernet.eth import ETH_HLEN, eth_hw_addr_random, ether_setup
+from ..netlink.attr import nla_parse
+from ..netlink.if_link import Ifla, VethInfo
 
 if TYPE_CHECKING:
     from ..core.net import Net
 
-__all__ = ["VethDevice", "veth_dellink", "veth_newlink", "veth_xmit"]
+__all__ = ["VethDevice", "veth_dellink", "veth_link_ops", "veth_newlink", "veth_xmit"]
 
 
 class VethDevice(NetDevice):
@@ -66,6 +70,8 @@ def veth_setup(dev: VethDevice, mtu: int) -> None:
     dev.dev_addr = eth_hw_addr_random(dev.kernel)
     dev.mtu = mtu
     dev.ethtool_ops = VethEthtool(dev)
+    dev.tso_max_size = GSO_MAX_SIZE
+    dev.rtnl_link_ops = veth_link_ops
     netif_carrier_off(dev)
 
 
@@ -114,7 +120,25 @@ def veth_get_stats64(dev: NetDevice) -> Stats64:
     return replace(dev.stats, rx_packets=dev.peer.stats.tx_packets, rx_bytes=dev.peer.stats.tx_bytes)
 
 
-_OPS = NetDeviceOps(ndo_start_xmit=veth_xmit, ndo_open=veth_open, ndo_stop=veth_close, ndo_get_stats64=veth_get_stats64)
+def veth_get_iflink(dev: NetDevice) -> int:
+    """Return the number of the other end, 0 if there is none."""
+    assert isinstance(dev, VethDevice)
+    return dev.peer.ifindex if dev.peer is not None else 0
+
+
+def veth_get_link_net(dev: NetDevice) -> "Net":
+    """Return the namespace of the other end."""
+    assert isinstance(dev, VethDevice)
+    return dev.peer.net if dev.peer is not None else dev.net
+
+
+_OPS = NetDeviceOps(
+    ndo_start_xmit=veth_xmit,
+    ndo_open=veth_open,
+    ndo_stop=veth_close,
+    ndo_get_stats64=veth_get_stats64,
+    ndo_get_iflink=veth_get_iflink,
+)
 _CAPABILITIES = Capabilities(
     features=NETIF_F_SG
     | NETIF_F_FRAGLIST
@@ -163,12 +187,37 @@ def veth_newlink(
     return ends
 
 
-def veth_dellink(dev: VethDevice) -> None:
+def veth_dellink(dev: NetDevice) -> None:
     """Take a pair away, whichever end is named: ``ip link del NAME``."""
+    assert isinstance(dev, VethDevice)
     ends = [end for end in (dev, dev.peer) if end is not None]
-    for end in ends:
-        if end.flags & IFF_UP:
-            dev_close(end)
+    with dev.kernel.rtnl:
+        dev_close_many(list(ends))
     for end in ends:
         end.peer = None
         unregister_netdevice(end)
+
+
+def _newlink(net: "Net", name: str, data: LinkData, lower: NetDevice | None) -> NetDevice:
+    """Make a pair by a message; ``VethInfo.PEER`` holds a whole link message for the other end."""
+    from ..core.rtnetlink_link import IFINFOMSG, IFLA_POLICY  # They are built on drivers.
+    from ..core.rtnetlink_newlink import rtnl_configure_link
+    from ..core.rtnetlink_setlink import validate_linkmsg
+
+    octets: bytes = data.get(VethInfo.PEER, b"")
+    tb = nla_parse(octets, IFINFOMSG.size, IFLA_POLICY, max(Ifla)) if len(octets) >= IFINFOMSG.size else {}
+    validate_linkmsg(None, tb)
+    dev, peer = veth_newlink(net, name, net, tb[Ifla.IFNAME].text if Ifla.IFNAME in tb else "veth%d")
+    if tb:
+        _, _, _, flags, change = IFINFOMSG.unpack_from(octets)
+        try:
+            rtnl_configure_link(peer, flags, change, tb)
+        except OSError:
+            veth_dellink(dev)
+            raise
+    return dev
+
+
+veth_link_ops = RtnlLinkOps(
+    "veth", _newlink, veth_dellink, get_link_net=veth_get_link_net, policy={VethInfo.PEER: "binary"}
+)

@@ -36,6 +36,7 @@ from ..uapi import (
 from .arp import arp_init
 from .arp_rcv import arp_rcv, parp_redo
 from .devinet import InIfaddr, inet_insert_ifa, inetdev_destroy, inetdev_init
+from .devinet_netlink import inetdev_changename
 from .fib_frontend import fib_disable_ip, fib_sync_up, inet_addr_type, rt_cache_flush
 from .icmp import icmp_sk_init
 from .icmp_limit import IcmpGlobal
@@ -285,7 +286,7 @@ def inetdev_event(event: NetdevEvent, dev: "NetDevice") -> None:
         inetdev_init(dev)
     elif event == NetdevEvent.UP:
         if dev.flags & IFF_LOOPBACK and not inetdev_init(dev).ifa_list:
-            inet_insert_ifa(dev, InIfaddr(INADDR_LOOPBACK, 8, scope=RtScope.HOST))
+            inet_insert_ifa(dev, InIfaddr(INADDR_LOOPBACK, 8, broadcast=0, scope=RtScope.HOST))
         if dev.ip_ptr is not None:
             ip_mc_up(dev.ip_ptr)
         fib_sync_up(dev)
@@ -297,6 +298,8 @@ def inetdev_event(event: NetdevEvent, dev: "NetDevice") -> None:
     elif event == NetdevEvent.UNREGISTER:
         inetdev_destroy(dev)
         neigh_ifdown(tbl, dev)
+    elif event == NetdevEvent.CHANGENAME:
+        inetdev_changename(dev)
     elif event == NetdevEvent.CHANGEADDR:
         neigh_changeaddr(tbl, dev)
         rt_cache_flush(dev.net)

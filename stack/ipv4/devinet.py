@@ -4,13 +4,17 @@ from copy import copy
 from errno import EADDRNOTAVAIL, EEXIST, EINVAL
 from typing import TYPE_CHECKING
 
+from ..core.timer import jiffies
+from ..netlink.rtnetlink import Rtm
 from .rtnetlink import RtScope, RtType
 
 if TYPE_CHECKING:
     from ..core.net import Net
     from ..core.netdevice import NetDevice
+    from ..netlink.message import Nlmsghdr
 
 __all__ = [
+    "IFA_F_NOPREFIXROUTE",
     "IFA_F_PERMANENT",
     "IFA_F_SECONDARY",
     "InDevice",
@@ -28,6 +32,7 @@ __all__ = [
 
 IFA_F_SECONDARY = 0x01
 IFA_F_PERMANENT = 0x80
+IFA_F_NOPREFIXROUTE = 0x200
 
 
 class InIfaddr:
@@ -46,13 +51,25 @@ class InIfaddr:
     scope : int
         How far the address is good.
 
+    Members
+    -------
+    label : str
+        Name under which old programs know it: the device's, perhaps with ``:`` and more.
+    rt_priority, proto : int
+        Metric of its network's route; who made the address.
+    cstamp, tstamp : int
+        When it was made and last changed, in jiffies.
+
     Raises
     ------
     OSError
         ``EINVAL`` if a value is out of range.
     """
 
-    __slots__ = ("address", "broadcast", "dev", "flags", "local", "mask", "prefixlen", "scope")
+    __slots__ = (
+        *("address", "broadcast", "cstamp", "dev", "flags", "label", "local", "mask", "prefixlen", "proto"),
+        *("rt_priority", "scope", "tstamp"),
+    )
 
     def __init__(
         self,
@@ -75,6 +92,9 @@ class InIfaddr:
         self.broadcast = broadcast
         self.flags = IFA_F_PERMANENT
         self.dev: NetDevice | None = None
+        self.label = ""
+        self.rt_priority = self.proto = 0
+        self.cstamp = self.tstamp = 0
 
     @property
     def prefix(self) -> int:
@@ -195,14 +215,15 @@ def __ip_dev_find(net: "Net", addr: int) -> "NetDevice | None":
     return None
 
 
-def inet_insert_ifa(dev: "NetDevice", ifa: InIfaddr) -> None:
-    """Give a device an address, with the routes that follow from it.
+def inet_insert_ifa(dev: "NetDevice", ifa: InIfaddr, portid: int = 0, nlh: "Nlmsghdr | None" = None) -> None:
+    """Give a device an address, with the routes that follow from it, and notify of it.
 
     Raises
     ------
     OSError
         ``EEXIST`` if it has that address in that network.
     """
+    from .devinet_netlink import rtmsg_ifa
     from .fib_frontend import fib_add_ifaddr
 
     in_dev = inetdev_init(dev)
@@ -218,17 +239,21 @@ def inet_insert_ifa(dev: "NetDevice", ifa: InIfaddr) -> None:
     in_dev.ifa_list.insert(len(in_dev.ifa_list) if ifa.flags & IFA_F_SECONDARY else place, ifa)
     dev.net.ipv4.inet_addr_lst.setdefault(ifa.local, []).append(ifa)
     dev.net.ipv4.dev_addr_genid += 1
+    ifa.label = ifa.label or dev.name
+    ifa.cstamp = ifa.tstamp = jiffies(dev.kernel)
+    rtmsg_ifa(Rtm.NEWADDR, ifa, portid, nlh)
     fib_add_ifaddr(ifa)
 
 
-def inet_del_ifa(dev: "NetDevice", ifa: InIfaddr) -> None:
-    """Take an address away, with its routes; secondaries of the same network go with their primary.
+def inet_del_ifa(dev: "NetDevice", ifa: InIfaddr, portid: int = 0, nlh: "Nlmsghdr | None" = None) -> None:
+    """Take an address away, with its routes, and notify of it; secondaries of the same network go with their primary.
 
     Raises
     ------
     OSError
         ``EADDRNOTAVAIL`` if the device does not have it.
     """
+    from .devinet_netlink import rtmsg_ifa
     from .fib_frontend import fib_del_ifaddr
 
     in_dev = dev.ip_ptr
@@ -245,6 +270,7 @@ def inet_del_ifa(dev: "NetDevice", ifa: InIfaddr) -> None:
         if not ipv4.inet_addr_lst[entry.local]:
             del ipv4.inet_addr_lst[entry.local]
         ipv4.dev_addr_genid += 1
+        rtmsg_ifa(Rtm.DELADDR, entry, portid, nlh)
         fib_del_ifaddr(entry)
 
 

@@ -1,14 +1,18 @@
 """Routes as they come and go with addresses, devices and commands (Linux: net/ipv4/fib_frontend.c)."""
 
 from collections.abc import Sequence
-from errno import EINVAL, ENETDOWN, ENETUNREACH
+from errno import EEXIST, ESRCH
 from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..core.netdevice import IFF_LOOPBACK, IFF_UP
-from .devinet import IFA_F_SECONDARY, InIfaddr, inet_select_addr
-from .fib_semantics import FIB_ERRORS, FibInfo, FibNh, fib_rebalance, fib_result_prefsrc
-from .fib_trie import MASKS, FibAlias, fib_lookup, fib_table_delete, fib_table_insert, fib_table_lookup
+from ..netlink.rtnetlink import Rtax, Rtm
+from ..netlink.uapi import NlmF
+from .devinet import IFA_F_NOPREFIXROUTE, IFA_F_SECONDARY, InIfaddr, inet_select_addr
+from .fib_config import FibConfig, FibNhConfig
+from .fib_semantics import FIB_ERRORS, fib_rebalance, fib_result_prefsrc
+from .fib_table import fib_new_table, fib_table_delete, fib_table_insert, rt_cache_flush
+from .fib_trie import FibAlias, fib_lookup, fib_remove_alias, fib_table_lookup
 from .flow import Flowi4
 from .rtnetlink import RtProtocol, RtScope, RtTable, RtType
 
@@ -21,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = [
     "NextHop",
     "fib_add_ifaddr",
-    "fib_check_nh",
     "fib_compute_spec_dst",
     "fib_del_ifaddr",
     "fib_disable_ip",
@@ -29,6 +32,7 @@ __all__ = [
     "fib_sync_up",
     "inet_addr_type",
     "inet_addr_type_dev_table",
+    "rt_cache_flush",
 ]
 
 _ADDRESSES = Struct("!II")
@@ -74,35 +78,6 @@ def fib_compute_spec_dst(skb: "SkBuff") -> int:
     return inet_select_addr(net, dev, saddr, scope)
 
 
-def fib_check_nh(net: "Net", hop: NextHop, scope: int) -> FibNh:
-    """Check a next hop for a new route of a scope, and find its device.
-
-    Raises
-    ------
-    OSError
-        ``EINVAL``, ``ENETUNREACH``, ``ENETDOWN``.
-    """
-    dev, gateway, weight = hop
-    nh_scope = RtScope.NOWHERE if scope == RtScope.HOST else RtScope.HOST
-    if gateway:
-        if scope >= RtScope.LINK:
-            raise OSError(EINVAL, "a route on the link has no gateway")
-        # The gateway must be nearer than what lies behind it, so the lookup asks for a nearer scope.
-        key = Flowi4(gateway, scope=max(scope + 1, RtScope.LINK), oif=dev.ifindex if dev is not None else 0)
-        found = fib_lookup(net, key)
-        if isinstance(found, int):
-            raise OSError(ENETUNREACH, "the gateway is out of reach")
-        if found.type not in (RtType.UNICAST, RtType.LOCAL):
-            raise OSError(EINVAL, "the gateway is not a host")
-        nh_scope = RtScope(found.fi.scope)
-        dev = found.nh.dev
-    if dev is None:
-        raise OSError(EINVAL, "a next hop needs a gateway or a device")
-    if not dev.flags & IFF_UP:
-        raise OSError(ENETDOWN, f"{dev.name} is down")
-    return FibNh(dev, gateway, weight, nh_scope)
-
-
 def fib_new_route(
     net: "Net",
     prefix: int,
@@ -117,89 +92,141 @@ def fib_new_route(
     protocol: int = RtProtocol.BOOT,
     mtu: int = 0,
     append: bool = False,
+    table: int = RtTable.MAIN,
 ) -> FibAlias:
-    """Add a route to the main table.
+    """Add a route.
 
-    A next hop is a device or None, the gateway's address or 0, and a weight; other values as in ``FibInfo``.
+    A next hop is a device or None, the gateway's address or 0, and a weight; other values as in ``FibConfig``.
 
     Raises
     ------
     OSError
-        ``EINVAL`` for a prefix with bits behind its length, a missing device or a gateway that is not one;
-        ``ENETUNREACH`` for a gateway out of reach; ``ENETDOWN``; ``EEXIST``.
+        What ``fib_table_insert`` raises.
     """
-    if not 0 <= prefixlen <= 32 or prefix & ~MASKS[prefixlen]:
-        raise OSError(EINVAL, f"{prefix:#x}/{prefixlen} is not a prefix")
-    if prefsrc and inet_addr_type(net, prefsrc) != RtType.LOCAL:
-        raise OSError(EINVAL, "the preferred source is not an address of this host")
     if scope is None:
         scope = RtScope.UNIVERSE if type in FIB_ERRORS or any(gateway for _, gateway, _ in hops) else RtScope.LINK
-    if bool(hops) == (type in FIB_ERRORS):
-        raise OSError(EINVAL, "routes have next hops, unless they are errors")
-    nhs = tuple(fib_check_nh(net, hop, scope) for hop in hops)
-    info = FibInfo(nhs, type=type, scope=scope, prefsrc=prefsrc, priority=priority, protocol=protocol, mtu=mtu)
-    alias = FibAlias(prefix, prefixlen, info, tos)
-    error = fib_table_insert(net.ipv4.fib_main, alias, append=append)
-    if error:
-        raise OSError(-error, "the route exists")
-    rt_cache_flush(net)
-    return alias
+    cfg = FibConfig(
+        prefix,
+        prefixlen,
+        tos=tos,
+        table=table,
+        protocol=protocol,
+        scope=scope,
+        type=type,
+        hops=[FibNhConfig(dev.ifindex if dev is not None else 0, gw, weight) for dev, gw, weight in hops],
+        multipath=len(hops) > 1,
+        priority=priority,
+        prefsrc=prefsrc,
+        metrics={Rtax.MTU: mtu} if mtu else {},
+        nlflags=NlmF.CREATE | (NlmF.APPEND if append else NlmF.EXCL),
+    )
+    if not hops and type not in FIB_ERRORS:
+        cfg.hops = [FibNhConfig()]
+    return fib_table_insert(net, fib_new_table(net, table), cfg)
 
 
-def rt_cache_flush(net: "Net") -> None:
-    """Make every route in use stale."""
-    net.ipv4.rt_genid += 1
-
-
-def _magic_routes(ifa: InIfaddr) -> list[FibAlias]:
-    """Return the routes that follow from an address: itself, its network, and the network's broadcast addresses."""
+def fib_magic(kind: int, type: RtType, prefix: int, prefixlen: int, ifa: InIfaddr, priority: int = 0) -> None:
+    """Add or delete a route that follows from an address; one that is there already, or is not, is no fault."""
     dev = ifa.dev
     assert dev is not None
+    table = RtTable.MAIN if type == RtType.UNICAST else RtTable.LOCAL
+    cfg = FibConfig(
+        prefix,
+        prefixlen,
+        table=table,
+        protocol=RtProtocol.KERNEL,
+        scope=RtScope.HOST if type == RtType.LOCAL else RtScope.LINK,
+        type=type,
+        hops=[FibNhConfig(dev.ifindex)],
+        priority=priority,
+        prefsrc=ifa.local,
+        nlflags=NlmF.CREATE | NlmF.APPEND,
+    )
+    try:
+        if kind == Rtm.NEWROUTE:
+            fib_table_insert(dev.net, fib_new_table(dev.net, table), cfg)
+        else:
+            fib_table_delete(dev.net, fib_new_table(dev.net, table), cfg)
+    except OSError as error:
+        if error.errno not in (EEXIST, ESRCH):
+            raise
 
-    def route(type: RtType, prefix: int, prefixlen: int) -> FibAlias:
-        nh_scope = RtScope.NOWHERE if type == RtType.LOCAL else RtScope.HOST
-        info = FibInfo(
-            (FibNh(dev, scope=nh_scope),),
-            type=type,
-            scope=RtScope.HOST if type == RtType.LOCAL else RtScope.LINK,
-            prefsrc=ifa.local,
-            protocol=RtProtocol.KERNEL,
-        )
-        table = RtTable.MAIN if type == RtType.UNICAST else RtTable.LOCAL
-        return FibAlias(prefix, prefixlen, info, table=table)
 
-    routes = [route(RtType.LOCAL, ifa.local, 32)]
-    if not dev.flags & IFF_UP:
-        return routes
-    if ifa.broadcast not in (0, 0xFFFFFFFF):
-        routes.append(route(RtType.BROADCAST, ifa.broadcast, 32))
-    if ifa.prefix >> 24 and not ifa.flags & IFA_F_SECONDARY and (ifa.prefix != ifa.local or ifa.prefixlen < 32):
-        kind = RtType.LOCAL if dev.flags & IFF_LOOPBACK else RtType.UNICAST
-        routes.append(route(kind, ifa.prefix, ifa.prefixlen))
-    return routes
+def _primary(ifa: InIfaddr) -> InIfaddr:
+    """Return the address that an address's routes send from: itself, or the primary of its network."""
+    if ifa.flags & IFA_F_SECONDARY and ifa.dev is not None and ifa.dev.ip_ptr is not None:
+        for other in ifa.dev.ip_ptr.ifa_list:
+            same = other.mask == ifa.mask and not (other.address ^ ifa.address) & ifa.mask
+            if same and not other.flags & IFA_F_SECONDARY:
+                primary: InIfaddr = other
+                return primary
+    return ifa
+
+
+def _prefix_type(ifa: InIfaddr) -> RtType:
+    assert ifa.dev is not None
+    return RtType.LOCAL if ifa.dev.flags & IFF_LOOPBACK else RtType.UNICAST
+
+
+def _has_prefix(ifa: InIfaddr) -> bool:
+    """Return whether an address has a network of its own."""
+    own = ifa.prefix != ifa.local or ifa.prefixlen < 32
+    return ifa.prefix >> 24 != 0 and not ifa.flags & IFA_F_SECONDARY and own
 
 
 def fib_add_ifaddr(ifa: InIfaddr) -> None:
     """Add the routes that follow from an address; those that are there already stay."""
-    assert ifa.dev is not None
-    net = ifa.dev.net
-    for alias in _magic_routes(ifa):
-        fib_table_insert(net.ipv4.fib_main, alias)
-    rt_cache_flush(net)
+    dev = ifa.dev
+    assert dev is not None
+    fib_magic(Rtm.NEWROUTE, RtType.LOCAL, ifa.local, 32, _primary(ifa))
+    if not dev.flags & IFF_UP:
+        return
+    if ifa.broadcast not in (0, 0xFFFFFFFF):
+        fib_magic(Rtm.NEWROUTE, RtType.BROADCAST, ifa.broadcast, 32, _primary(ifa))
+    if _has_prefix(ifa):
+        if not ifa.flags & IFA_F_NOPREFIXROUTE:
+            fib_magic(Rtm.NEWROUTE, _prefix_type(ifa), ifa.prefix, ifa.prefixlen, ifa, ifa.rt_priority)
+        if ifa.prefixlen < 31:
+            fib_magic(Rtm.NEWROUTE, RtType.BROADCAST, ifa.prefix | ~ifa.mask & 0xFFFFFFFF, 32, ifa)
 
 
 def fib_del_ifaddr(ifa: InIfaddr) -> None:
-    """Take away the routes that follow from an address, but those that another address of the device still gives."""
+    """Take away the routes that follow from an address that is gone, but those that another one still gives.
+
+    Routes that were to be sent from it go, too, if it is no address of this host any more; nobody is notified of those.
+    """
     dev = ifa.dev
     assert dev is not None
+    others: list[InIfaddr] = dev.ip_ptr.ifa_list if dev.ip_ptr is not None else []
+    primary = _primary(ifa)
+    if _has_prefix(ifa) and not any(
+        (o.prefix, o.prefixlen) == (ifa.prefix, ifa.prefixlen) and not o.flags & IFA_F_SECONDARY for o in others
+    ):
+        if not ifa.flags & IFA_F_NOPREFIXROUTE:
+            fib_magic(Rtm.DELROUTE, _prefix_type(ifa), ifa.prefix, ifa.prefixlen, ifa, ifa.rt_priority)
+    wanted: set[int] = set()
+    for other in others:
+        wanted.add(other.broadcast)
+        if _has_prefix(other) and other.prefixlen < 31:
+            wanted.add(other.prefix | ~other.mask & 0xFFFFFFFF)
+    gone = dict.fromkeys((ifa.broadcast, ifa.prefix | ~ifa.mask & 0xFFFFFFFF) if ifa.prefixlen < 31 else ())
+    for broadcast in gone:
+        if broadcast and broadcast not in wanted:
+            fib_magic(Rtm.DELROUTE, RtType.BROADCAST, broadcast, 32, primary)
+    if all(other.local != ifa.local for other in others):
+        fib_magic(Rtm.DELROUTE, RtType.LOCAL, ifa.local, 32, primary)
+        if inet_addr_type(dev.net, ifa.local) != RtType.LOCAL:
+            fib_sync_down_addr(dev, ifa.local)
+    rt_cache_flush(dev.net)
+
+
+def fib_sync_down_addr(dev: "NetDevice", local: int) -> None:
+    """Take away the routes that were to be sent from an address that is gone."""
     table = dev.net.ipv4.fib_main
     for alias in list(table):
-        if alias.info.prefsrc == ifa.local and alias.info.nhs and alias.info.nhs[0].dev is dev:
-            fib_table_delete(table, alias)
-    if dev.ip_ptr is not None:
-        for other in dev.ip_ptr.ifa_list:
-            fib_add_ifaddr(other)
-    rt_cache_flush(dev.net)
+        if alias.info.prefsrc == local:
+            alias.info.dead = True
+            fib_remove_alias(table, alias)
 
 
 def fib_disable_ip(dev: "NetDevice") -> None:
@@ -212,7 +239,7 @@ def fib_disable_ip(dev: "NetDevice") -> None:
                 nh.dead = True
         if info.nhs and all(nh.dead for nh in info.nhs):
             info.dead = True
-            fib_table_delete(table, alias)
+            fib_remove_alias(table, alias)
         elif len(info.nhs) > 1:
             fib_rebalance(info)
     rt_cache_flush(dev.net)

@@ -3,6 +3,7 @@
 from errno import EACCES, EAGAIN, EHOSTUNREACH, EINVAL
 from typing import TYPE_CHECKING
 
+from ..netlink.rtnetlink import Rtax
 from .devinet import inet_select_addr
 from .rtnetlink import RtProtocol, RtScope, RtType
 
@@ -49,6 +50,8 @@ class FibNh:
         Share of the flows, among several next hops.
     upper_bound : int
         Hash values up to this one choose the hop (31 bits); -1 while it is not used.
+    flags : int
+        ``RTNH_F_ONLINK``: the gateway is on the link, whatever the addresses say.
     dead : bool
         The device is down.
     exceptions : dict[int, FibNhException]
@@ -62,6 +65,7 @@ class FibNh:
         "dead",
         "dev",
         "exceptions",
+        "flags",
         "gw",
         "rth_input",
         "rth_output",
@@ -72,9 +76,12 @@ class FibNh:
         "weight",
     )
 
-    def __init__(self, dev: "NetDevice", gw: int = 0, weight: int = 1, scope: int = RtScope.HOST) -> None:
+    def __init__(
+        self, dev: "NetDevice", gw: int = 0, weight: int = 1, scope: int = RtScope.HOST, flags: int = 0
+    ) -> None:
         self.dev = dev
         self.gw = gw
+        self.flags = flags
         self.weight = weight
         self.scope = scope
         self.dead = False
@@ -87,9 +94,15 @@ class FibNh:
 
 
 class FibInfo:
-    """What one route leads to (Linux: ``struct fib_info``); made by ``fib_create_info``."""
+    """What one route leads to (Linux: ``struct fib_info``); made by ``fib_create_info``.
 
-    __slots__ = ("dead", "mtu", "nhs", "prefsrc", "priority", "protocol", "scope", "type")
+    Members
+    -------
+    metrics : dict[int, int | str]
+        What is known of the way, by ``Rtax``; ``mtu`` is one of them.
+    """
+
+    __slots__ = ("dead", "metrics", "mtu", "nhs", "prefsrc", "priority", "protocol", "scope", "type")
 
     def __init__(
         self,
@@ -100,7 +113,7 @@ class FibInfo:
         prefsrc: int = 0,
         priority: int = 0,
         protocol: int = RtProtocol.BOOT,
-        mtu: int = 0,
+        metrics: "dict[int, int | str] | None" = None,
     ) -> None:
         self.nhs = nhs
         self.type = type
@@ -108,9 +121,9 @@ class FibInfo:
         self.prefsrc = prefsrc
         self.priority = priority
         self.protocol = protocol
-        self.mtu = mtu
+        self.metrics = metrics or {}
+        self.mtu = int(self.metrics.get(Rtax.MTU, 0))
         self.dead = False
-        fib_rebalance(self)
 
 
 def fib_rebalance(fi: FibInfo) -> None:

@@ -5,7 +5,7 @@ first, which gives the same answers.
 """
 
 from bisect import insort
-from errno import EAGAIN, EEXIST, ENETUNREACH, ESRCH
+from errno import EAGAIN, ENETUNREACH, ESRCH
 from typing import TYPE_CHECKING
 
 from .fib_semantics import FIB_ERRORS, FibInfo, FibNh
@@ -22,9 +22,10 @@ __all__ = [
     "FibAlias",
     "FibResult",
     "FibTable",
+    "fib_find_alias",
+    "fib_insert_alias",
     "fib_lookup",
-    "fib_table_delete",
-    "fib_table_insert",
+    "fib_remove_alias",
     "fib_table_lookup",
 ]
 
@@ -91,35 +92,26 @@ class FibTable:
         return None
 
 
-def fib_table_insert(table: FibTable, alias: FibAlias, *, append: bool = False) -> int:
-    """Add a route.
+def fib_find_alias(table: FibTable, prefix: int, prefixlen: int) -> list[FibAlias]:
+    """Return the routes to a prefix, in the order in which they are looked at."""
+    prefixes = table.prefixes(prefixlen)
+    return prefixes.get(prefix, []) if prefixes is not None else []
 
-    Parameters
-    ----------
-    table : FibTable
-        Where to.
-    alias : FibAlias
-        The route; its prefix has no bits set behind its length.
-    append : bool
-        Allow a second route of the same TOS and priority, behind the first (``NLM_F_APPEND``).
 
-    Returns
-    -------
-    int
-        0, or ``-EEXIST``.
-    """
+def fib_insert_alias(table: FibTable, alias: FibAlias, before: FibAlias | None = None) -> None:
+    """Add a route: before another one of its TOS and priority, or else behind all of them."""
     prefixes = table.prefixes(alias.prefixlen)
     if prefixes is None:
         prefixes = dict[int, list[FibAlias]]()
         insort(table.levels, (MASKS[alias.prefixlen], prefixes), key=lambda level: -level[0])
     aliases = prefixes.setdefault(alias.prefix, [])
-    if not append and any(other.order == alias.order for other in aliases):
-        return -EEXIST
-    insort(aliases, alias, key=lambda entry: entry.order)
-    return 0
+    if before is not None:
+        aliases.insert(aliases.index(before), alias)
+    else:
+        insort(aliases, alias, key=lambda entry: entry.order)
 
 
-def fib_table_delete(table: FibTable, alias: FibAlias) -> int:
+def fib_remove_alias(table: FibTable, alias: FibAlias) -> int:
     """Take a route out.
 
     Returns

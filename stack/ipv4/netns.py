@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from .devinet import IpDevConf
 from .fib_trie import FibTable
+from .rtnetlink import RtTable
 
 if TYPE_CHECKING:
     from ..core.neighbour_table import NeighTable
@@ -28,6 +29,8 @@ class NetnsIpv4:
     -------
     fib_main, fib_default : FibTable
         Routing tables; the main one includes the local one.
+    fib_tables : dict[int, FibTable]
+        All tables by their numbers.
     inet_addr_lst : dict[int, list[InIfaddr]]
         Addresses of this host.
     rt_genid : int
@@ -67,6 +70,11 @@ class NetnsIpv4:
         random_u32 = net.kernel.platform.random_u32
         self.fib_main = FibTable()
         self.fib_default = FibTable()
+        self.fib_tables: dict[int, FibTable] = {
+            RtTable.MAIN: self.fib_main,
+            RtTable.LOCAL: self.fib_main,
+            RtTable.DEFAULT: self.fib_default,
+        }
         self.devconf_all = IpDevConf()
         self.devconf_dflt = IpDevConf()
         self.devconf_dflt.accept_source_route = 1

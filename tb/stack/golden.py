@@ -7,7 +7,19 @@ from pathlib import Path
 
 from hardwire.sim.trace import Call
 
-__all__ = ["FILTER_17B", "Node", "Rules", "compare", "find", "fold", "ours", "read_golden", "side_by_side", "theirs"]
+__all__ = [
+    "FILTER_17B",
+    "RULE_FILES",
+    "Node",
+    "Rules",
+    "compare",
+    "find",
+    "fold",
+    "ours",
+    "read_golden",
+    "side_by_side",
+    "theirs",
+]
 
 # Functions of qdisc, driver, NAPI and softirqs that 17b's filter shows.
 FILTER_17B = (

@@ -1,0 +1,19 @@
+"""Kinds of virtual devices that ``ip link add`` can make: the table."""
+
+from typing import TYPE_CHECKING
+
+from ..drivers.dummy import dummy_link_ops
+from ..drivers.veth import veth_link_ops
+
+if TYPE_CHECKING:
+    from .net import Kernel
+    from .rtnl_link import RtnlLinkOps
+
+__all__ = ["LINK_KINDS", "rtnl_link_register"]
+
+LINK_KINDS = (dummy_link_ops, veth_link_ops)
+
+
+def rtnl_link_register(kernel: "Kernel", ops: "RtnlLinkOps") -> None:
+    """Let a host's administrator make devices of a kind."""
+    kernel.rtnl_link_ops[ops.kind] = ops

@@ -1,0 +1,1 @@
+"""Netlink: messages between programs and the stack."""
