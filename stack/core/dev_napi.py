@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .net import Kernel
 
 __all__ = [
+    "NETDEV_MAX_BACKLOG",
     "Napi",
     "__napi_schedule",
     "__netif_rx",

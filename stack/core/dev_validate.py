@@ -35,10 +35,15 @@ def netif_skb_features(skb: SkBuff, dev: NetDevice) -> int:
     if (
         skb.ip_summed != CHECKSUM_NONE
         and not features & NETIF_F_HW_CSUM
-        and not (features & NETIF_F_IP_CSUM and skb.protocol == ETH_P_IP)
+        and not (features & NETIF_F_IP_CSUM and skb.protocol == ETH_P_IP and not _is_encapsulated(skb))
     ):
         features &= ~NETIF_F_CSUM_MASK
     return features
+
+
+def _is_encapsulated(skb: SkBuff) -> bool:
+    """Return whether the checksum is not of what lies behind the packet's own header, but of a packet in it."""
+    return skb.csum_start != skb.network_header + ((skb.view[skb.network_header] & 15) << 2)
 
 
 def skb_checksum_help(skb: SkBuff) -> None:

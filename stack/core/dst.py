@@ -21,7 +21,7 @@ DstInput = Callable[["SkBuff"], int]
 class DstOps:
     """What a protocol does with its destinations (Linux: ``struct dst_ops``)."""
 
-    __slots__ = ("check", "link_failure", "mtu", "neigh_lookup")
+    __slots__ = ("check", "link_failure", "mtu", "neigh_lookup", "update_pmtu")
 
     def __init__(
         self,
@@ -29,11 +29,13 @@ class DstOps:
         mtu: Callable[[Any], int],
         link_failure: Callable[["SkBuff"], None],
         neigh_lookup: Callable[[Any, "SkBuff"], "Neighbour | None"],
+        update_pmtu: Callable[[Any, "Sock | None", "SkBuff", int], None],
     ) -> None:
         self.check = check
         self.mtu = mtu
         self.link_failure = link_failure
         self.neigh_lookup = neigh_lookup
+        self.update_pmtu = update_pmtu
 
 
 class DstEntry:

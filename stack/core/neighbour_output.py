@@ -30,7 +30,9 @@ def dev_hard_header(
 ) -> int:
     """Push a device's link header; return its length, 0 if the device has none, negative if it is not complete."""
     header_ops = dev.header_ops
-    return header_ops.create(skb, dev, protocol, daddr, saddr, length) if header_ops is not None else 0
+    if header_ops is None or header_ops.create is None:
+        return 0
+    return header_ops.create(skb, dev, protocol, daddr, saddr, length)
 
 
 def neigh_output(neigh: Neighbour, skb: "SkBuff") -> int:

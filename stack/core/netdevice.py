@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ARPHRD_ETHER",
     "ARPHRD_LOOPBACK",
+    "ARPHRD_TUNNEL",
     "GSO_MAX_SIZE",
     "IFF_ALLMULTI",
     "IFF_BRIDGE_PORT",
@@ -124,6 +125,7 @@ GSO_MAX_SIZE = 8 * 65535  # Longest packet that a device may be handed to cut up
 
 ARPHRD_ETHER = 1
 ARPHRD_LOOPBACK = 772
+ARPHRD_TUNNEL = 768
 
 NETDEV_TX_OK = 0x00
 NETDEV_TX_BUSY = 0x10
@@ -178,6 +180,7 @@ class Stats64:
     rx_dropped: int = 0
     tx_dropped: int = 0
     multicast: int = 0
+    collisions: int = 0
     tx_aborted_errors: int = 0
     tx_carrier_errors: int = 0
     tx_fifo_errors: int = 0
@@ -230,7 +233,7 @@ class HeaderOps:
     in the packet.
     """
 
-    create: Callable[["SkBuff", "NetDevice", int, bytes | None, bytes | None, int], int]
+    create: Callable[["SkBuff", "NetDevice", int, bytes | None, bytes | None, int], int] | None = None
     cache: Callable[[Any, "HhCache", int], None] | None = None
     cache_update: Callable[["HhCache", "NetDevice", bytes], None] | None = None
     parse: Callable[["SkBuff"], bytes] | None = None

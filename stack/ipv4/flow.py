@@ -10,10 +10,24 @@ class Flowi4:
     """An IPv4 flow (Linux: ``struct flowi4``); addresses are numbers, 0 is "any".
 
     Routing fills in what it chose: ``saddr``, and ``daddr`` and ``oif`` where they were 0. For ICMP the ports are type
-    and code.
+    and code. ``multipath_hash`` is the inner flow's of a tunnel, so that its flows take all paths.
     """
 
-    __slots__ = ("daddr", "dport", "flags", "iif", "mark", "oif", "proto", "saddr", "scope", "sport", "tos", "uid")
+    __slots__ = (
+        "daddr",
+        "dport",
+        "flags",
+        "iif",
+        "mark",
+        "multipath_hash",
+        "oif",
+        "proto",
+        "saddr",
+        "scope",
+        "sport",
+        "tos",
+        "uid",
+    )
 
     def __init__(
         self,
@@ -43,3 +57,4 @@ class Flowi4:
         self.dport = dport
         self.flags = flags
         self.uid = uid
+        self.multipath_hash = 0

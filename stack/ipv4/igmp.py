@@ -4,7 +4,7 @@ from errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENOBUFS, ENODEV
 from typing import TYPE_CHECKING
 
 from ..core.dev_addr_lists import dev_mc_add, dev_mc_del
-from ..core.netdevice import IFF_LOOPBACK, IFF_UP
+from ..core.netdevice import ARPHRD_ETHER, IFF_UP
 from ..uapi import INADDR_ALLHOSTS_GROUP
 from .devinet import __ip_dev_find
 from .fib_trie import fib_lookup
@@ -41,12 +41,12 @@ def ip_check_mc_rcu(in_dev: "InDevice", group: int) -> bool:
 
 
 def _filter_add(in_dev: "InDevice", group: int) -> None:
-    if not in_dev.dev.flags & IFF_LOOPBACK:
+    if in_dev.dev.type == ARPHRD_ETHER:
         dev_mc_add(in_dev.dev, ip_eth_mc_map(group))
 
 
 def _filter_del(in_dev: "InDevice", group: int) -> None:
-    if not in_dev.dev.flags & IFF_LOOPBACK:
+    if in_dev.dev.type == ARPHRD_ETHER:
         dev_mc_del(in_dev.dev, ip_eth_mc_map(group))
 
 

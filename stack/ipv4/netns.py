@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from .icmp_limit import IcmpGlobal
     from .inet_sock import InetSock
     from .ip_fragment import FragQueue
+    from .ip_tunnel import IpTunnelNet
     from .protocol import NetProtocol
     from .raw import RawSock
+    from .tunnel4 import XfrmTunnel
     from .udp_table import UdpTable
 
 __all__ = ["NetnsIpv4"]
@@ -45,6 +47,10 @@ class NetnsIpv4:
         UDP sockets by local port.
     inet_protos : list[NetProtocol or None]
         Who receives packets of which protocol.
+    tunnel4_handlers : list[XfrmTunnel]
+        Who receives packets in packets, in the order in which they are asked.
+    ipip : IpTunnelNet or None
+        The tunnels of this kind, once there was one.
     raw_hashinfo : dict[int, list[RawSock]]
         Raw sockets by protocol.
     icmp_sk : InetSock
@@ -88,6 +94,8 @@ class NetnsIpv4:
         self.frag_sources: dict[int, list[int]] = {}
         self.frag_mem = 0
         self.redirects: dict[int, tuple[int, int]] = {}
+        self.tunnel4_handlers: list[XfrmTunnel] = []
+        self.ipip: IpTunnelNet | None = None
         self.sysctl_ip_default_ttl = 64
         self.sysctl_ip_no_pmtu_disc = 0
         self.sysctl_ip_nonlocal_bind = 0

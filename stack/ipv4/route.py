@@ -42,6 +42,7 @@ __all__ = [
     "ip_route_output_key",
     "ip_route_output_key_hash",
     "ip_route_output_key_hash_rcu",
+    "ip_rt_update_pmtu",
     "ipv4_dst_check",
     "ipv4_mtu",
     "ipv4_neigh_lookup",
@@ -153,7 +154,16 @@ def ip_neigh_for_gw(rt: RTable, daddr: int) -> "Neighbour":
     return neigh if neigh is not None else __neigh_create(tbl, nexthop, dev)
 
 
-IPV4_DST_OPS = DstOps(ipv4_dst_check, ipv4_mtu, ipv4_link_failure, ipv4_neigh_lookup)
+def ip_rt_update_pmtu(dst: RTable, sk: "Sock | None", skb: "SkBuff", mtu: int) -> None:
+    """Note that no more than ``mtu`` octets go the way of a packet, which lies at its network header."""
+    from .route_icmp import __build_flow_key, __ip_rt_update_pmtu  # They need this module.
+
+    dev = skb.dev
+    assert dev is not None
+    __ip_rt_update_pmtu(dst, __build_flow_key(skb, skb.network_header, dev.ifindex, skb.mark), mtu)
+
+
+IPV4_DST_OPS = DstOps(ipv4_dst_check, ipv4_mtu, ipv4_link_failure, ipv4_neigh_lookup, ip_rt_update_pmtu)
 
 
 def rt_dst_alloc(dev: "NetDevice", flags: int, type: int) -> RTable:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from .inet_sock import InetSock
 
 __all__ = [
+    "__build_flow_key",
+    "__ip_rt_update_pmtu",
     "ip_error",
     "ip_rt_send_redirect",
     "ipv4_redirect",
@@ -110,15 +112,14 @@ def ip_rt_send_redirect(skb: "SkBuff") -> None:
 def ipv4_update_pmtu(skb: "SkBuff", net: "Net", mtu: int, oif: int, protocol: int) -> None:
     """Learn the MTU of the way that a packet of this host took; ``skb``: the message about it, at its header."""
     with suppress(OSError):  # It has no way any more.
-        fl4 = _flow_of_cause(skb, oif, protocol)
-        _update_pmtu(ip_route_output_key(net, fl4), fl4, mtu)
+        fl4 = __build_flow_key(skb, skb.data, oif, skb.mark)
+        __ip_rt_update_pmtu(ip_route_output_key(net, fl4), fl4, mtu)
 
 
-def _flow_of_cause(skb: "SkBuff", oif: int, protocol: int) -> Flowi4:
-    """Return the flow of the packet that a message is about (``__build_flow_key``)."""
-    at = skb.data
+def __build_flow_key(skb: "SkBuff", at: int, oif: int, mark: int) -> Flowi4:
+    """Return the flow of a packet of this host, whose header lies at an offset in an skb's head."""
     saddr, daddr = _ADDRESSES.unpack_from(skb.view, at + 12)
-    return Flowi4(daddr, saddr, protocol, tos=skb.view[at + 1] & 0x1E, oif=oif, mark=skb.mark)
+    return Flowi4(daddr, saddr, skb.view[at + 9], tos=skb.view[at + 1] & 0x1E, oif=oif, mark=mark)
 
 
 def ipv4_sk_update_pmtu(skb: "SkBuff", sk: "InetSock", mtu: int) -> None:
@@ -129,25 +130,24 @@ def ipv4_sk_update_pmtu(skb: "SkBuff", sk: "InetSock", mtu: int) -> None:
     kept = sk.sk_dst_cache
     if kept is not None and kept.ops.check(kept) is None:
         sk_dst_reset(sk)
-        fl4 = _flow_of_cause(skb, sk.sk_bound_dev_if, sk.sk_protocol)
-        fl4.mark = sk.sk_mark
+        fl4 = __build_flow_key(skb, skb.data, sk.sk_bound_dev_if, sk.sk_mark)
         with suppress(OSError):
             sk_dst_set(sk, ip_route_output_flow(sk.net, fl4, sk))
 
 
-def _update_pmtu(rt: RTable, fl4: Flowi4, mtu: int) -> None:
-    """Note a path MTU, unless a smaller one is known (``__ip_rt_update_pmtu``)."""
+def __ip_rt_update_pmtu(rt: RTable, fl4: Flowi4, mtu: int) -> None:
+    """Note a path MTU, unless a smaller one is known."""
     net = rt.dev.net
-    known = ipv4_mtu(rt)
-    if rt.mtu_locked or known < mtu:
-        return
-    lock = False
-    if mtu < net.ipv4.sysctl_ip_rt_min_pmtu:
-        lock = True
-        mtu = min(known, net.ipv4.sysctl_ip_rt_min_pmtu)
     now = jiffies(net.kernel)
-    if rt.pmtu == mtu and not lock and now < rt.expires - _MTU_EXPIRES // 2:
+    lowest = net.ipv4.sysctl_ip_rt_min_pmtu
+    if rt.mtu_locked or (rt.pmtu == mtu >= lowest and now < rt.expires - _MTU_EXPIRES // 2):
         return
+    known = ipv4_mtu(rt)
+    if known < mtu:
+        return
+    lock = mtu < lowest
+    if lock:
+        mtu = min(known, lowest)
     found = fib_lookup(net, fl4)
     if not isinstance(found, int):
         update_or_create_fnhe(found.nh, fl4.daddr, 0, mtu, lock, now + _MTU_EXPIRES)
@@ -156,7 +156,7 @@ def _update_pmtu(rt: RTable, fl4: Flowi4, mtu: int) -> None:
 def ipv4_redirect(skb: "SkBuff", net: "Net", oif: int, protocol: int) -> None:
     """Learn a shorter way to where a packet of this host went; ``skb``: the message about it, at its header."""
     with suppress(OSError):
-        fl4 = _flow_of_cause(skb, oif, protocol)
+        fl4 = __build_flow_key(skb, skb.data, oif, skb.mark)
         _do_redirect(ip_route_output_key(net, fl4), skb, fl4)
 
 
