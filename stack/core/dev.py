@@ -36,11 +36,12 @@ _XMIT_RECURSION_LIMIT = 8
 
 
 def netdev_core_pick_tx(dev: NetDevice, skb: SkBuff) -> NetdevQueue:
-    """Choose a TX queue: that of the flow, when there are several."""
+    """Choose a TX queue: when there are several, that of the flow, or the one that the driver chooses."""
     queues = dev.tx
     if len(queues) == 1:
         return queues[0]
-    index = skb.queue_mapping = skb_tx_hash(dev, skb)
+    select = dev.netdev_ops.ndo_select_queue
+    index = skb.queue_mapping = skb_tx_hash(dev, skb) if select is None else select(dev, skb)
     return queues[index]
 
 

@@ -20,12 +20,16 @@ __all__ = [
     "dev_mc_add",
     "dev_mc_del",
     "dev_mc_flush",
+    "dev_mc_sync",
+    "dev_mc_unsync",
     "dev_set_allmulti",
     "dev_set_promiscuity",
     "dev_set_rx_mode",
     "dev_uc_add",
     "dev_uc_del",
     "dev_uc_flush",
+    "dev_uc_sync",
+    "dev_uc_unsync",
 ]
 
 
@@ -138,6 +142,43 @@ def dev_uc_del(dev: NetDevice, addr: bytes) -> None:
     """
     __hw_addr_del(dev.uc, addr)
     __dev_set_rx_mode(dev)
+
+
+def __hw_addr_sync(to: HwAddrList, to_dev: NetDevice, source: HwAddrList, wanted: set[bytes]) -> None:
+    """Have a device below receive ``wanted`` of what one above shall receive; the driver is told if that is new."""
+    synced = source.synced.get(to_dev, set[bytes]())
+    if wanted == synced:
+        return
+    for addr in [addr for addr in source if addr in wanted - synced]:
+        __hw_addr_add(to, to_dev, addr)
+    for addr in synced - wanted:
+        if addr in to.list:  # Not if it was flushed.
+            __hw_addr_del(to, addr)
+    if wanted:
+        source.synced[to_dev] = wanted
+    else:
+        del source.synced[to_dev]
+    __dev_set_rx_mode(to_dev)
+
+
+def dev_uc_sync(to: NetDevice, source: NetDevice) -> None:
+    """Have ``to`` receive the further unicast addresses of ``source``, a device above it (also ``_multiple``)."""
+    __hw_addr_sync(to.uc, to, source.uc, set(source.uc))
+
+
+def dev_uc_unsync(to: NetDevice, source: NetDevice) -> None:
+    """End that."""
+    __hw_addr_sync(to.uc, to, source.uc, set())
+
+
+def dev_mc_sync(to: NetDevice, source: NetDevice) -> None:
+    """Have ``to`` receive the groups of ``source``, a device above it (also ``_multiple``)."""
+    __hw_addr_sync(to.mc, to, source.mc, set(source.mc))
+
+
+def dev_mc_unsync(to: NetDevice, source: NetDevice) -> None:
+    """End that."""
+    __hw_addr_sync(to.mc, to, source.mc, set())
 
 
 def dev_uc_flush(dev: NetDevice) -> None:

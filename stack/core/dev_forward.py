@@ -1,12 +1,13 @@
 """Handing a packet that one device sends to another device of this host (Linux: net/core/dev.c, skbuff.c)."""
 
 from ..ethernet.eth import eth_type_trans
+from .dev_napi import netif_rx_internal
 from .drop_reasons import SkbDropReason
 from .netdevice import IFF_UP, NET_RX_DROP, NET_RX_SUCCESS, NetDevice
 from .skbuff import PACKET_HOST, SkBuff, kfree_skb_reason
 from .skbuff_csum import skb_postpull_rcsum
 
-__all__ = ["__dev_forward_skb", "__is_skb_forwardable", "is_skb_forwardable", "skb_scrub_packet"]
+__all__ = ["__dev_forward_skb", "__is_skb_forwardable", "dev_forward_skb", "is_skb_forwardable", "skb_scrub_packet"]
 
 _VLAN_HLEN = 4
 
@@ -36,6 +37,12 @@ def skb_scrub_packet(skb: SkBuff, xnet: bool) -> None:
 def __dev_forward_skb(dev: NetDevice, skb: SkBuff) -> int:
     """Make a sent frame one that ``dev`` has received, or drop it; return ``NET_RX_*``."""
     return __dev_forward_skb2(dev, skb)
+
+
+def dev_forward_skb(dev: NetDevice, skb: SkBuff) -> int:
+    """Have ``dev`` receive a sent frame; return ``NET_RX_*``."""
+    verdict = __dev_forward_skb(dev, skb)
+    return verdict if verdict != NET_RX_SUCCESS else netif_rx_internal(skb)
 
 
 def __dev_forward_skb2(dev: NetDevice, skb: SkBuff) -> int:

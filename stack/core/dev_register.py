@@ -40,10 +40,14 @@ __all__ = [
     "dev_set_mac_address",
     "dev_set_mtu",
     "dev_valid_name",
+    "netif_close",
+    "netif_open",
+    "netif_set_mac_address",
     "netif_set_mtu",
     "register_netdevice",
     "register_netdevice_notifier",
     "unregister_netdevice",
+    "unregister_netdevice_queue",
 ]
 
 _ALL = 0xFFFF_FFFF  # All flags may have changed: of a new device, or one that goes.
@@ -137,18 +141,25 @@ def unregister_netdevice(dev: NetDevice) -> None:
         ``ENODEV`` if it is not registered.
     """
     with dev.kernel.rtnl:
-        net = dev.net
-        if net.devices.get(dev.ifindex) is not dev:
-            raise OSError(ENODEV, f"{dev.name} is not registered")
-        dev_close_many([dev])
-        dev_shutdown(dev)
-        call_netdevice_notifiers(NetdevEvent.UNREGISTER, dev)
-        dev_uc_flush(dev)
-        dev_mc_flush(dev)
-        del net.devices[dev.ifindex]
-        del net.dev_by_name[dev.name]
-        net.dev_base_seq += 1
-        rtmsg_ifinfo(RTM_DELLINK, dev, _ALL)
+        unregister_netdevice_queue(dev)
+
+
+def unregister_netdevice_queue(dev: NetDevice) -> None:
+    """Do the same for a caller that holds ``rtnl``."""
+    net = dev.net
+    if net.devices.get(dev.ifindex) is not dev:
+        raise OSError(ENODEV, f"{dev.name} is not registered")
+    dev_close_many([dev])
+    dev_shutdown(dev)
+    call_netdevice_notifiers(NetdevEvent.UNREGISTER, dev)
+    dev_uc_flush(dev)
+    dev_mc_flush(dev)
+    if dev.netdev_ops.ndo_uninit is not None:
+        dev.netdev_ops.ndo_uninit(dev)
+    del net.devices[dev.ifindex]
+    del net.dev_by_name[dev.name]
+    net.dev_base_seq += 1
+    rtmsg_ifinfo(RTM_DELLINK, dev, _ALL)
 
 
 def dev_open(dev: NetDevice) -> None:
@@ -160,10 +171,15 @@ def dev_open(dev: NetDevice) -> None:
         What ``ndo_open`` raises; the device stays down.
     """
     with dev.kernel.rtnl:
-        if not dev.flags & IFF_UP:
-            __dev_open(dev)
-            rtmsg_ifinfo(RTM_NEWLINK, dev, IFF_UP | IFF_RUNNING)
-            call_netdevice_notifiers(NetdevEvent.UP, dev)
+        netif_open(dev)
+
+
+def netif_open(dev: NetDevice) -> None:
+    """Do the same for a caller that holds ``rtnl``."""
+    if not dev.flags & IFF_UP:
+        __dev_open(dev)
+        rtmsg_ifinfo(RTM_NEWLINK, dev, IFF_UP | IFF_RUNNING)
+        call_netdevice_notifiers(NetdevEvent.UP, dev)
 
 
 def __dev_open(dev: NetDevice) -> None:
@@ -182,7 +198,12 @@ def __dev_open(dev: NetDevice) -> None:
 def dev_close(dev: NetDevice) -> None:
     """Take a device down; what waits in its qdiscs is dropped."""
     with dev.kernel.rtnl:
-        dev_close_many([dev])
+        netif_close(dev)
+
+
+def netif_close(dev: NetDevice) -> None:
+    """Do the same for a caller that holds ``rtnl``."""
+    dev_close_many([dev])
 
 
 def dev_close_many(devs: list[NetDevice]) -> None:
@@ -217,13 +238,7 @@ def dev_set_mtu(dev: NetDevice, mtu: int) -> None:
 
 
 def netif_set_mtu(dev: NetDevice, mtu: int) -> None:
-    """Set the IP MTU, for a caller that configures devices already.
-
-    Raises
-    ------
-    OSError
-        As ``dev_set_mtu``.
-    """
+    """Do the same for a caller that holds ``rtnl``."""
     capabilities = dev.capabilities
     if not capabilities.min_mtu <= mtu <= (capabilities.max_mtu or _NO_MAX_MTU):
         raise OSError(EINVAL, f"{dev.name} takes an MTU of {capabilities.min_mtu}..{capabilities.max_mtu}, not {mtu}")
@@ -245,13 +260,18 @@ def dev_set_mac_address(dev: NetDevice, addr: bytes) -> None:
         ``EINVAL`` for the wrong length or a group address; what ``ndo_set_mac_address`` raises.
     """
     with dev.kernel.rtnl:
-        if len(addr) != dev.addr_len or addr[0] & 1:
-            raise OSError(EINVAL, f"{addr.hex(':')} is no address for {dev.name}")
-        if dev.netdev_ops.ndo_set_mac_address is not None:
-            dev.netdev_ops.ndo_set_mac_address(dev, addr)
-        else:
-            dev.dev_addr = bytes(addr)
-        call_netdevice_notifiers(NetdevEvent.CHANGEADDR, dev)
+        netif_set_mac_address(dev, addr)
+
+
+def netif_set_mac_address(dev: NetDevice, addr: bytes) -> None:
+    """Do the same for a caller that holds ``rtnl``."""
+    if len(addr) != dev.addr_len or addr[0] & 1:
+        raise OSError(EINVAL, f"{addr.hex(':')} is no address for {dev.name}")
+    if dev.netdev_ops.ndo_set_mac_address is not None:
+        dev.netdev_ops.ndo_set_mac_address(dev, addr)
+    else:
+        dev.dev_addr = bytes(addr)
+    call_netdevice_notifiers(NetdevEvent.CHANGEADDR, dev)
 
 
 def dev_change_features(dev: NetDevice, wanted: int, mask: int = -1) -> None:

@@ -3,7 +3,9 @@
 from errno import EBUSY, EOPNOTSUPP
 from typing import TYPE_CHECKING
 
+from .link_watch import netif_carrier_off, netif_carrier_on
 from .netdev_event import NetdevEvent, call_netdevice_notifiers
+from .netdevice import netif_carrier_ok
 
 if TYPE_CHECKING:
     from .netdevice import NetDevice
@@ -13,6 +15,7 @@ __all__ = [
     "netdev_master_upper_dev_get",
     "netdev_master_upper_dev_link",
     "netdev_upper_dev_unlink",
+    "netif_stacked_transfer_operstate",
 ]
 
 
@@ -47,6 +50,14 @@ def netdev_upper_dev_unlink(dev: "NetDevice", master: "NetDevice") -> None:
     dev.master = None
     master.slaves.remove(dev)
     call_netdevice_notifiers(NetdevEvent.CHANGEUPPER, dev)
+
+
+def netif_stacked_transfer_operstate(lower: "NetDevice", dev: "NetDevice") -> None:
+    """Give a device the link of the one below it."""
+    if netif_carrier_ok(lower):
+        netif_carrier_on(dev)
+    else:
+        netif_carrier_off(dev)
 
 
 def do_set_master(dev: "NetDevice", master: "NetDevice | None") -> None:

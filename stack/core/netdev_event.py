@@ -22,6 +22,8 @@ class NetdevEvent(IntEnum):
     GOING_DOWN = 9
     CHANGENAME = 10
     FEAT_CHANGE = 11
+    BONDING_FAILOVER = 12
+    NOTIFY_PEERS = 19
     CHANGEUPPER = 21
     CHANGE_TX_QUEUE_LEN = 30
 

@@ -200,12 +200,15 @@ class NetDeviceOps:
     ``ndo_set_rx_mode(dev)`` takes over ``dev.flags`` (``IFF_PROMISC``, ``IFF_ALLMULTI``), ``dev.uc`` and ``dev.mc``; it
     may not sleep. ``ndo_change_rx_flags(dev, changed)`` is for devices on top of others.
     ``ndo_vlan_rx_add_vid(dev, proto, vid)`` raises ``OSError`` if the filter has no room.
+    ``ndo_select_queue(dev, skb)`` chooses one of several TX queues.
     ``ndo_add_slave(master, dev)`` enslaves ``dev``, with ``netdev_master_upper_dev_link``.
     ``ndo_get_iflink(dev)`` returns the number of the device that it is on top of, or joined to.
     """
 
     ndo_start_xmit: Callable[["SkBuff", "NetDevice"], int]
+    ndo_select_queue: Callable[["NetDevice", "SkBuff"], int] | None = None
     ndo_init: Callable[["NetDevice"], None] | None = None
+    ndo_uninit: Callable[["NetDevice"], None] | None = None
     ndo_open: Callable[["NetDevice"], None] | None = None
     ndo_stop: Callable[["NetDevice"], None] | None = None
     ndo_tx_timeout: Callable[["NetDevice", int], None] | None = None
@@ -253,13 +256,15 @@ class HhCache:
 class HwAddrList:
     """Link addresses that a device shall receive, each with the number of its users (Linux: ``netdev_hw_addr_list``).
 
-    ``len`` is their number, and iterating yields them in the order in which they came.
+    ``len`` is their number, and iterating yields them in the order in which they came. ``synced`` has those that other
+    devices, below this one, were asked to receive, too.
     """
 
-    __slots__ = ("list",)
+    __slots__ = ("list", "synced")
 
     def __init__(self) -> None:
         self.list: dict[bytes, int] = {}
+        self.synced: dict[NetDevice, set[bytes]] = {}
 
     def __len__(self) -> int:
         return len(self.list)

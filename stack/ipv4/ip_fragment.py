@@ -8,10 +8,11 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..core.drop_reasons import SkbDropReason
-from ..core.skbuff import CHECKSUM_COMPLETE, CHECKSUM_NONE, CHECKSUM_UNNECESSARY, SkBuff, kfree_skb_reason
+from ..core.skbuff import CHECKSUM_COMPLETE, CHECKSUM_NONE, CHECKSUM_UNNECESSARY, SkBuff, kfree_skb_reason, skb_headlen
 from ..core.skbuff_csum import pskb_trim_rcsum
-from ..core.skbuff_data import skb_cloned, skb_cow_head, skb_hang_frags, skb_linearize
+from ..core.skbuff_data import pskb_may_pull, skb_cloned, skb_cow_head, skb_hang_frags, skb_linearize, skb_share_check
 from ..core.timer import HZ, TimerList, del_timer, jiffies, mod_timer
+from ..ethernet.eth import ETH_P_IP
 from ..wire.checksum import csum_add
 from .icmp import icmp_send
 from .icmp_defs import ICMP_EXC_FRAGTIME, ICMP_TIME_EXCEEDED
@@ -22,9 +23,18 @@ if TYPE_CHECKING:
     from ..core.net import Net
     from ..core.netdevice import NetDevice
 
-__all__ = ["IP_DEFRAG_LOCAL_DELIVER", "FragQueue", "ip_defrag", "ip_expire", "ip_is_fragment"]
+__all__ = [
+    "IP_DEFRAG_LOCAL_DELIVER",
+    "IP_DEFRAG_MACVLAN",
+    "FragQueue",
+    "ip_check_defrag",
+    "ip_defrag",
+    "ip_expire",
+    "ip_is_fragment",
+]
 
 IP_DEFRAG_LOCAL_DELIVER = 0
+IP_DEFRAG_MACVLAN = 0x20009
 _HEADER = Struct("!BBHHHBBHII")
 _NOT_ECT, _CE = 1 << 0, 1 << 3  # Of the codepoints that fragments have had (RFC 3168 §5.3).
 
@@ -106,6 +116,26 @@ def ip_defrag(net: "Net", skb: SkBuff, user: int) -> SkBuff | None:
         kfree_skb_reason(skb, SkbDropReason.NOMEM)
         return None
     return ip_frag_queue(qp, skb)
+
+
+def ip_check_defrag(net: "Net", skb: SkBuff, user: int) -> SkBuff | None:
+    """Take a frame that may be a fragment, before IPv4 has it; as ``ip_defrag``, but others come back as they are."""
+    at, room = skb.data, skb_headlen(skb)
+    if skb.protocol != ETH_P_IP or room < _HEADER.size or skb.view[at] >> 4 != 4:
+        return skb
+    ihl = (skb.view[at] & 15) << 2
+    total = skb.view[at + 2] << 8 | skb.view[at + 3]
+    if not _HEADER.size <= ihl <= total <= skb.len or not ip_is_fragment(skb):
+        return skb
+    skb = skb_share_check(skb)
+    try:
+        if not pskb_may_pull(skb, ihl):
+            return skb
+        pskb_trim_rcsum(skb, total)
+    except OSError:
+        kfree_skb_reason(skb, SkbDropReason.NOMEM)
+        return None
+    return ip_defrag(net, skb, user)
 
 
 def ip_find(net: "Net", skb: SkBuff, user: int) -> FragQueue | None:

@@ -21,6 +21,7 @@ from hardwire.stack.abi import ArpOp
 from hardwire.stack.core.dev import dev_queue_xmit
 from hardwire.stack.core.dev_register import dev_close, dev_get_stats, dev_open
 from hardwire.stack.core.net import Kernel
+from hardwire.stack.core.netdevice import NetDevice
 from hardwire.stack.core.skbuff import (
     CHECKSUM_PARTIAL,
     SkBuff,
@@ -45,6 +46,7 @@ class Route:
     """As much of a route as the driver looks at."""
 
     gw: int
+    dev: NetDevice
 
 
 class Machine:
@@ -211,7 +213,7 @@ def test_a_known_next_hop_gets_its_address_from_the_device() -> None:
     skb = machine.skb(frame(bytes(60)))
     skb.protocol = 0x0800
     skb.network_header = skb.data + 14
-    skb.dst = Route(0x0A000009)  # type: ignore[assignment]  # It stands in for one.
+    skb.dst = Route(0x0A000009, machine.dev)  # type: ignore[assignment]  # It stands in for one.
     skb.view[skb.network_header] = 0x45
     dev_queue_xmit(skb)
     (octets,) = machine.frames()

@@ -43,6 +43,9 @@ class Route:
 
     gw = 0
 
+    def __init__(self, dev: NetDevice) -> None:
+        self.dev = dev
+
 
 class Received(NamedTuple):
     """A frame that the driver handed up, and what it said of it."""
@@ -112,7 +115,7 @@ class Host:
         """Return a frame with an IPv4 header, to HOP."""
         skb = self.skb(bytes.fromhex("4500001c0000400040110000 0a000001 0a000002 00010002 00080000"))
         skb.network_header = skb.data + 14
-        skb.dst = Route()  # type: ignore[assignment]  # It stands in for one.
+        skb.dst = Route(self.dev)  # type: ignore[assignment]  # It stands in for one.
         return skb
 
     def send(self, payload: bytes = b"payload", frags: tuple[bytes, ...] = ()) -> int:

@@ -28,11 +28,14 @@ def test_only_known_next_hops_are_left_to_the_device():
     through_gateway = host.ip_skb()
     through_gateway.dst.gw = HOP + 1
     dev_queue_xmit(through_gateway)
+    from_above = host.ip_skb()
+    from_above.dst.dev = host.kernel.init_net.loopback_dev  # As from a macvlan: it has neighbours of its own.
+    dev_queue_xmit(from_above)
     dev_change_features(host.dev, 0, NETIF_F_HW_NEIGH)
     dev_queue_xmit(host.ip_skb())
     host.device.run()
     hops = [d["next_hop"] if d["flags"] & TxFlags.RESOLVE else None for _, d in host.device.frames]
-    assert hops == [None, HOP, None, None]
+    assert hops == [None, HOP, None, None, None]
 
 
 def test_entries_that_had_to_go_leave_the_shadow():

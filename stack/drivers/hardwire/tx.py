@@ -115,7 +115,7 @@ def hardwire_start_xmit(skb: SkBuff, dev: NetDevice) -> int:
             l3_start = header - data
             if not csum_start:
                 csum_start = l3_start + (view[header] & 15) * 4
-        if nic.shadow:
+        if nic.shadow and dst.dev is dev:  # Devices above this one have neighbours of their own.
             next_hop = dst.gw or int.from_bytes(view[header + 16 : header + 20], "big")
             if next_hop in nic.shadow:
                 flags |= _RESOLVE
