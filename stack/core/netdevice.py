@@ -29,12 +29,14 @@ __all__ = [
     "IFF_EBRIDGE",
     "IFF_LOOPBACK",
     "IFF_LOWER_UP",
+    "IFF_MASTER",
     "IFF_MULTICAST",
     "IFF_NOARP",
     "IFF_NO_QUEUE",
     "IFF_POINTOPOINT",
     "IFF_PROMISC",
     "IFF_RUNNING",
+    "IFF_SLAVE",
     "IFF_UNICAST_FLT",
     "IFF_UP",
     "IFF_XMIT_DST_RELEASE",
@@ -94,6 +96,8 @@ IFF_RUNNING = 1 << 6
 IFF_NOARP = 1 << 7
 IFF_PROMISC = 1 << 8
 IFF_ALLMULTI = 1 << 9
+IFF_MASTER = 1 << 10
+IFF_SLAVE = 1 << 11
 IFF_MULTICAST = 1 << 12
 IFF_LOWER_UP = 1 << 16  # As IFF_RUNNING in dev_get_flags() only.
 

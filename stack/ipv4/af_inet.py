@@ -33,7 +33,7 @@ from ..uapi import (
     SOCK_DGRAM,
     SOCK_RAW,
 )
-from .arp import arp_init
+from .arp import ARPOP_REQUEST, arp_init, arp_send_dst
 from .arp_rcv import arp_rcv, parp_redo
 from .devinet import InIfaddr, inet_insert_ifa, inetdev_destroy, inetdev_init
 from .devinet_netlink import inetdev_changename
@@ -308,3 +308,12 @@ def inetdev_event(event: NetdevEvent, dev: "NetDevice") -> None:
             neigh_carrier_down(tbl, dev)
     elif event == NetdevEvent.CHANGEMTU:
         rt_cache_flush(dev.net)
+    elif event == NetdevEvent.NOTIFY_PEERS:
+        inetdev_send_gratuitous_arp(dev)
+
+
+def inetdev_send_gratuitous_arp(dev: "NetDevice") -> None:
+    """Tell everyone on the link where a device's addresses are now (RFC 5227 §3)."""
+    if dev.ip_ptr is not None:
+        for ifa in dev.ip_ptr.ifa_list:
+            arp_send_dst(ARPOP_REQUEST, ETH_P_ARP, ifa.local, dev, ifa.local, None, dev.dev_addr, None, None)
