@@ -29,6 +29,7 @@ def skb_scrub_packet(skb: SkBuff, xnet: bool) -> None:
     skb.tstamp_ns = 0
     skb.ignore_df = False
     skb.dst = None
+    skb.nfct = None
     skb.cb = None
     if xnet:
         skb.mark = 0

@@ -47,6 +47,7 @@ __all__ = [
     "register_netdevice",
     "register_netdevice_notifier",
     "unregister_netdevice",
+    "unregister_netdevice_notifier",
     "unregister_netdevice_queue",
 ]
 
@@ -62,6 +63,11 @@ def register_netdevice_notifier(net: "Net", notifier: "Callable[[NetdevEvent, Ne
         notifier(NetdevEvent.REGISTER, dev)
         if netif_running(dev):
             notifier(NetdevEvent.UP, dev)
+
+
+def unregister_netdevice_notifier(net: "Net", notifier: "Callable[[NetdevEvent, NetDevice], None]") -> None:
+    """Have it called no more."""
+    net.netdev_chain.remove(notifier)
 
 
 def dev_get_by_name(net: "Net", name: str) -> NetDevice | None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Kernel", "Net"]
 
+LOG_LINES = 1000
+
 
 class Net:
     """A network namespace: devices, tables and counters (Linux: ``struct net``).
@@ -134,6 +136,8 @@ class Kernel:
         Open sockets by descriptor.
     security_socket_sendmsg : list
         Hooks that may forbid a send: functions of socket, message and size that return 0 or a negative errno.
+    log : deque[str]
+        What the kernel says, as ``dmesg`` shows it; the oldest goes first.
     link_watch : LinkWatch
         Devices whose link came or went.
     rtnl : RtnlMutex
@@ -163,6 +167,7 @@ class Kernel:
         self.expired_timers: deque[TimerList] = deque()
         open_softirq(self, TIMER_SOFTIRQ, run_timer_softirq)
         self.netevent_chain: list[Callable[[Any, Any], None]] = []
+        self.log: deque[str] = deque(maxlen=LOG_LINES)
         self.link_watch = LinkWatch()
         self.files: dict[int, Socket] = {}
         self.security_socket_sendmsg: list[Callable[[Socket, Any, int], int]] = []

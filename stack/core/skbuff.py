@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .drop_reasons import SkbDropReason
 
 if TYPE_CHECKING:
+    from ..netfilter.nf_conntrack_core import NfConn
     from .dst import DstEntry
     from .net import Kernel
     from .netdevice import NetDevice
@@ -125,6 +126,8 @@ class SkBuff:
         The 802.1Q tag that travels beside the frame; ``vlan_proto`` is 0 if there is none.
     skb_iif : int
         ``ifindex`` of the device that received it.
+    nfct : tuple or None
+        Its connection, and what it is to it (``IP_CT_*``).
     """
 
     __slots__ = (
@@ -154,6 +157,7 @@ class SkBuff:
         "mark",
         "network_header",
         "next",
+        "nfct",
         "pkt_type",
         "priority",
         "protocol",
@@ -197,6 +201,7 @@ class SkBuff:
         self.dev: NetDevice | None = None
         self.sk: Sock | None = None
         self.dst: DstEntry | None = None
+        self.nfct: tuple[NfConn | None, int] | None = None
         self.destructor: Callable[[SkBuff], None] | None = None
         self.cb: Any = None  # The layer's own, whichever has the skb.
 

@@ -1,11 +1,12 @@
 """Socket buffers: the checksum of received packets (Linux: include/linux/skbuff.h, net/core/datagram.c)."""
 
-from ..wire.checksum import csum_add, csum_block_add, csum_partial
+from ..wire.checksum import csum_add, csum_block_add, csum_fold, csum_partial
 from .skbuff import CHECKSUM_COMPLETE, CHECKSUM_NONE, CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, SkBuff
 from .skbuff_data import pskb_trim, skb_checksum
 
 __all__ = [
     "__skb_checksum_complete",
+    "inet_proto_csum_replace4",
     "pskb_trim_rcsum",
     "skb_checksum_complete",
     "skb_csum_unnecessary",
@@ -80,3 +81,23 @@ def __skb_checksum_complete(skb: SkBuff) -> int:
 def skb_checksum_complete(skb: SkBuff) -> int:
     """Return 0 if the checksum is right, or need not be checked."""
     return 0 if skb_csum_unnecessary(skb) else __skb_checksum_complete(skb)
+
+
+def inet_proto_csum_replace4(skb: SkBuff, at: int, old: int, new: int, pseudohdr: bool) -> None:
+    """Bring the transport checksum at an octet of the head up to date after 32 bits under it changed (RFC 1624).
+
+    With ``pseudohdr`` they are of the pseudo header: then a checksum that is still to be made, of which the field holds
+    the pseudo header's sum, changes, too; and so does the complete sum of a received packet, by the field.
+    """
+    words = (~old >> 16 & 0xFFFF) + (~old & 0xFFFF) + (new >> 16) + (new & 0xFFFF)
+    diff = words % 0xFFFF or 0xFFFF
+    view = skb.view
+    check = view[at] << 8 | view[at + 1]
+    if skb.ip_summed != CHECKSUM_PARTIAL:
+        check = csum_fold(csum_add(~check & 0xFFFF, diff))
+        if skb.ip_summed == CHECKSUM_COMPLETE and pseudohdr:
+            skb.csum = csum_add(skb.csum, ~diff & 0xFFFF)
+    elif pseudohdr:
+        check = csum_add(check, diff)
+    view[at] = check >> 8
+    view[at + 1] = check & 0xFF

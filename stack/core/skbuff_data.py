@@ -28,11 +28,14 @@ __all__ = [
     "skb_copy_and_csum_bits",
     "skb_copy_bits",
     "skb_cow_head",
+    "skb_ensure_writable",
     "skb_expand_head",
     "skb_hang_frags",
     "skb_has_frag_list",
+    "skb_header_pointer",
     "skb_is_nonlinear",
     "skb_linearize",
+    "skb_morph",
     "skb_realloc_headroom",
     "skb_runs",
     "skb_runs_between",
@@ -115,6 +118,14 @@ def skb_copy_bits(skb: SkBuff, offset: int, length: int) -> bytes:
     return b"".join(skb_runs_between(skb, offset, length))
 
 
+def skb_header_pointer(skb: SkBuff, offset: int, length: int) -> memoryview | bytes | None:
+    """Return ``length`` octets from ``offset`` on, or None if there are not so many; the octets are for reading."""
+    if offset + length > skb.len:
+        return None
+    at = skb.data + offset
+    return skb.view[at : at + length] if at + length <= skb.tail else skb_copy_bits(skb, offset, length)
+
+
 def skb_copy_and_csum_bits(skb: SkBuff, offset: int, view: memoryview, to: int, length: int) -> int:
     """Copy ``length`` octets from ``offset`` on to ``view[to:]``, and return their sum."""
     octets = skb_copy_bits(skb, offset, length)
@@ -152,6 +163,7 @@ def _copy_skb_header(new: SkBuff, old: SkBuff) -> None:
     """Copy what describes a packet, without ownership: neither socket nor destructor."""
     new.dev = old.dev
     new.dst = old.dst
+    new.nfct = old.nfct
     new.cb = old.cb
     new.protocol = old.protocol
     new.pkt_type = old.pkt_type
@@ -208,6 +220,18 @@ def skb_clone(skb: SkBuff) -> SkBuff:
     new.frag_list = skb.frag_list
     new.truesize = skb.truesize
     return new
+
+
+def skb_morph(dst: SkBuff, src: SkBuff) -> None:
+    """Let ``dst`` be what ``src`` is, and ``src``, which hangs on that, what ``dst`` was."""
+    frags = [dst if frag is src else src if frag is dst else frag for frag in skb_walk_frags(src)]
+    for name in SkBuff.__slots__:
+        mine, theirs = getattr(dst, name), getattr(src, name)
+        setattr(dst, name, theirs)
+        setattr(src, name, mine)
+    dst.frag_list = frags[0] if frags else None
+    for frag, following in zip(frags, [*frags[1:], None], strict=True):
+        frag.next = following
 
 
 def skb_share_check(skb: SkBuff) -> SkBuff:
@@ -342,6 +366,18 @@ def skb_cow_head(skb: SkBuff, headroom: int) -> None:
     delta = max(headroom - skb.data, 0)
     if delta or skb_cloned(skb):
         pskb_expand_head(skb, delta, 0)
+
+
+def skb_ensure_writable(skb: SkBuff, length: int) -> bool:
+    """Bring ``length`` octets into the head, and make it writable; return whether that could be done."""
+    try:
+        if not pskb_may_pull(skb, length):
+            return False
+        if skb_cloned(skb):
+            pskb_expand_head(skb, 0, 0)
+    except OSError:
+        return False
+    return True
 
 
 def __pskb_pull_tail(skb: SkBuff, delta: int) -> None:

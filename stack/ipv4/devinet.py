@@ -272,6 +272,8 @@ def inet_del_ifa(dev: "NetDevice", ifa: InIfaddr, portid: int = 0, nlh: "Nlmsghd
         ipv4.dev_addr_genid += 1
         rtmsg_ifa(Rtm.DELADDR, entry, portid, nlh)
         fib_del_ifaddr(entry)
+        for notifier in tuple(ipv4.inetaddr_chain):
+            notifier(entry)
 
 
 def inet_ifa_match(addr: int, ifa: InIfaddr) -> bool:

@@ -11,6 +11,7 @@ from ..core.skbuff import CHECKSUM_NONE, PACKET_HOST
 from ..core.skbuff_data import skb_copy_and_csum_bits
 from ..core.sock import SOCK_MIN_SNDBUF, Proto
 from ..core.softirq import local_bh_disable, local_bh_enable
+from ..netfilter.core import nf_ct_attach
 from ..uapi import AF_INET, IP_PMTUDISC_DONT, IPPROTO_ICMP, MSG_DONTWAIT, SOCK_RAW
 from ..wire.checksum import csum_add, csum_block_add, csum_fold, csum_partial
 from ..xfrm.xfrm_policy import XFRM_LOOKUP_ICMP, xfrm_decode_session_reverse, xfrm_lookup
@@ -86,6 +87,8 @@ def icmp_glue_bits(
     """Copy the next part of a message's data, and sum it."""
     csum = skb_copy_and_csum_bits(param.skb, param.offset + offset, view, to, length)
     skb.csum = csum_block_add(skb.csum, csum, odd)
+    if param.type in ICMP_ERRORS:
+        nf_ct_attach(skb, param.skb)
 
 
 def icmp_push_reply(net: "Net", param: IcmpBxm, fl4: Flowi4, ipc: IpcmCookie, rt: "RTable") -> None:

@@ -13,7 +13,9 @@ from ..xfrm.xfrm_policy import xfrm4_policy_check, xfrm4_route_forward
 from .icmp import icmp_send
 from .icmp_defs import ICMP_DEST_UNREACH, ICMP_EXC_TTL, ICMP_FRAG_NEEDED, ICMP_TIME_EXCEEDED
 from .ip import IP_DF, LL_RESERVED_SPACE, ip_dst_mtu_maybe_forward, rt_tos2priority
-from .ip_options_rcv import IpOptions, ip_forward_options
+from .ip_options import IpOptions
+from .ip_options_rcv import ip_forward_options
+from .ip_output_fragment import ip_frag_max_size
 from .route_icmp import ip_rt_send_redirect
 
 if TYPE_CHECKING:
@@ -86,8 +88,9 @@ def ip_forward_finish(net: "Net", sk: "Sock | None", skb: SkBuff) -> int:
 
 def ip_exceeds_mtu(skb: SkBuff, mtu: int) -> bool:
     """Return whether a packet is too long for the way and must not be fragmented."""
-    at = skb.network_header + 6
-    return skb.len > mtu and (skb.view[at] << 8 & IP_DF) != 0 and not skb.ignore_df
+    if skb.len <= mtu or not skb.view[skb.network_header + 6] << 8 & IP_DF:
+        return False
+    return not skb.ignore_df or ip_frag_max_size(skb) > mtu
 
 
 def ip_decrease_ttl(skb: SkBuff) -> None:

@@ -17,6 +17,7 @@ from ..wire.checksum import csum_add
 from .icmp import icmp_send
 from .icmp_defs import ICMP_EXC_FRAGTIME, ICMP_TIME_EXCEEDED
 from .ip import IP_DF, IP_MF, IP_OFFSET, ip_send_check
+from .ip_options import IpOptions
 from .route_input import ip_route_input_noref
 
 if TYPE_CHECKING:
@@ -284,6 +285,9 @@ def ip_frag_reasm(qp: FragQueue, last: SkBuff) -> SkBuff | None:
     view[header + 2 : header + 4] = length.to_bytes(2, "big")
     view[header + 6 : header + 8] = (IP_DF if qp.max_df_size == qp.max_size else 0).to_bytes(2, "big")
     ip_send_check(head)
+    if not isinstance(head.cb, IpOptions):
+        head.cb = IpOptions()
+    head.cb.frag_max_size = max(qp.max_size, qp.max_df_size)
     net.mib["Ip:ReasmOKs"] += 1
     return head
 

@@ -41,6 +41,28 @@ _SOURCE_ROUTES = (IPOPT_LSRR, IPOPT_SSRR)
 _ONCE = (IPOPT_LSRR, IPOPT_RR, IPOPT_TIMESTAMP)
 
 
+class IpOptions:
+    """Where the options of a received packet are, in octets from its IPv4 header; 0: not there.
+
+    Members
+    -------
+    srr, rr, ts : int
+        Source route, record route and timestamp.
+    rr_needaddr, ts_needaddr : bool
+        This host has written its address there: if it forwards the packet, it is to be that of the way out.
+    do_redirect : bool
+        The packet's sender is to be told of a shorter way.
+    frag_max_size : int
+        Of a packet that was put together: its longest fragment, in octets; none longer is made of it.
+    """
+
+    __slots__ = ("do_redirect", "frag_max_size", "rr", "rr_needaddr", "srr", "ts", "ts_needaddr")
+
+    def __init__(self) -> None:
+        self.srr = self.rr = self.ts = self.frag_max_size = 0
+        self.rr_needaddr = self.ts_needaddr = self.do_redirect = False
+
+
 def _options(octets: bytes) -> list[tuple[int, int, int]]:
     """Return kind, place and length of each option.
 

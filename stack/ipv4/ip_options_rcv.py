@@ -21,6 +21,7 @@ from .ip_options import (
     IPOPT_TS_PRESPEC,
     IPOPT_TS_TSANDADDR,
     IPOPT_TS_TSONLY,
+    IpOptions,
     inet_current_timestamp,
 )
 from .rtnetlink import RtScope, RtType
@@ -30,27 +31,7 @@ if TYPE_CHECKING:
     from ..core.skbuff import SkBuff
     from .route import RTable
 
-__all__ = ["IpOptions", "__ip_options_echo", "ip_forward_options", "ip_options_compile_skb", "ip_rcv_options"]
-
-
-class IpOptions:
-    """Where the options of a received packet are, in octets from its IPv4 header; 0: not there.
-
-    Members
-    -------
-    srr, rr, ts : int
-        Source route, record route and timestamp.
-    rr_needaddr, ts_needaddr : bool
-        This host has written its address there: if it forwards the packet, it is to be that of the way out.
-    do_redirect : bool
-        The packet's sender is to be told of a shorter way.
-    """
-
-    __slots__ = ("do_redirect", "rr", "rr_needaddr", "srr", "ts", "ts_needaddr")
-
-    def __init__(self) -> None:
-        self.srr = self.rr = self.ts = 0
-        self.rr_needaddr = self.ts_needaddr = self.do_redirect = False
+__all__ = ["__ip_options_echo", "ip_forward_options", "ip_options_compile_skb", "ip_rcv_options"]
 
 
 def ip_rcv_options(skb: "SkBuff", dev: "NetDevice") -> bool:

@@ -16,7 +16,7 @@ from ..netfilter.core import NF_HOOK, NF_HOOK_COND, NF_INET_LOCAL_OUT, NF_INET_P
 from . import route  # As a module: it needs the functions here, too.
 from .icmp_defs import ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED
 from .ip import DADDR, ip_send_check, ip_skb_dst_mtu
-from .ip_output_fragment import ip_do_fragment
+from .ip_output_fragment import ip_do_fragment, ip_frag_max_size
 from .rtnetlink import RtType
 
 if TYPE_CHECKING:
@@ -135,14 +135,14 @@ def __ip_finish_output(net: "Net", sk: "Sock | None", skb: SkBuff) -> int:
     """Fragment what is too long for the way."""
     rt: route.RTable = skb.dst  # type: ignore[assignment]  # What an IPv4 packet has.
     mtu = ip_skb_dst_mtu(sk, rt)
-    if skb.len > mtu:
+    if skb.len > mtu or (skb.cb is not None and ip_frag_max_size(skb)):
         return ip_fragment(net, sk, skb, mtu)
     return ip_finish_output2(net, sk, skb)
 
 
 def ip_fragment(net: "Net", sk: "Sock | None", skb: SkBuff, mtu: int) -> int:
     """Fragment a packet, unless it may not be: then tell its sender, and drop it with ``-EMSGSIZE``."""
-    if skb.view[skb.network_header + 6] & 0x40 and not skb.ignore_df:  # IP_DF
+    if skb.view[skb.network_header + 6] & 0x40 and (not skb.ignore_df or ip_frag_max_size(skb) > mtu):  # IP_DF
         from .icmp import icmp_send  # It sends by this module.
 
         net.mib["Ip:FragFails"] += 1

@@ -20,7 +20,7 @@ from ..core.skbuff import (
 from ..core.skbuff_data import skb_cloned, skb_copy_bits, skb_walk_frags
 from ..core.sock import skb_set_owner_w, sock_wfree
 from .ip import IP_DF, IP_MF, IP_OFFSET, LL_RESERVED_SPACE, ip_send_check, ip_skb_dst_mtu
-from .ip_options import ip_options_fragment
+from .ip_options import IpOptions, ip_options_fragment
 
 if TYPE_CHECKING:
     from ..core.net import Net
@@ -33,6 +33,7 @@ __all__ = [
     "ip_copy_metadata",
     "ip_do_fragment",
     "ip_frag_init",
+    "ip_frag_max_size",
     "ip_frag_next",
     "ip_fraglist_init",
     "ip_fraglist_next",
@@ -95,7 +96,8 @@ def ip_do_fragment(net: "Net", sk: "Sock | None", skb: SkBuff, mtu: int, output:
     rt: RTable = skb.dst  # type: ignore[assignment]  # What an IPv4 packet has.
     at = skb.network_header
     hlen = (skb.view[at] & 15) << 2
-    mtu = ip_skb_dst_mtu(sk, rt) - hlen
+    frag_max_size = ip_frag_max_size(skb)
+    mtu = min(ip_skb_dst_mtu(sk, rt), frag_max_size or 0xFFFF) - hlen
     ll_rs = LL_RESERVED_SPACE(rt.dev)
     if skb.frag_list is not None and _is_prepared(skb, hlen, mtu, ll_rs):
         error = _send_fraglist(net, sk, skb, hlen, output)
@@ -103,6 +105,12 @@ def ip_do_fragment(net: "Net", sk: "Sock | None", skb: SkBuff, mtu: int, output:
         error = _send_copies(net, sk, skb, ip_frag_init(skb, hlen, ll_rs, mtu), output)
     net.mib["Ip:FragFails" if error else "Ip:FragOKs"] += 1
     return error
+
+
+def ip_frag_max_size(skb: SkBuff) -> int:
+    """Return the length of the longest fragment that a packet was put together from; 0 if it was not."""
+    opt = skb.cb
+    return opt.frag_max_size if isinstance(opt, IpOptions) else 0
 
 
 def _is_prepared(skb: SkBuff, hlen: int, mtu: int, ll_rs: int) -> bool:
@@ -224,7 +232,8 @@ def _send_copies(net: "Net", sk: "Sock | None", skb: SkBuff, state: FragState, o
 def ip_frag_init(skb: SkBuff, hlen: int, ll_rs: int, mtu: int) -> FragState:
     """Begin to copy a packet into fragments with ``mtu`` octets of payload."""
     frag_off = int.from_bytes(skb.view[skb.network_header + 6 : skb.network_header + 8], "big")
-    return FragState(hlen, ll_rs, mtu, skb.len - hlen, frag_off, frag_off & IP_DF if not skb.ignore_df else 0)
+    keeps_df = not skb.ignore_df or ip_frag_max_size(skb)
+    return FragState(hlen, ll_rs, mtu, skb.len - hlen, frag_off, frag_off & IP_DF if keeps_df else 0)
 
 
 def ip_frag_next(skb: SkBuff, state: FragState) -> SkBuff:

@@ -1,5 +1,6 @@
 """What a namespace keeps for IPv4 (Linux: ``struct netns_ipv4``)."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .devinet import IpDevConf
@@ -35,6 +36,8 @@ class NetnsIpv4:
         All tables by their numbers.
     inet_addr_lst : dict[int, list[InIfaddr]]
         Addresses of this host.
+    inetaddr_chain : list
+        Notifiers of addresses that went: functions of the address.
     rt_genid : int
         Routes made under another number are stale.
     dev_addr_genid : int
@@ -85,6 +88,7 @@ class NetnsIpv4:
         self.devconf_dflt = IpDevConf()
         self.devconf_dflt.accept_source_route = 1
         self.inet_addr_lst: dict[int, list[InIfaddr]] = {}
+        self.inetaddr_chain: list[Callable[[InIfaddr], None]] = []
         self.rt_genid = 0
         self.dev_addr_genid = 0
         self.hash_secret = random_u32()

@@ -13,7 +13,7 @@ from .fib_trie import FibResult, fib_lookup
 from .flow import Flowi4
 from .igmp import ip_check_mc_rcu
 from .ip_forward import ip_forward
-from .ip_options_rcv import IpOptions
+from .ip_options import IpOptions
 from .netns import NetnsIpv4
 from .route import (
     RTCF_BROADCAST,
@@ -169,7 +169,8 @@ def __mkroute_input(skb: "SkBuff", res: FibResult, fl4: Flowi4, in_dev: "InDevic
         if skb.protocol != ETH_P_IP and not in_dev.cnf.proxy_arp_pvlan:
             return SkbDropReason.NOT_SPECIFIED  # ARP asks: the answer would be the one that it has anyway.
         if skb.protocol == ETH_P_IP and _has_a_shorter_way(net, fl4, nh, in_dev):
-            skb.cb = IpOptions()
+            if not isinstance(skb.cb, IpOptions):
+                skb.cb = IpOptions()
             skb.cb.do_redirect = True
     keeper = (find_exception(net.kernel, nh, fl4.daddr) if nh.exceptions else None) or nh
     rth = keeper.rth_input

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.drop_reasons import SkbDropReason
 from ..core.skbuff import kfree_skb_reason
+from .nf_conntrack_common import CTINFO2DIR, IP_CT_DIR_ORIGINAL, IP_CT_RELATED, IP_CT_RELATED_REPLY
 
 if TYPE_CHECKING:
     from ..core.net import Net
     from ..core.netdevice import NetDevice
     from ..core.skbuff import SkBuff
     from ..core.sock import Sock
+    from .nf_conntrack_netns import NetnsCt
+    from .nf_nat_core import NetnsNat
+    from .nf_tables_api import NetnsNft
 
 __all__ = [
     "NF_ACCEPT",
@@ -42,6 +46,7 @@ __all__ = [
     "NfHookOps",
     "NfHookState",
     "NfQueueEntry",
+    "nf_ct_attach",
     "nf_hook",
     "nf_hook_slow",
     "nf_register_net_hook",
@@ -123,12 +128,21 @@ class NetnsNf:
         Functions of each hook, in order of priority; replaced as a whole, so a packet on its way keeps its own list.
     queue_handler : callable or None
         Takes an ``NfQueueEntry`` and returns 0, or a negative errno when it does not want it.
+    conntrack, nat, tables : NetnsCt, NetnsNat, NetnsNft
+        Connections, their translations, and tables of rules; each there from its first use on.
+    sysctl_nf_log_all_netns : bool
+        Write packets of a namespace other than the first to the log, too.
     """
 
-    __slots__ = ("hooks_ipv4", "queue_handler")
+    __slots__ = ("conntrack", "hooks_ipv4", "nat", "queue_handler", "sysctl_nf_log_all_netns", "tables")
+
+    conntrack: "NetnsCt"
+    nat: "NetnsNat"
+    tables: "NetnsNft"
 
     def __init__(self) -> None:
         self.hooks_ipv4: list[tuple[NfHookOps, ...]] = [()] * 5
+        self.sysctl_nf_log_all_netns = False
         self.queue_handler: Callable[[NfQueueEntry], int] | None = None
 
 
@@ -259,3 +273,10 @@ def NF_HOOK_COND(  # noqa: N802 - the kernel's name
     if not cond:
         return okfn(net, sk, skb)
     return NF_HOOK(hook, net, sk, skb, in_dev, out_dev, okfn)
+
+
+def nf_ct_attach(new: "SkBuff", skb: "SkBuff") -> None:
+    """Let a packet of this host belong to the connection of the packet that it is about."""
+    if skb.nfct is not None and skb.nfct[0] is not None:
+        ct, ctinfo = skb.nfct
+        new.nfct = ct, IP_CT_RELATED_REPLY if CTINFO2DIR(ctinfo) == IP_CT_DIR_ORIGINAL else IP_CT_RELATED

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "XFRM_LOOKUP_ICMP",
+    "__xfrm_decode_session",
     "xfrm4_policy_check",
     "xfrm4_route_forward",
     "xfrm_decode_session_reverse",
