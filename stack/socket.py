@@ -5,10 +5,11 @@ from errno import EAFNOSUPPORT, EINVAL, EMSGSIZE
 from sys import byteorder
 from typing import TYPE_CHECKING, Any, Self
 
-from . import uapi
+from . import uapi, uapi_options
 from .core.msghdr import EIOCBQUEUED, Kiocb, Msghdr, Octets, RecvMsghdr, Sockaddr
 from .core.proto_ops import ProtoOps
-from .core.sock_options import sock_getsockopt, sock_setsockopt
+from .core.sock_options import sock_setsockopt
+from .core.sock_options_get import sock_getsockopt
 from .ipv4.af_inet import inet_create
 from .netlink.af_netlink import netlink_create
 from .netlink.uapi import AF_NETLINK
@@ -26,8 +27,10 @@ from .uapi import (
     SOCK_MAX,
     SOCK_NONBLOCK,
     SOCK_TYPE_MASK,
+    SOL_IP,
     SOL_SOCKET,
 )
+from .uapi_options import *  # noqa: F403
 
 if TYPE_CHECKING:
     from .core.net import Kernel, Net
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Socket", "__sock_sendmsg", "sock_sendmsg", "sockfd_lookup_light", "sys_socket"]
 __all__ += uapi.__all__
+__all__ += uapi_options.__all__
 
 # What a program gives for an address: of IPv4 (host, port), of AF_PACKET (device, protocol, ...), or octets.
 Address = tuple[Any, ...] | bytes | bytearray | memoryview
@@ -208,10 +212,8 @@ class Socket:
 
     def getsockopt(self, level: int, optname: int, buflen: int = 0) -> int | bytes:
         """Return an option: as a number, or with ``buflen`` at most so many octets of it."""
-        value = sys_getsockopt(self.kernel, self.fd, level, optname)
-        if not buflen:
-            return value
-        return (value if isinstance(value, bytes) else value.to_bytes(4, "little", signed=True))[:buflen]
+        octets = sys_getsockopt(self.kernel, self.fd, level, optname, buflen or 4)
+        return octets if buflen else int.from_bytes(octets.ljust(4, b"\0"), byteorder, signed=True)
 
     def getsockname(self) -> Any:
         """Return the local address (and port)."""
@@ -453,15 +455,21 @@ def __sys_connect_file(sock: Socket, address: Sockaddr) -> int:
 def __x64_sys_setsockopt(kernel: "Kernel", fd: int, level: int, optname: int, value: bytes) -> int:
     sock = sockfd_lookup_light(kernel, fd)
     if level == SOL_SOCKET:
-        return sock_setsockopt(sock.sk, optname, value)
+        return sock_setsockopt(sock, optname, value)
     return sock.ops.setsockopt(sock.sk, level, optname, value)
 
 
-def __x64_sys_getsockopt(kernel: "Kernel", fd: int, level: int, optname: int) -> int | bytes:
+def __x64_sys_getsockopt(kernel: "Kernel", fd: int, level: int, optname: int, optlen: int) -> bytes:
     sock = sockfd_lookup_light(kernel, fd)
     if level == SOL_SOCKET:
-        return sock_getsockopt(sock.sk, optname)
-    return sock.ops.getsockopt(sock.sk, level, optname)
+        value = sock_getsockopt(sock, optname, optlen)
+    else:
+        value = sock.ops.getsockopt(sock.sk, level, optname)
+    if isinstance(value, bytes):
+        return value[:optlen]
+    if level == SOL_IP and optlen < 4 and 0 <= value <= 255:
+        return bytes((value,))[:optlen]  # Of IP a small number may be one octet.
+    return value.to_bytes(4, byteorder, signed=True)[:optlen]
 
 
 # Inside a class Python changes names that start with two underscores.

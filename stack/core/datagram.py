@@ -16,21 +16,21 @@ from ..uapi import (
     POLLRDNORM,
     POLLWRBAND,
     POLLWRNORM,
-    SO_TIMESTAMPNS,
-    SOL_SOCKET,
 )
+from ..uapi_options import POLLPRI
 from ..wire.checksum import csum_add, csum_fold
 from .filter import sk_filter_trim_cap
-from .msghdr import Msghdr, RecvMsghdr, copy_from_iter, copy_to_iter, put_cmsg
+from .msghdr import Msghdr, RecvMsghdr, copy_from_iter, copy_to_iter
 from .skbuff import SkBuff, consume_skb, skb_orphan
 from .skbuff_csum import __skb_checksum_complete
 from .skbuff_data import skb_checksum, skb_copy_bits, skb_runs_between
-from .sock import RCV_SHUTDOWN, SEND_SHUTDOWN, Sock, sock_error
+from .sock import RCV_SHUTDOWN, SEND_SHUTDOWN, SOCK_RXQ_OVFL, SOCK_SELECT_ERR_QUEUE, Sock, sock_error
 
 if TYPE_CHECKING:
     from collections import deque
 
 __all__ = [
+    "__skb_peek_from_queue",
     "__skb_recv_datagram",
     "__skb_try_recv_datagram",
     "__skb_try_recv_from_queue",
@@ -49,7 +49,6 @@ __all__ = [
     "sock_queue_err_skb",
     "sock_queue_rcv_skb_reason",
     "sock_rcvtimeo",
-    "sock_recv_timestamp",
     "sock_rfree",
     "sock_writeable",
 ]
@@ -116,6 +115,8 @@ def __sock_queue_rcv_skb(sk: Sock, skb: SkBuff) -> int:
         sk.sk_drops += 1
         return -ENOMEM
     skb.dev = None
+    if sk.sk_flags & SOCK_RXQ_OVFL:
+        skb.dropcount = sk.sk_drops
     skb_set_owner_r(skb, sk)
     sk.sk_receive_queue.append(skb)
     sock_def_readable(sk)
@@ -136,6 +137,22 @@ def __skb_try_recv_from_queue(sk: Sock, queue: "deque[SkBuff]", flags: int) -> S
         skb.users += 1
         return skb
     return queue.popleft()
+
+
+def __skb_peek_from_queue(queue: "deque[SkBuff]", off: int) -> tuple[SkBuff | None, int]:
+    """Take a reference to the packet at ``off`` octets into a queue; return it with the place in it (``SO_PEEK_OFF``).
+
+    A packet without octets is seen once.
+    """
+    for skb in queue:
+        if off >= skb.len and (off or getattr(skb, "peeked", False)):
+            off -= skb.len
+            continue
+        if not skb.len:
+            skb.peeked = True
+        skb.users += 1
+        return skb, off
+    return None, off
 
 
 def __skb_try_recv_datagram(sk: Sock, flags: int) -> SkBuff | None:
@@ -234,14 +251,6 @@ def skb_copy_datagram_from_iter(skb: SkBuff, offset: int, msg: Msghdr, length: i
         length -= part
 
 
-def sock_recv_timestamp(msg: RecvMsghdr, sk: Sock, skb: SkBuff) -> None:
-    """Tell the program when a packet came, as a control message; of one without a time, the present one."""
-    ns = skb.tstamp_ns or sk.kernel.now_ns()
-    unit_ns = 1 if sk.sk_rcvtstamp == SO_TIMESTAMPNS else 1000
-    seconds, ns = divmod(ns, 1_000_000_000)
-    put_cmsg(msg, SOL_SOCKET, sk.sk_rcvtstamp, _TIME.pack(seconds, ns // unit_ns))
-
-
 def skb_copy_and_csum_datagram_msg(skb: SkBuff, hlen: int, msg: RecvMsghdr) -> None:
     """Copy a packet from ``hlen`` on to the program, and check its checksum; ``skb.csum`` has that of what was pulled.
 
@@ -270,7 +279,7 @@ def datagram_poll(sk: Sock) -> int:
     """Return what could be done with a socket now, as ``POLL*`` bits."""
     mask = 0
     if sk.sk_err or sk.sk_error_queue:
-        mask |= POLLERR
+        mask |= POLLERR | POLLPRI if sk.sk_flags & SOCK_SELECT_ERR_QUEUE else POLLERR
     if sk.sk_shutdown & RCV_SHUTDOWN:
         mask |= POLLRDHUP | POLLIN | POLLRDNORM
     if sk.sk_shutdown == RCV_SHUTDOWN | SEND_SHUTDOWN:

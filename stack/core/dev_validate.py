@@ -14,8 +14,9 @@ from .netdevice import (
     NETIF_F_SG,
     NetDevice,
 )
-from .skbuff import CHECKSUM_NONE, CHECKSUM_PARTIAL, SkBuff, kfree_skb_reason
+from .skbuff import CHECKSUM_NONE, CHECKSUM_PARTIAL, SkBuff, consume_skb, kfree_skb_reason
 from .skbuff_data import pskb_expand_head, pskb_may_pull, skb_checksum, skb_cloned, skb_linearize
+from .skbuff_segment import netif_needs_gso, skb_gso_segment
 
 __all__ = [
     "netif_skb_features",
@@ -92,7 +93,10 @@ def validate_xmit_vlan(skb: SkBuff, features: int) -> SkBuff | None:
 
 
 def validate_xmit_skb(skb: SkBuff, dev: NetDevice) -> SkBuff | None:
-    """Do in software what the device cannot; return None if the packet had to be dropped."""
+    """Do in software what the device cannot; return the packet, or the list that it was cut into.
+
+    None: it had to be dropped.
+    """
     features = netif_skb_features(skb, dev)
     if skb.vlan_proto:
         tagged = validate_xmit_vlan(skb, features)
@@ -101,6 +105,10 @@ def validate_xmit_skb(skb: SkBuff, dev: NetDevice) -> SkBuff | None:
             return None
         skb = tagged
     try:
+        if skb.gso_size and netif_needs_gso(skb, features):
+            segs = skb_gso_segment(skb, features)
+            consume_skb(skb)
+            return validate_xmit_xfrm(segs, features)
         if skb.data_len and (
             not features & NETIF_F_SG or (skb.frag_list is not None and not features & NETIF_F_FRAGLIST)
         ):
@@ -129,6 +137,8 @@ def validate_xmit_skb_list(skb: SkBuff | None, dev: NetDevice) -> SkBuff | None:
                 first = valid
             else:
                 last.next = valid
+            while valid.next is not None:  # It was cut.
+                valid = valid.next
             last = valid
         skb = following
     return first

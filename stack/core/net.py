@@ -55,8 +55,6 @@ class Net:
         Packet taps for all devices; ``dev_add_pack`` adds them.
     ptype_base : list[tuple[PacketType, ...]]
         Handlers of protocols, in buckets by the low bits of the EtherType.
-    netstamp_needed : bool
-        Some socket has asked for the times of packets.
     packet_sklist : list[PacketSock]
         Sockets of AF_PACKET.
     netdev_chain : list
@@ -81,11 +79,11 @@ class Net:
         self.devices: dict[int, NetDevice] = {}
         self.dev_by_name: dict[str, NetDevice] = {}
         self.ifindex = 0  # The last one given.
+        self.net_cookie = kernel.gen_cookie()
         self.loopback_dev: NetDevice
         self.mib: defaultdict[str, int] = defaultdict(int)
         self.ptype_all: tuple[PacketType, ...] = ()
         self.ptype_base: list[tuple[PacketType, ...]] = [()] * PTYPE_HASH_SIZE
-        self.netstamp_needed = False
         self.packet_sklist: list[PacketSock] = []
         self.netdev_chain: list[Callable[[Any, NetDevice], None]] = []
         self.llc_saps: dict[int, Callable[[SkBuff, NetDevice], int]] = {}
@@ -152,6 +150,10 @@ class Kernel:
         Kinds of virtual devices.
     rtnl_initializing : list[NetDevice] or None
         Devices that a request is making, and that nobody was told of.
+    netstamp_needed : int
+        How many want to know when packets came.
+    last_cookie : int
+        The last number that a socket or a namespace was given for its own (``SO_COOKIE``).
     init_net : Net
         The first namespace.
     """
@@ -180,8 +182,14 @@ class Kernel:
         from .rtnetlink_rcv import rtnetlink_init
 
         rtnetlink_init(self)
+        self.netstamp_needed = self.last_cookie = 0
         self.init_net = Net(self)
         net_dev_init(self)
+
+    def gen_cookie(self) -> int:
+        """Return a number that was given to nobody before (Linux: ``gen_cookie_next``)."""
+        self.last_cookie += 1
+        return self.last_cookie
 
     def drop_counts(self) -> dict[str, int]:
         """Return the reasons for which skbs were dropped, with their numbers."""

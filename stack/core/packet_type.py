@@ -34,11 +34,25 @@ class PacketType:
         Takes several skbs of one device at once, this, and the device.
     ignore_outgoing : bool
         A tap that wants no sent packets.
+    gso_segment : callable or None
+        Takes an skb whose data starts at the protocol's header, and the features of the device that it is for; returns
+        the packets that it stands for.
+    gso_send_check : callable or None
+        Takes such an skb, and raises ``OSError`` if it cannot be cut.
     af_packet_priv : object
         A tap's owner: it does not see what its own socket sends.
     """
 
-    __slots__ = ("af_packet_priv", "dev", "func", "ignore_outgoing", "list_func", "type")
+    __slots__ = (
+        "af_packet_priv",
+        "dev",
+        "func",
+        "gso_segment",
+        "gso_send_check",
+        "ignore_outgoing",
+        "list_func",
+        "type",
+    )
 
     def __init__(
         self,
@@ -47,6 +61,8 @@ class PacketType:
         dev: "NetDevice | None" = None,
         *,
         list_func: ListFunc | None = None,
+        gso_segment: "Callable[[SkBuff, int], list[SkBuff]] | None" = None,
+        gso_send_check: "Callable[[SkBuff], None] | None" = None,
         ignore_outgoing: bool = False,
         af_packet_priv: Any = None,
     ) -> None:
@@ -54,6 +70,8 @@ class PacketType:
         self.func = func
         self.dev = dev
         self.list_func = list_func
+        self.gso_segment = gso_segment
+        self.gso_send_check = gso_send_check
         self.ignore_outgoing = ignore_outgoing
         self.af_packet_priv = af_packet_priv
 

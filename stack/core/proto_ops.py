@@ -15,6 +15,8 @@ __all__ = [
     "sock_no_getsockopt",
     "sock_no_ioctl",
     "sock_no_listen",
+    "sock_no_octets",
+    "sock_no_set_peek_off",
     "sock_no_setsockopt",
     "sock_no_shutdown",
 ]
@@ -61,6 +63,16 @@ def sock_no_shutdown(sk: Any, how: int) -> NoReturn:  # noqa: ARG001 - an operat
     raise OSError(EOPNOTSUPP, "this kind of socket has no connection to end")
 
 
+def sock_no_set_peek_off(sk: Any, offset: int) -> NoReturn:  # noqa: ARG001 - an operation's arguments
+    """Refuse a place to peek at: ``EOPNOTSUPP``."""
+    raise OSError(EOPNOTSUPP, "sockets of this kind cannot be peeked into")
+
+
+def sock_no_octets(name: Sockaddr) -> NoReturn:  # noqa: ARG001 - an operation's arguments
+    """Refuse to show an address as octets: ``EOPNOTSUPP``."""
+    raise OSError(EOPNOTSUPP, "addresses of this family are not shown as octets")
+
+
 def sock_no_ioctl(sk: Any, request: int, arg: Any) -> NoReturn:  # noqa: ARG001 - an operation's arguments
     """Refuse a request: ``ENOTTY``."""
     raise OSError(ENOTTY, f"no request {request:#x}")
@@ -76,6 +88,10 @@ class ProtoOps:
         ``struct sockaddr_*``), and returns a ``Sockaddr``: its family, and what else the family has.
     address : callable
         The way back: takes a ``Sockaddr``, and returns what Python's ``socket`` shows.
+    octets : callable
+        Takes a ``Sockaddr``, and returns the octets of the family's ``struct sockaddr_*``.
+    set_peek_off : callable
+        ``set_peek_off(sk, offset)``: says where the next ``MSG_PEEK`` begins (``SO_PEEK_OFF``).
     release, bind, connect, accept, getname, poll, ioctl, listen, shutdown, setsockopt, getsockopt, sendmsg, recvmsg
         The calls. ``getname(sk, peer)`` returns a ``Sockaddr``, ``accept(sk, flags)`` the new ``sk``.
     """
@@ -89,10 +105,12 @@ class ProtoOps:
         "getsockopt",
         "ioctl",
         "listen",
+        "octets",
         "poll",
         "recvmsg",
         "release",
         "sendmsg",
+        "set_peek_off",
         "setsockopt",
         "shutdown",
         "sockaddr",
@@ -116,6 +134,8 @@ class ProtoOps:
         ioctl: Callable[[Any, int, Any], Any] = sock_no_ioctl,
         setsockopt: Callable[[Any, int, int, bytes], int] = sock_common_setsockopt,
         getsockopt: Callable[[Any, int, int], "int | bytes"] = sock_common_getsockopt,
+        octets: Callable[[Sockaddr], bytes] = sock_no_octets,
+        set_peek_off: Callable[[Any, int], None] = sock_no_set_peek_off,
     ) -> None:
         self.sockaddr = sockaddr
         self.address = address
@@ -130,5 +150,7 @@ class ProtoOps:
         self.shutdown = shutdown
         self.setsockopt = setsockopt
         self.getsockopt = getsockopt
+        self.octets = octets
+        self.set_peek_off = set_peek_off
         self.sendmsg = sendmsg
         self.recvmsg = recvmsg

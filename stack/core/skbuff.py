@@ -28,6 +28,7 @@ __all__ = [
     "PACKET_OTHERHOST",
     "PACKET_OUTGOING",
     "PAGE_SIZE",
+    "SKB_GSO_UDP_L4",
     "SKB_MAX_ORDER_OCTETS",
     "DataRef",
     "Frag",
@@ -74,6 +75,7 @@ PACKET_LOOPBACK = 5
 
 MAX_SKB_FRAGS = 17
 PAGE_SIZE = 4096
+SKB_GSO_UDP_L4 = 1 << 17  # Datagrams, each with a UDP header of its own.
 SKB_MAX_ORDER_OCTETS = 32768  # Largest run of a fragment from alloc_skb_with_frags.
 NO_HEADER = -1  # mac_header and the others before they are set.
 
@@ -128,6 +130,12 @@ class SkBuff:
         ``ifindex`` of the device that received it.
     nfct : tuple or None
         Its connection, and what it is to it (``IP_CT_*``).
+    dropcount : int
+        What its socket had dropped when it was queued; only there with ``SO_RXQ_OVFL``.
+    peeked : bool
+        A program has seen it, though it has no octets; only there if so.
+    gso_size, gso_segs, gso_type : int
+        Payload of each packet that it stands for, their number, and their kind (``SKB_GSO_*``); 0: it is one.
     """
 
     __slots__ = (
@@ -143,10 +151,14 @@ class SkBuff:
         "dataref",
         "destructor",
         "dev",
+        "dropcount",
         "dst",
         "end",
         "frag_list",
         "frags",
+        "gso_segs",
+        "gso_size",
+        "gso_type",
         "hash",
         "head",
         "ignore_df",
@@ -158,6 +170,7 @@ class SkBuff:
         "network_header",
         "next",
         "nfct",
+        "peeked",
         "pkt_type",
         "priority",
         "protocol",
@@ -174,6 +187,11 @@ class SkBuff:
         "vlan_proto",
         "vlan_tci",
     )
+
+    dropcount: int
+    gso_segs: int
+    gso_type: int
+    peeked: bool
 
     def __init__(self, kernel: "Kernel", head: "Buffer", size: int) -> None:
         self.kernel = kernel
@@ -195,7 +213,7 @@ class SkBuff:
         self.protocol = self.vlan_proto = self.vlan_tci = self.skb_iif = 0
         self.pkt_type = PACKET_HOST
         self.priority = self.mark = self.hash = self.queue_mapping = 0
-        self.tstamp_ns = 0
+        self.tstamp_ns = self.gso_size = 0
         self.ignore_df = False
         self.tapped = False  # Sent again after a resolution miss: taps have seen it.
         self.dev: NetDevice | None = None

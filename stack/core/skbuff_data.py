@@ -16,6 +16,7 @@ from .skbuff import (
 )
 
 __all__ = [
+    "__copy_skb_header",
     "__pskb_pull_tail",
     "pskb_copy",
     "pskb_expand_head",
@@ -159,7 +160,7 @@ def skb_checksum(skb: SkBuff, offset: int, length: int, csum: int = 0) -> int:
     return csum
 
 
-def _copy_skb_header(new: SkBuff, old: SkBuff) -> None:
+def __copy_skb_header(new: SkBuff, old: SkBuff) -> None:
     """Copy what describes a packet, without ownership: neither socket nor destructor."""
     new.dev = old.dev
     new.dst = old.dst
@@ -183,6 +184,8 @@ def _copy_skb_header(new: SkBuff, old: SkBuff) -> None:
     new.vlan_proto = old.vlan_proto
     new.vlan_tci = old.vlan_tci
     new.skb_iif = old.skb_iif
+    if old.gso_size:
+        new.gso_size, new.gso_segs, new.gso_type = old.gso_size, old.gso_segs, old.gso_type
     new.mac_header = old.mac_header
     new.network_header = old.network_header
     new.transport_header = old.transport_header
@@ -210,7 +213,7 @@ def skb_clone(skb: SkBuff) -> SkBuff:
         skb.dataref = DataRef()
     skb.dataref.count += 1
     new = SkBuff(skb.kernel, skb.head, skb.end)
-    _copy_skb_header(new, skb)
+    __copy_skb_header(new, skb)
     new.dataref = skb.dataref
     new.data = skb.data
     new.tail = skb.tail
@@ -246,7 +249,7 @@ def skb_share_check(skb: SkBuff) -> SkBuff:
 def skb_copy(skb: SkBuff) -> SkBuff:
     """Return an skb with a copy of all data, in its head."""
     new = __alloc_skb(skb.kernel, skb.data + skb.len)
-    _copy_skb_header(new, skb)
+    __copy_skb_header(new, skb)
     new.data = skb.data
     new.tail = skb.data + skb.len
     new.len = skb.len
@@ -262,7 +265,7 @@ def pskb_copy(skb: SkBuff, headroom: int | None = None) -> SkBuff:
     room = skb.data if headroom is None else headroom
     head = skb.tail - skb.data
     new = __alloc_skb(skb.kernel, room + head)
-    _copy_skb_header(new, skb)
+    __copy_skb_header(new, skb)
     new.data = room
     new.tail = room + head
     new.len = skb.len

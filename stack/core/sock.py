@@ -15,9 +15,29 @@ if TYPE_CHECKING:
     from .net import Net
 
 __all__ = [
+    "PACING_UNLIMITED",
     "RCV_SHUTDOWN",
     "SEND_SHUTDOWN",
+    "SOCK_DBG",
+    "SOCK_KEEPOPEN",
+    "SOCK_LINGER",
     "SOCK_MIN_SNDBUF",
+    "SOCK_NOFCS",
+    "SOCK_NO_STAMP",
+    "SOCK_PREFER_BUSY_POLL",
+    "SOCK_RCVBUF_LOCK",
+    "SOCK_RCVMARK",
+    "SOCK_RCVPRIORITY",
+    "SOCK_RCVTSTAMP",
+    "SOCK_RCVTSTAMPNS",
+    "SOCK_RECV_CMSGS",
+    "SOCK_RXQ_OVFL",
+    "SOCK_SELECT_ERR_QUEUE",
+    "SOCK_SNDBUF_LOCK",
+    "SOCK_TIMESTAMP",
+    "SOCK_TSTAMP_NEW",
+    "SOCK_URGINLINE",
+    "SOCK_WIFI_STATUS",
     "Proto",
     "Sock",
     "lock_sock_nested",
@@ -28,11 +48,37 @@ __all__ = [
     "skb_orphan_partial",
     "skb_set_owner_w",
     "sock_alloc_send_pskb",
+    "sock_disable_timestamp",
+    "sock_enable_timestamp",
     "sock_error",
     "sock_sndtimeo",
     "sock_wait_for_wmem",
     "sock_wfree",
 ]
+
+# Options in sk_flags (Linux: enum sock_flags).
+SOCK_DBG = 1 << 0
+SOCK_KEEPOPEN = 1 << 1
+SOCK_LINGER = 1 << 2
+SOCK_URGINLINE = 1 << 3
+SOCK_NOFCS = 1 << 4
+SOCK_SELECT_ERR_QUEUE = 1 << 5
+SOCK_PREFER_BUSY_POLL = 1 << 6
+SOCK_TSTAMP_NEW = 1 << 7
+SOCK_WIFI_STATUS = 1 << 8
+SOCK_RCVTSTAMP = 1 << 9
+SOCK_RCVTSTAMPNS = 1 << 10
+SOCK_RXQ_OVFL = 1 << 11
+SOCK_RCVMARK = 1 << 12
+SOCK_RCVPRIORITY = 1 << 13
+SOCK_TIMESTAMP = 1 << 14  # It keeps the time of arrival of packets on.
+SOCK_NO_STAMP = 1 << 15  # Nothing was received yet.
+# With any of these a receive has more to do: sock_recv_cmsgs().
+SOCK_RECV_CMSGS = SOCK_RCVTSTAMP | SOCK_RXQ_OVFL | SOCK_RCVMARK | SOCK_RCVPRIORITY | SOCK_TIMESTAMP | SOCK_NO_STAMP
+
+SOCK_SNDBUF_LOCK = 1
+SOCK_RCVBUF_LOCK = 2
+PACING_UNLIMITED = (1 << 64) - 1  # As octets a second.
 
 RCV_SHUTDOWN = 1
 SEND_SHUTDOWN = 2
@@ -107,8 +153,6 @@ class Sock:
         An error (positive errno) that the next call shall report.
     sk_filter, sk_filter_locked : tuple[SockFilter, ...] or None, bool
         Which packets it receives (``SO_ATTACH_FILTER``), and whether that may change no more (``SO_LOCK_FILTER``).
-    sk_rcvtstamp : int
-        Which option, ``SO_TIMESTAMP`` or ``SO_TIMESTAMPNS``, asked for the times of packets; 0: none.
     sk_wq : WaitQueue
         Tasks that wait for room to send, or for something to receive.
     sk_nospace : bool
@@ -117,6 +161,16 @@ class Sock:
         How many wait there for something to receive (``skwq_has_sleeper``).
     sk_owned : bool
         A task holds the lock, perhaps asleep.
+    sk_flags : int
+        ``SOCK_*`` bits: options, and what each receive has to look at (``SOCK_RECV_CMSGS``).
+    sk_stamp_ns : int
+        When the packet came that was received last, if that is noted (``SIOCGSTAMP``); -1: none was received.
+    sk_peek_off : int
+        Where the next ``MSG_PEEK`` reads (``SO_PEEK_OFF``); -1: always at the start.
+    sk_cookie : int
+        A number that no other socket of the host has; 0 until somebody asks.
+    sk_userlocks : int
+        Which buffers have a size that the program chose: ``SOCK_SNDBUF_LOCK``, ``SOCK_RCVBUF_LOCK``.
     """
 
     __slots__ = (
@@ -124,6 +178,8 @@ class Sock:
         "net",
         "sk_bound_dev_if",
         "sk_broadcast",
+        "sk_busy_poll_budget",
+        "sk_cookie",
         "sk_drops",
         "sk_dst_cache",
         "sk_err",
@@ -131,27 +187,36 @@ class Sock:
         "sk_family",
         "sk_filter",
         "sk_filter_locked",
+        "sk_flags",
+        "sk_incoming_cpu",
+        "sk_lingertime",
+        "sk_ll_usec",
         "sk_localroute",
         "sk_lock_contended",
         "sk_lock_wq",
         "sk_mark",
+        "sk_max_pacing_rate",
         "sk_no_check_tx",
         "sk_nospace",
         "sk_owned",
+        "sk_peek_off",
         "sk_priority",
         "sk_prot",
         "sk_protocol",
         "sk_rcvbuf",
+        "sk_rcvlowat",
         "sk_rcvtimeo",
-        "sk_rcvtstamp",
         "sk_receive_queue",
         "sk_reuse",
+        "sk_reuseport",
         "sk_rmem_alloc",
         "sk_shutdown",
         "sk_sleepers",
         "sk_sndbuf",
         "sk_sndtimeo",
+        "sk_stamp_ns",
         "sk_type",
+        "sk_userlocks",
         "sk_wmem_alloc",
         "sk_wq",
     )
@@ -178,17 +243,35 @@ class Sock:
         self.sk_mark = 0
         self.sk_filter: tuple[SockFilter, ...] | None = None
         self.sk_filter_locked = False
-        self.sk_rcvtstamp = 0
         self.sk_priority = 0
         self.sk_broadcast = False
         self.sk_localroute = False
         self.sk_no_check_tx = False
-        self.sk_reuse = False
+        self.sk_reuse = self.sk_reuseport = False
+        self.sk_flags = SOCK_NO_STAMP
+        self.sk_stamp_ns = self.sk_peek_off = self.sk_incoming_cpu = -1
+        self.sk_rcvlowat = 1
+        self.sk_lingertime = self.sk_ll_usec = self.sk_busy_poll_budget = self.sk_userlocks = self.sk_cookie = 0
+        self.sk_max_pacing_rate = PACING_UNLIMITED
         self.sk_wq = WaitQueue()
         self.sk_nospace = False
         self.sk_owned = False
         self.sk_lock_wq = WaitQueue()
         self.sk_lock_contended = False
+
+
+def sock_enable_timestamp(sk: Sock) -> None:
+    """Have the host note when packets come, until this socket goes."""
+    if not sk.sk_flags & SOCK_TIMESTAMP:
+        sk.sk_flags |= SOCK_TIMESTAMP
+        sk.kernel.netstamp_needed += 1
+
+
+def sock_disable_timestamp(sk: Sock) -> None:
+    """Take one ``sock_enable_timestamp`` back."""
+    if sk.sk_flags & SOCK_TIMESTAMP:
+        sk.sk_flags &= ~SOCK_TIMESTAMP
+        sk.kernel.netstamp_needed -= 1
 
 
 def lock_sock_nested(sk: Sock) -> None:

@@ -11,6 +11,7 @@ from ..core.netdevice import (
     NET_RX_SUCCESS,
     NETDEV_TX_OK,
     NETIF_F_FRAGLIST,
+    NETIF_F_GSO_UDP_L4,
     NETIF_F_HIGHDMA,
     NETIF_F_HW_CSUM,
     NETIF_F_LLTX,
@@ -48,7 +49,13 @@ def loopback_xmit(skb: SkBuff, dev: NetDevice) -> int:
 
 _OPS = NetDeviceOps(ndo_start_xmit=loopback_xmit)
 _CAPABILITIES = Capabilities(
-    features=NETIF_F_SG | NETIF_F_FRAGLIST | NETIF_F_HW_CSUM | NETIF_F_HIGHDMA | NETIF_F_LLTX | NETIF_F_LOOPBACK,
+    features=NETIF_F_SG
+    | NETIF_F_FRAGLIST
+    | NETIF_F_GSO_UDP_L4
+    | NETIF_F_HW_CSUM
+    | NETIF_F_HIGHDMA
+    | NETIF_F_LLTX
+    | NETIF_F_LOOPBACK,
     min_mtu=0,
     max_mtu=0,
 )

@@ -19,7 +19,7 @@ from ..core.neighbour_table import neigh_carrier_down, neigh_changeaddr, neigh_i
 from ..core.netdevice import IFF_LOOPBACK, netif_carrier_ok
 from ..core.packet_type import PacketType, dev_add_pack
 from ..core.proto_ops import ProtoOps
-from ..core.sock import lock_sock_nested, release_sock, sk_dst_reset
+from ..core.sock import lock_sock_nested, release_sock, sk_dst_reset, sock_disable_timestamp
 from ..ethernet.eth import ETH_P_ARP, ETH_P_IP
 from ..netfilter.core import NetnsNf
 from ..uapi import (
@@ -42,15 +42,18 @@ from .icmp import icmp_sk_init
 from .icmp_limit import IcmpGlobal
 from .icmp_rcv import icmp_err, icmp_rcv
 from .igmp import ip_mc_down, ip_mc_up
+from .inet_offload import inet_gso_segment, inet_gso_send_check
+from .inet_sock import INET_FLAGS_BIND_ADDRESS_NO_PORT, inet_can_nonlocal_bind
 from .ip_input import ip_list_rcv, ip_rcv
 from .netns import NetnsIpv4
 from .protocol import MAX_INET_PROTOS, NetProtocol, inet_add_protocol
 from .raw import RawSock
 from .rtnetlink import RtScope, RtType
-from .sockaddr_in import sockaddr_in, sockaddr_in_address
+from .sockaddr_in import sockaddr_in, sockaddr_in_address, sockaddr_in_octets
 from .udp import UdpSock
+from .udp_offload import udp4_ufo_fragment
 from .udp_receive import udp_err, udp_rcv
-from .udp_recvmsg import udp_poll
+from .udp_recvmsg import udp_poll, udp_set_peek_off
 from .udp_table import UdpTable
 
 if TYPE_CHECKING:
@@ -119,7 +122,7 @@ def inet_bind(sk: "InetSock", address: Sockaddr) -> int:
     if family != AF_INET and (family != AF_UNSPEC or addr):
         raise OSError(EAFNOSUPPORT, "not an IPv4 address")
     kind = inet_addr_type(sk.net, addr) if addr else RtType.LOCAL
-    if kind not in (RtType.LOCAL, RtType.BROADCAST, RtType.MULTICAST) and not sk.net.ipv4.sysctl_ip_nonlocal_bind:
+    if kind not in (RtType.LOCAL, RtType.BROADCAST, RtType.MULTICAST) and not inet_can_nonlocal_bind(sk.net, sk):
         raise OSError(EADDRNOTAVAIL, "not an address of this host")
     lock_sock_nested(sk)
     try:
@@ -128,7 +131,8 @@ def inet_bind(sk: "InetSock", address: Sockaddr) -> int:
         sk.inet_rcv_saddr = addr
         # Nobody sends from a broadcast or multicast address.
         sk.inet_saddr = addr if kind == RtType.LOCAL or kind == RtType.UNICAST else 0
-        if sk.sk_prot.get_port(sk, port):
+        # IP_BIND_ADDRESS_NO_PORT: the port can wait until something is sent.
+        if (port or not sk.inet_flags & INET_FLAGS_BIND_ADDRESS_NO_PORT) and sk.sk_prot.get_port(sk, port):
             sk.inet_saddr = sk.inet_rcv_saddr = 0
             raise OSError(EADDRINUSE, f"port {port} is in use")
         sk.bind_addr_locked = addr != 0
@@ -232,12 +236,15 @@ def inet_shutdown(sk: "InetSock", how: int) -> int:
 
 def inet_release(sk: "InetSock") -> None:
     """Close the socket."""
+    sock_disable_timestamp(sk)
     sk.sk_prot.close(sk)
 
 
 inet_dgram_ops = ProtoOps(
     sockaddr=sockaddr_in,
     address=sockaddr_in_address,
+    octets=sockaddr_in_octets,
+    set_peek_off=udp_set_peek_off,
     bind=inet_bind,
     connect=inet_dgram_connect,
     getname=inet_getname,
@@ -250,6 +257,7 @@ inet_dgram_ops = ProtoOps(
 inet_sockraw_ops = ProtoOps(
     sockaddr=sockaddr_in,
     address=sockaddr_in_address,
+    octets=sockaddr_in_octets,
     bind=inet_bind,
     connect=inet_dgram_connect,
     getname=inet_getname,
@@ -271,11 +279,20 @@ def inet_init_net(net: "Net") -> None:
     net.ipv4.raw_hashinfo = {}
     net.ipv4.inet_protos = [None] * MAX_INET_PROTOS
     inet_add_protocol(net, NetProtocol(icmp_rcv, icmp_err, no_policy=True), IPPROTO_ICMP)
-    inet_add_protocol(net, NetProtocol(udp_rcv, udp_err, no_policy=True), IPPROTO_UDP)
+    inet_add_protocol(net, NetProtocol(udp_rcv, udp_err, gso_segment=udp4_ufo_fragment, no_policy=True), IPPROTO_UDP)
     net.ipv4.icmp_global = IcmpGlobal()
     icmp_sk_init(net)
     dev_add_pack(net, PacketType(ETH_P_ARP, arp_rcv))
-    dev_add_pack(net, PacketType(ETH_P_IP, ip_rcv, list_func=ip_list_rcv))
+    dev_add_pack(
+        net,
+        PacketType(
+            ETH_P_IP,
+            ip_rcv,
+            list_func=ip_list_rcv,
+            gso_segment=inet_gso_segment,
+            gso_send_check=inet_gso_send_check,
+        ),
+    )
     register_netdevice_notifier(net, inetdev_event)
 
 

@@ -7,6 +7,7 @@ from ..core.msghdr import Sockaddr
 from ..core.sock import lock_sock_nested, release_sock, sk_dst_check, sk_dst_reset, sk_dst_set
 from ..uapi import AF_INET
 from .flow import Flowi4
+from .inet_sock import inet_sk_flowi_flags
 from .route import RTCF_BROADCAST, ip_route_output_flow
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def __ip4_datagram_connect(sk: "InetSock", address: Sockaddr) -> int:
     if daddr >> 28 == 0xE:
         oif = oif or sk.mc_index
         saddr = saddr or sk.mc_addr
+    elif not oif:
+        oif = sk.uc_index
     fl4 = Flowi4(
         daddr,
         saddr,
@@ -50,6 +53,7 @@ def __ip4_datagram_connect(sk: "InetSock", address: Sockaddr) -> int:
         proto=sk.sk_protocol,
         sport=sk.inet_num,
         dport=dport,
+        flags=inet_sk_flowi_flags(sk),
     )
     try:
         rt = ip_route_output_flow(sk.net, fl4, sk)
@@ -82,6 +86,7 @@ def ip4_datagram_release_cb(sk: "InetSock") -> None:
         proto=sk.sk_protocol,
         sport=sk.inet_num,
         dport=sk.inet_dport,
+        flags=inet_sk_flowi_flags(sk),
     )
     try:
         sk_dst_set(sk, ip_route_output_flow(sk.net, fl4, sk))

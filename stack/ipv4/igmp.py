@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ..core.dev_addr_lists import dev_mc_add, dev_mc_del
 from ..core.netdevice import ARPHRD_ETHER, IFF_UP
 from ..uapi import INADDR_ALLHOSTS_GROUP
+from ..uapi_options import MCAST_EXCLUDE, MCAST_INCLUDE
 from .devinet import __ip_dev_find
 from .fib_trie import fib_lookup
 from .flow import Flowi4
@@ -17,17 +18,38 @@ if TYPE_CHECKING:
     from .inet_sock import InetSock
 
 __all__ = [
+    "IpMcSocklist",
     "ip_check_mc_rcu",
     "ip_eth_mc_map",
     "ip_mc_dec_group",
     "ip_mc_down",
     "ip_mc_drop_socket",
+    "ip_mc_find_dev",
     "ip_mc_inc_group",
     "ip_mc_join_group",
+    "ip_mc_join_group_ssm",
     "ip_mc_leave_group",
     "ip_mc_sf_allow",
     "ip_mc_up",
 ]
+
+
+class IpMcSocklist:
+    """What a socket wants of a group that it is in (Linux: ``struct ip_mc_socklist``).
+
+    Members
+    -------
+    sfmode : int
+        ``MCAST_EXCLUDE``: what comes from anybody but these; ``MCAST_INCLUDE``: from these only.
+    sources : list[int]
+        Addresses of sources.
+    """
+
+    __slots__ = ("sfmode", "sources")
+
+    def __init__(self, sfmode: int) -> None:
+        self.sfmode = sfmode
+        self.sources: list[int] = []
 
 
 def ip_eth_mc_map(group: int) -> bytes:
@@ -88,12 +110,14 @@ def ip_mc_down(in_dev: "InDevice") -> None:
         del in_dev.mc_list[INADDR_ALLHOSTS_GROUP]
 
 
-def _find_device(net: "Net", ifindex: int, address: int, group: int) -> "NetDevice | None":
-    """Return the device of a number, an address, or else of the route to the group (Linux: ``ip_mc_find_dev``)."""
+def ip_mc_find_dev(net: "Net", ifindex: int, address: int, group: int) -> "NetDevice | None":
+    """Return the device of a number, an address, or else of the route to the group."""
     if ifindex:
         return net.devices.get(ifindex)
     if address:
         return __ip_dev_find(net, address)
+    if not group:
+        return net.loopback_dev  # The way to nowhere.
     found = fib_lookup(net, Flowi4(group))
     return None if isinstance(found, int) else found.nh.dev
 
@@ -106,9 +130,18 @@ def ip_mc_join_group(sk: "InetSock", group: int, address: int, ifindex: int) -> 
     OSError
         ``EINVAL`` if it is no group, ``ENODEV``, ``EADDRINUSE`` if the socket is in it, ``ENOBUFS`` if in too many.
     """
+    __ip_mc_join_group(sk, group, address, ifindex, MCAST_EXCLUDE)
+
+
+def ip_mc_join_group_ssm(sk: "InetSock", group: int, address: int, ifindex: int) -> None:
+    """Have a socket in a group receive from those sources only that it names afterwards; as ``ip_mc_join_group``."""
+    __ip_mc_join_group(sk, group, address, ifindex, MCAST_INCLUDE)
+
+
+def __ip_mc_join_group(sk: "InetSock", group: int, address: int, ifindex: int, mode: int) -> None:
     if group >> 28 != 0xE:
         raise OSError(EINVAL, "not a group")
-    dev = _find_device(sk.net, ifindex, address, group)
+    dev = ip_mc_find_dev(sk.net, ifindex, address, group)
     if dev is None or dev.ip_ptr is None:
         raise OSError(ENODEV, "no device for the group")
     key = (group, dev.ifindex)
@@ -116,7 +149,7 @@ def ip_mc_join_group(sk: "InetSock", group: int, address: int, ifindex: int) -> 
         raise OSError(EADDRINUSE, "the socket is in the group")
     if len(sk.mc_list) >= sk.net.ipv4.sysctl_igmp_max_memberships:
         raise OSError(ENOBUFS, "the socket is in too many groups")
-    sk.mc_list.append(key)
+    sk.mc_list[key] = IpMcSocklist(mode)
     ip_mc_inc_group(dev.ip_ptr, group)
 
 
@@ -128,12 +161,12 @@ def ip_mc_leave_group(sk: "InetSock", group: int, address: int, ifindex: int) ->
     OSError
         ``ENODEV``, ``EADDRNOTAVAIL`` if the socket is not in it.
     """
-    dev = _find_device(sk.net, ifindex, address, group)
-    if dev is None:
+    dev = ip_mc_find_dev(sk.net, ifindex, address, group)
+    if dev is None and not (ifindex or address):
         raise OSError(ENODEV, "no device for the group")
     for key in sk.mc_list:
-        if key[0] == group and (key[1] == dev.ifindex or not (ifindex or address)):
-            sk.mc_list.remove(key)
+        if key[0] == group and (not (ifindex or address) or (dev is not None and key[1] == dev.ifindex)):
+            del sk.mc_list[key]
             _leave(sk.net, key)
             return
     raise OSError(EADDRNOTAVAIL, "the socket is not in the group")
@@ -159,4 +192,7 @@ def ip_mc_sf_allow(sk: "InetSock", daddr: int, saddr: int, dif: int) -> bool:
     """
     if daddr >> 28 != 0xE:
         return True
-    return sk.mc_all or (daddr, dif) in sk.mc_list
+    pmc = sk.mc_list.get((daddr, dif))
+    if pmc is None:
+        return sk.mc_all
+    return (saddr in pmc.sources) == (pmc.sfmode == MCAST_INCLUDE)

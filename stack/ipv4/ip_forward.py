@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from ..core.drop_reasons import SkbDropReason
 from ..core.dst import dst_output
-from ..core.netdevice import NET_RX_DROP
+from ..core.netdevice import NET_RX_DROP, NET_RX_SUCCESS
 from ..core.skbuff import PACKET_HOST, SkBuff, kfree_skb_reason
 from ..core.skbuff_csum import skb_forward_csum
 from ..core.skbuff_data import skb_cow_head
@@ -13,6 +13,7 @@ from ..xfrm.xfrm_policy import xfrm4_policy_check, xfrm4_route_forward
 from .icmp import icmp_send
 from .icmp_defs import ICMP_DEST_UNREACH, ICMP_EXC_TTL, ICMP_FRAG_NEEDED, ICMP_TIME_EXCEEDED
 from .ip import IP_DF, LL_RESERVED_SPACE, ip_dst_mtu_maybe_forward, rt_tos2priority
+from .ip_input_ra import ip_call_ra_chain
 from .ip_options import IpOptions
 from .ip_options_rcv import ip_forward_options
 from .ip_output_fragment import ip_frag_max_size
@@ -44,6 +45,8 @@ def ip_forward(skb: SkBuff) -> int:
         return _drop(skb, SkbDropReason.NOT_SPECIFIED)
     if not xfrm4_policy_check(None, skb):
         return _drop(skb, SkbDropReason.XFRM_POLICY)
+    if isinstance(skb.cb, IpOptions) and skb.cb.router_alert and ip_call_ra_chain(skb):
+        return NET_RX_SUCCESS
     skb_forward_csum(skb)
     at = skb.network_header
     if skb.view[at + 8] <= 1:

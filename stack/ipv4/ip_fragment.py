@@ -287,7 +287,7 @@ def ip_frag_reasm(qp: FragQueue, last: SkBuff) -> SkBuff | None:
     ip_send_check(head)
     if not isinstance(head.cb, IpOptions):
         head.cb = IpOptions()
-    head.cb.frag_max_size = max(qp.max_size, qp.max_df_size)
+    head.cb.frag_max_size = max(qp.max_df_size, qp.max_size)
     net.mib["Ip:ReasmOKs"] += 1
     return head
 

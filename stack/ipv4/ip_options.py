@@ -50,16 +50,18 @@ class IpOptions:
         Source route, record route and timestamp.
     rr_needaddr, ts_needaddr : bool
         This host has written its address there: if it forwards the packet, it is to be that of the way out.
+    router_alert : int
+        Router Alert, if its value is 0: each router shall look at the packet (RFC 2113).
     do_redirect : bool
         The packet's sender is to be told of a shorter way.
     frag_max_size : int
         Of a packet that was put together: its longest fragment, in octets; none longer is made of it.
     """
 
-    __slots__ = ("do_redirect", "frag_max_size", "rr", "rr_needaddr", "srr", "ts", "ts_needaddr")
+    __slots__ = ("do_redirect", "frag_max_size", "router_alert", "rr", "rr_needaddr", "srr", "ts", "ts_needaddr")
 
     def __init__(self) -> None:
-        self.srr = self.rr = self.ts = self.frag_max_size = 0
+        self.srr = self.rr = self.ts = self.router_alert = self.frag_max_size = 0
         self.rr_needaddr = self.ts_needaddr = self.do_redirect = False
 
 

@@ -115,8 +115,12 @@ def _compile_one(skb: "SkBuff", opt: IpOptions, kind: int, at: int, length: int)
         return _record_route(skb, opt, at, length)
     if kind == IPOPT_TIMESTAMP:
         return _timestamp(skb, opt, at, length)
-    if kind == IPOPT_RA and length < 4:
-        return at + 1
+    if kind == IPOPT_RA:
+        if length < 4:
+            return at + 1
+        place = skb.network_header + at
+        if not skb.view[place + 2] and not skb.view[place + 3]:
+            opt.router_alert = at
     return 0
 
 
@@ -196,12 +200,13 @@ def _source_of_way(skb: "SkBuff") -> int:
     return inet_select_addr(rt.dev.net, rt.dev, rt.gw or daddr, RtScope.UNIVERSE)
 
 
-def __ip_options_echo(skb: "SkBuff") -> bytes:
+def __ip_options_echo(skb: "SkBuff", opt: IpOptions | None = None) -> bytes:
     """Return the options for an answer to a received packet: its records go on, its source route is reversed.
 
     As ``ip_options_compile`` returns them: of a source route the first slot is the first hop.
     """
-    opt = skb.cb
+    if opt is None:
+        opt = skb.cb
     if not isinstance(opt, IpOptions):
         return b""
     options = b""

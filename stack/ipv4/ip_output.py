@@ -9,8 +9,16 @@ from ..core.drop_reasons import SkbDropReason
 from ..core.dst import dst_output
 from ..core.neighbour_output import neigh_output
 from ..core.netdevice import net_xmit_errno
-from ..core.skbuff import CHECKSUM_UNNECESSARY, PACKET_LOOPBACK, SkBuff, kfree_skb_reason
+from ..core.skbuff import (
+    CHECKSUM_UNNECESSARY,
+    NO_HEADER,
+    PACKET_LOOPBACK,
+    SkBuff,
+    consume_skb,
+    kfree_skb_reason,
+)
 from ..core.skbuff_data import skb_clone, skb_expand_head
+from ..core.skbuff_segment import skb_gso_segment, skb_gso_validate_network_len
 from ..ethernet.eth import ETH_P_IP
 from ..netfilter.core import NF_HOOK, NF_HOOK_COND, NF_INET_LOCAL_OUT, NF_INET_POST_ROUTING, nf_hook
 from . import route  # As a module: it needs the functions here, too.
@@ -28,6 +36,7 @@ __all__ = [
     "__ip_local_out",
     "ip_finish_output",
     "ip_finish_output2",
+    "ip_finish_output_gso",
     "ip_fragment",
     "ip_local_out",
     "ip_mc_output",
@@ -136,8 +145,30 @@ def __ip_finish_output(net: "Net", sk: "Sock | None", skb: SkBuff) -> int:
     rt: route.RTable = skb.dst  # type: ignore[assignment]  # What an IPv4 packet has.
     mtu = ip_skb_dst_mtu(sk, rt)
     if skb.len > mtu or (skb.cb is not None and ip_frag_max_size(skb)):
+        if skb.gso_size:
+            return ip_finish_output_gso(net, sk, skb, mtu)
         return ip_fragment(net, sk, skb, mtu)
     return ip_finish_output2(net, sk, skb)
+
+
+def ip_finish_output_gso(net: "Net", sk: "Sock | None", skb: SkBuff, mtu: int) -> int:
+    """Send a packet that stands for many: as it is if those fit the way, else cut here, and each fragmented."""
+    if skb_gso_validate_network_len(skb, mtu):
+        return ip_finish_output2(net, sk, skb)
+    try:
+        segs: SkBuff | None = skb_gso_segment(skb, skb.dev.features if skb.dev is not None else 0)
+    except OSError as error:
+        kfree_skb_reason(skb, SkbDropReason.NOMEM)
+        return -(error.errno or ENOMEM)
+    consume_skb(skb)
+    result = 0
+    while segs is not None:
+        following = segs.next
+        segs.next = None
+        segs.mac_header = NO_HEADER
+        result = ip_fragment(net, sk, segs, mtu) or result
+        segs = following
+    return result
 
 
 def ip_fragment(net: "Net", sk: "Sock | None", skb: SkBuff, mtu: int) -> int:

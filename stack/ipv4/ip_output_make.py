@@ -77,6 +77,7 @@ def ip_setup_cork(inet: InetSock, cork: InetCork, ipc: IpcmCookie, rt: "RTable")
     cork.fragsize = ipv4_mtu(rt) if inet.pmtudisc < IP_PMTUDISC_PROBE else min(rt.dev.mtu, IP_MAX_MTU)
     if cork.fragsize < 68:
         raise OSError(ENETUNREACH, "the MTU is less than 68")
+    cork.gso_size = ipc.gso_size
     cork.dst = rt
     cork.length = 0
     cork.ttl = ipc.ttl
@@ -107,7 +108,8 @@ def __ip_append_data(
     """
     rt = cork.dst
     dev = rt.dev
-    mtu = cork.fragsize
+    paged = cork.gso_size != 0
+    mtu = IP_MAX_MTU if paged else cork.fragsize
     hh_len = (dev.hard_header_len + dev.needed_headroom & ~15) + 16  # LL_RESERVED_SPACE()
     fragheaderlen = 20 + len(cork.opt or b"")
     maxfraglen = (mtu - fragheaderlen & ~7) + fragheaderlen
@@ -116,7 +118,12 @@ def __ip_append_data(
         ip_local_error(inet, EMSGSIZE, fl4.daddr, inet.inet_dport, mtu - (fragheaderlen - 20))
         raise OSError(EMSGSIZE, f"{cork.length + length} octets do not fit {longest}")
     csummode = CHECKSUM_NONE
-    if transhdrlen and length + fragheaderlen <= mtu and dev.features & NETIF_F_CSUM_MASK and not flags & MSG_MORE:
+    if (
+        transhdrlen
+        and length + fragheaderlen <= mtu
+        and dev.features & NETIF_F_CSUM_MASK
+        and (paged or not flags & MSG_MORE)
+    ):
         csummode = CHECKSUM_PARTIAL
     cork.length += length
     offset = 0
@@ -131,7 +138,7 @@ def __ip_append_data(
             if room > 0:
                 assert skb is not None
                 copy = min(room, length)
-                _append_to_skb(inet, skb, getfrag, source, offset, copy, dev.features & NETIF_F_SG != 0)
+                _append_to_skb(inet, skb, getfrag, source, offset, copy, paged or dev.features & NETIF_F_SG != 0)
                 offset += copy
                 length -= copy
                 continue
@@ -142,7 +149,10 @@ def __ip_append_data(
                 datalen = maxfraglen - fragheaderlen
             headlen = fragheaderlen + datalen
             alloclen = headlen + hh_len + 15
-            if not dev.features & NETIF_F_SG:
+            if paged:
+                headlen = fragheaderlen + transhdrlen  # The headers alone: each datagram gets its own.
+                alloclen = headlen + hh_len + 15
+            elif not dev.features & NETIF_F_SG:
                 if flags & MSG_MORE:
                     alloclen = mtu + hh_len + 15  # What comes later has to fit behind it.
             elif alloclen > SKB_MAX_ALLOC:

@@ -200,4 +200,4 @@ _POLICY = MappingProxyType(
         IFLA_IPTUN_FWMARK: "u32",
     }
 )
-IPIP_LINK_OPS = RtnlLinkOps("ipip", ipip_newlink, ipip_dellink, ipip_changelink, ipip_fill_info, _POLICY)
+IPIP_LINK_OPS = RtnlLinkOps("ipip", ipip_newlink, ipip_dellink, ipip_changelink, ipip_fill_info, policy=_POLICY)

@@ -56,6 +56,8 @@ class NetnsIpv4:
         The tunnels of this kind, once there was one.
     raw_hashinfo : dict[int, list[RawSock]]
         Raw sockets by protocol.
+    ra_chain : list[RawSock]
+        Raw sockets that get forwarded packets with the option Router Alert.
     icmp_sk : InetSock
         What ICMP messages are sent with.
     frag_queues, frag_mem : dict[tuple, FragQueue], int
@@ -97,6 +99,7 @@ class NetnsIpv4:
         self.frag_queues: dict[tuple[int, ...], FragQueue] = {}
         self.frag_sources: dict[int, list[int]] = {}
         self.frag_mem = 0
+        self.ra_chain: list[RawSock] = []
         self.redirects: dict[int, tuple[int, int]] = {}
         self.tunnel4_handlers: list[XfrmTunnel] = []
         self.ipip: IpTunnelNet | None = None
@@ -120,6 +123,7 @@ class NetnsIpv4:
         self.sysctl_icmp_msgs_per_sec = 1000
         self.sysctl_icmp_msgs_burst = 50
         self.sysctl_igmp_max_memberships = 20
+        self.sysctl_igmp_max_msf = 10
         self.sysctl_wmem_default = 212992
         self.sysctl_wmem_max = 212992
         self.sysctl_rmem_default = 212992

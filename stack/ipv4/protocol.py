@@ -24,21 +24,26 @@ class NetProtocol:
     err_handler : callable or None
         Learns of an ICMP error: the skb's data starts at the IPv4 header of the packet that caused it; then the info of
         the message, a path's MTU for one.
+    gso_segment : callable or None
+        Takes an skb whose data starts at the transport header, and the features of the device that it is for; returns
+        the packets that it stands for, complete but for their IPv4 headers.
     no_policy : bool
         It asks for the IPsec policy itself.
     """
 
-    __slots__ = ("err_handler", "handler", "no_policy")
+    __slots__ = ("err_handler", "gso_segment", "handler", "no_policy")
 
     def __init__(
         self,
         handler: "Callable[[SkBuff], int]",
         err_handler: "Callable[[SkBuff, int], int] | None" = None,
         *,
+        gso_segment: "Callable[[SkBuff, int], list[SkBuff]] | None" = None,
         no_policy: bool = False,
     ) -> None:
         self.handler = handler
         self.err_handler = err_handler
+        self.gso_segment = gso_segment
         self.no_policy = no_policy
 
 

@@ -1,4 +1,4 @@
-"""Raw sockets: protocols in programs (Linux: net/ipv4/raw.c). So far those of ICMP, without headers of their own."""
+"""Raw sockets: protocols in programs (Linux: net/ipv4/raw.c)."""
 
 from errno import (
     EACCES,
@@ -11,7 +11,6 @@ from errno import (
     EMSGSIZE,
     ENETUNREACH,
     ENOBUFS,
-    ENOPROTOOPT,
     EOPNOTSUPP,
     EPERM,
     EPROTO,
@@ -25,19 +24,17 @@ from ..core.datagram import (
     skb_recv_datagram,
     sock_def_error_report,
     sock_queue_rcv_skb_reason,
-    sock_recv_timestamp,
 )
 from ..core.drop_reasons import SkbDropReason
 from ..core.neighbour import neigh_confirm
 from ..core.netdevice import NET_RX_DROP, NET_RX_SUCCESS
 from ..core.skbuff import SkBuff, kfree_skb_reason, put_page
 from ..core.skbuff_data import skb_clone
-from ..core.sock import Proto, lock_sock_nested, release_sock, sk_dst_reset
+from ..core.sock import SOCK_RECV_CMSGS, Proto, lock_sock_nested, release_sock, sk_dst_reset
+from ..socket_cmsg import __sock_recv_cmsgs
 from ..uapi import (
     AF_INET,
     AF_UNSPEC,
-    ICMP_FILTER,
-    IP_HDRINCL,
     IP_PMTUDISC_DONT,
     IPPROTO_ICMP,
     IPPROTO_RAW,
@@ -48,8 +45,6 @@ from ..uapi import (
     MSG_OOB,
     MSG_PROBE,
     MSG_TRUNC,
-    SOL_IP,
-    SOL_RAW,
 )
 from ..xfrm.xfrm_policy import xfrm4_policy_check
 from .datagram import ip4_datagram_connect, ip4_datagram_release_cb
@@ -65,7 +60,7 @@ from .icmp_defs import (
     icmp_err_convert,
 )
 from .igmp import ip_mc_drop_socket, ip_mc_sf_allow
-from .inet_sock import InetSock, IpcmCookie, ipcm_init_sk
+from .inet_sock import InetSock, IpcmCookie, inet_can_nonlocal_bind, inet_sk_flowi_flags, ipcm_init_sk
 from .ip_options import first_hop
 from .ip_output_make import (
     ip_append_data,
@@ -73,9 +68,10 @@ from .ip_output_make import (
     ip_generic_getfrag,
     ip_push_pending_frames,
 )
-from .ip_recv import ip_cmsg_recv, ip_icmp_error, ip_recv_error, ipv4_pktinfo_prepare
-from .ip_sockglue import ip_cmsg_send, ip_getsockopt, ip_setsockopt
+from .ip_recv import ip_cmsg_recv_offset, ip_icmp_error, ip_recv_error, ipv4_pktinfo_prepare
+from .ip_sockglue import ip_cmsg_send
 from .raw_hdrinc import raw_send_hdrinc
+from .raw_options import ip_ra_control, raw_getsockopt, raw_setsockopt
 from .route import RTCF_BROADCAST, ip_neigh_for_gw, ip_route_output_flow
 from .route_icmp import ipv4_sk_redirect, ipv4_sk_update_pmtu
 from .rtnetlink import RtScope, RtType
@@ -100,7 +96,6 @@ __all__ = [
 
 _ADDRESSES = Struct("!II")
 _ADDRESS = Struct("!I")
-_FILTER = Struct("=I")
 
 
 class RawSock(InetSock):
@@ -120,6 +115,7 @@ class RawSock(InetSock):
         super().__init__(net, family, type, protocol, raw_prot)
         self.filter = 0
         self.hdrincl = protocol == IPPROTO_RAW
+        self.sk_reuse = True
         self.inet_num = protocol
         net.ipv4.raw_hashinfo.setdefault(protocol, []).append(self)  # raw_hash_sk()
 
@@ -292,9 +288,12 @@ def raw_sendmsg(sk: RawSock, msg: "Msghdr", length: int) -> int:
     if daddr >> 28 == 0xE:
         ipc.oif = ipc.oif or sk.mc_index
         fl4.saddr = saddr or sk.mc_addr
+    elif not ipc.oif:
+        ipc.oif = sk.uc_index
     fl4.tos = (ipc.tos if ipc.tos != -1 else sk.tos) & 0x1E
     fl4.mark = ipc.mark
     fl4.oif = ipc.oif
+    fl4.flags = inet_sk_flowi_flags(sk)
     if sk.hdrincl:
         fl4.flags |= FLOWI_FLAG_KNOWN_NH
     else:
@@ -360,11 +359,11 @@ def raw_recvmsg(sk: RawSock, msg: "RecvMsghdr", length: int, flags: int) -> int:
         msg.flags |= MSG_TRUNC
         copied = length
     skb_copy_datagram_iter(skb, 0, msg, copied)
+    if sk.sk_flags & SOCK_RECV_CMSGS:
+        __sock_recv_cmsgs(msg, sk, skb)
     msg.name = (AF_INET, _ADDRESS.unpack_from(skb.view, skb.network_header + 12)[0], 0)
-    if sk.sk_rcvtstamp:
-        sock_recv_timestamp(msg, sk, skb)
-    if sk.pktinfo or sk.recvttl or sk.recvtos:
-        ip_cmsg_recv(sk, msg, skb)
+    if sk.cmsg_flags:
+        ip_cmsg_recv_offset(sk, msg, skb, 0)
     if flags & MSG_TRUNC:
         copied = skb.len
     skb_free_datagram(sk, skb)
@@ -385,7 +384,7 @@ def raw_bind(sk: RawSock, address: "Sockaddr") -> int:
     if family != AF_INET and family != AF_UNSPEC:
         raise OSError(EAFNOSUPPORT, "not an IPv4 address")
     kind = inet_addr_type(sk.net, addr) if addr else RtType.LOCAL
-    if kind not in (RtType.LOCAL, RtType.BROADCAST, RtType.MULTICAST) and not sk.net.ipv4.sysctl_ip_nonlocal_bind:
+    if kind not in (RtType.LOCAL, RtType.BROADCAST, RtType.MULTICAST) and not inet_can_nonlocal_bind(sk.net, sk):
         raise OSError(EADDRNOTAVAIL, "not an address of this host")
     sk.inet_rcv_saddr = addr
     sk.inet_saddr = addr if kind in (RtType.LOCAL, RtType.UNICAST) else 0
@@ -395,6 +394,8 @@ def raw_bind(sk: RawSock, address: "Sockaddr") -> int:
 
 def raw_close(sk: RawSock) -> None:
     """Close a socket; what it has not taken is dropped."""
+    if sk in sk.net.ipv4.ra_chain:
+        ip_ra_control(sk, False)
     raw_unhash_sk(sk)
     ip_flush_pending_frames(sk)
     ip_mc_drop_socket(sk)
@@ -410,49 +411,6 @@ def raw_close(sk: RawSock) -> None:
 def raw_get_port(sk: RawSock, port: int) -> int:
     """Return 0: raw sockets have a protocol in place of a port."""
     return 0
-
-
-def raw_setsockopt(sk: RawSock, level: int, optname: int, octets: bytes) -> int:
-    """Set an option of raw sockets, or of IP.
-
-    Raises
-    ------
-    OSError
-        ``ENOPROTOOPT``, ``EINVAL``.
-    """
-    if level == SOL_IP and optname == IP_HDRINCL:
-        if not octets:
-            raise OSError(EINVAL, "no value")
-        sk.hdrincl = any(octets[:4])
-        return 0
-    if level != SOL_RAW:
-        return ip_setsockopt(sk, level, optname, octets)
-    _check_filter(sk, optname)
-    sk.filter = _FILTER.unpack((octets[:4] + bytes(4))[:4])[0]
-    return 0
-
-
-def _check_filter(sk: RawSock, optname: int) -> None:
-    if optname != ICMP_FILTER:
-        raise OSError(ENOPROTOOPT, f"raw sockets have no option {optname}")
-    if sk.inet_num != IPPROTO_ICMP:
-        raise OSError(EOPNOTSUPP, "ICMP_FILTER is of sockets of ICMP")
-
-
-def raw_getsockopt(sk: RawSock, level: int, optname: int) -> int | bytes:
-    """Return an option of raw sockets, or of IP.
-
-    Raises
-    ------
-    OSError
-        ``ENOPROTOOPT``.
-    """
-    if level == SOL_IP and optname == IP_HDRINCL:
-        return int(sk.hdrincl)
-    if level != SOL_RAW:
-        return ip_getsockopt(sk, level, optname)
-    _check_filter(sk, optname)
-    return _FILTER.pack(sk.filter)
 
 
 raw_prot = Proto(

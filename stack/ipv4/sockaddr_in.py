@@ -3,13 +3,16 @@
 from errno import EINVAL
 from operator import index
 from socket import inet_pton
+from struct import Struct
 from typing import Any
 
 from ..core.msghdr import Octets, Sockaddr
 from ..uapi import AF_INET
 from ..wire.address import ipv4_to_text
 
-__all__ = ["sockaddr_in", "sockaddr_in_address"]
+__all__ = ["sockaddr_in", "sockaddr_in_address", "sockaddr_in_octets"]
+
+_SOCKADDR_IN = Struct("=H2s4s8x")
 
 _NAMES = {"": 0, "<broadcast>": 0xFFFFFFFF}
 
@@ -45,3 +48,9 @@ def sockaddr_in(address: Octets | tuple[Any, ...]) -> Sockaddr:
 def sockaddr_in_address(name: Sockaddr) -> tuple[str, int]:
     """Return address and port as programs get them."""
     return ipv4_to_text(name[1]), name[2]
+
+
+def sockaddr_in_octets(name: Sockaddr) -> bytes:
+    """Return the octets of a ``struct sockaddr_in``."""
+    family, address, port = name
+    return _SOCKADDR_IN.pack(family, port.to_bytes(2, "big"), address.to_bytes(4, "big"))

@@ -8,7 +8,6 @@ from errno import (
     EMSGSIZE,
     ENETUNREACH,
     ENOBUFS,
-    ENOPROTOOPT,
     EOPNOTSUPP,
 )
 from struct import Struct
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from ..core.drop_reasons import SkbDropReason
 from ..core.msghdr import Msghdr
 from ..core.neighbour import neigh_confirm
-from ..core.skbuff import CHECKSUM_NONE, CHECKSUM_PARTIAL, SkBuff, kfree_skb_reason, put_page
+from ..core.skbuff import CHECKSUM_NONE, CHECKSUM_PARTIAL, SKB_GSO_UDP_L4, SkBuff, kfree_skb_reason, put_page
 from ..core.skbuff_data import skb_checksum, skb_walk_frags
 from ..core.sock import Proto, lock_sock_nested, release_sock, sk_dst_check, sk_dst_reset, sk_dst_set
 from ..uapi import (
@@ -30,13 +29,12 @@ from ..uapi import (
     MSG_OOB,
     MSG_PROBE,
     SOL_UDP,
-    UDP_CORK,
 )
 from ..wire.checksum import csum_add, csum_fold, csum_partial, csum_tcpudp_nofold
 from .datagram import ip4_datagram_connect, ip4_datagram_release_cb
 from .flow import Flowi4
 from .igmp import ip_mc_drop_socket
-from .inet_sock import InetCork, InetSock, IpcmCookie, ipcm_init_sk
+from .inet_sock import InetCork, InetSock, IpcmCookie, inet_sk_flowi_flags, ipcm_init_sk
 from .ip_options import first_hop
 from .ip_output import ip_send_skb
 from .ip_output_make import (
@@ -49,6 +47,7 @@ from .ip_output_make import (
 from .ip_sockglue import ip_cmsg_send, ip_getsockopt, ip_setsockopt
 from .route import RTCF_BROADCAST, RTable, ip_neigh_for_gw, ip_route_output_flow
 from .rtnetlink import RtScope
+from .udp_options import udp_cmsg_send, udp_lib_getsockopt, udp_lib_setsockopt
 from .udp_recvmsg import udp_recvmsg, udp_rmem_release
 from .udp_table import udp_lib_unhash, udp_v4_get_port
 
@@ -68,6 +67,7 @@ __all__ = [
 _UDP_HEADER = Struct("!HHHH")
 _CHECK = Struct("!H")
 _CHECK_OFFSET = 6  # Where the checksum is in the header.
+UDP_MAX_SEGMENTS = 1 << 7
 
 
 class UdpSock(InetSock):
@@ -81,15 +81,30 @@ class UdpSock(InetSock):
         ``UDP_CORK``: go on putting together until it is taken away.
     sk_rx_dst : RTable or None
         The route of what a connected socket receives.
+    gso_size : int
+        ``UDP_SEGMENT``: what is sent is cut into datagrams of so many octets; 0: it is one.
+    gro_enabled : bool
+        ``UDP_GRO``: it takes many datagrams in one packet.
+    no_check6_tx, no_check6_rx : bool
+        Over IPv6, no checksum need be there; over IPv4 of no effect.
     """
 
-    __slots__ = ("corkflag", "len", "pending", "sk_rx_dst")
+    __slots__ = (
+        "corkflag",
+        "gro_enabled",
+        "gso_size",
+        "len",
+        "no_check6_rx",
+        "no_check6_tx",
+        "pending",
+        "sk_rx_dst",
+    )
 
     def __init__(self, net: "Net", family: int, type: int, protocol: int) -> None:
         super().__init__(net, family, type, protocol, udp_prot)
         self.pending = False
-        self.corkflag = False
-        self.len = 0
+        self.corkflag = self.gro_enabled = self.no_check6_tx = self.no_check6_rx = False
+        self.len = self.gso_size = 0
         self.sk_rx_dst: RTable | None = None
 
 
@@ -132,7 +147,8 @@ def udp_sendmsg(sk: UdpSock, msg: Msghdr, length: int) -> int:
         daddr = sk.inet_daddr
         dport = sk.inet_dport
     ipc = ipcm_init_sk(sk)
-    if msg.control:
+    ipc.gso_size = sk.gso_size
+    if msg.control and udp_cmsg_send(msg, ipc):
         ip_cmsg_send(sk, msg, ipc)
         connected = False
     fl4 = Flowi4(daddr, ipc.addr, sk.sk_protocol, sk.inet_num, dport)
@@ -182,6 +198,8 @@ def _udp_route(sk: UdpSock, fl4: Flowi4, ipc: IpcmCookie, flags: int, connected:
         ipc.oif = ipc.oif or sk.mc_index
         fl4.saddr = fl4.saddr or sk.mc_addr
         connected = False
+    elif not ipc.oif:
+        ipc.oif = sk.uc_index
     if connected:
         kept = sk_dst_check(sk)
         if kept is not None:
@@ -189,6 +207,7 @@ def _udp_route(sk: UdpSock, fl4: Flowi4, ipc: IpcmCookie, flags: int, connected:
     fl4.tos = (ipc.tos if ipc.tos != -1 else sk.tos) & 0x1E
     fl4.mark = ipc.mark
     fl4.oif = ipc.oif
+    fl4.flags = inet_sk_flowi_flags(sk)
     try:
         rt = ip_route_output_flow(sk.net, fl4, sk)
     except OSError as error:
@@ -274,6 +293,20 @@ def udp4_hwcsum(skb: SkBuff, saddr: int, daddr: int) -> None:
     _CHECK.pack_into(skb.view, at + _CHECK_OFFSET, check)
 
 
+def _set_gso(sk: UdpSock, skb: SkBuff, cork: InetCork, length: int) -> int:
+    """Say into what a packet is to be cut on its way out; return 0, or why it cannot be as a negative errno."""
+    headers = skb.transport_header - skb.network_header + 8
+    if headers + min(length, cork.gso_size) > cork.fragsize:
+        return -EMSGSIZE
+    if length > cork.gso_size * UDP_MAX_SEGMENTS or sk.sk_no_check_tx:
+        return -EINVAL
+    if length > cork.gso_size:
+        skb.gso_size = cork.gso_size
+        skb.gso_type = SKB_GSO_UDP_L4
+        skb.gso_segs = -(-length // cork.gso_size)
+    return 0
+
+
 def udp_send_skb(sk: UdpSock, skb: SkBuff, fl4: Flowi4, cork: InetCork) -> int:
     """Write the header of a finished datagram, see to its checksum, and send it; return 0 or a negative errno."""
     at = skb.transport_header
@@ -282,9 +315,15 @@ def udp_send_skb(sk: UdpSock, skb: SkBuff, fl4: Flowi4, cork: InetCork) -> int:
     mib = sk.net.mib
     # Of a source route the header has the first hop, but the receiver will sum its own address, the last one.
     daddr = cork.addr if cork.opt else fl4.daddr
+    if cork.gso_size:
+        error = _set_gso(sk, skb, cork, length - 8)
+        if error:
+            kfree_skb_reason(skb, SkbDropReason.NOT_SPECIFIED)
+            return error
     if sk.sk_no_check_tx:
         skb.ip_summed = CHECKSUM_NONE
-    elif skb.ip_summed == CHECKSUM_PARTIAL:
+    elif skb.ip_summed == CHECKSUM_PARTIAL or skb.gso_size:
+        skb.ip_summed = CHECKSUM_PARTIAL  # Whatever the device can: each datagram gets its own checksum.
         udp4_hwcsum(skb, fl4.saddr, daddr)
     else:
         csum = csum_partial(skb.view[at : at + 8], skb.csum)
@@ -309,24 +348,11 @@ def udp_setsockopt(sk: UdpSock, level: int, optname: int, octets: bytes) -> int:
     Raises
     ------
     OSError
-        ``ENOPROTOOPT``, ``EINVAL``; what sending a corked datagram raises.
+        As ``udp_lib_setsockopt`` and ``ip_setsockopt``.
     """
     if level != SOL_UDP:
         return ip_setsockopt(sk, level, optname, octets)
-    if optname != UDP_CORK:
-        raise OSError(ENOPROTOOPT, f"UDP has no option {optname}")
-    if len(octets) < 4:
-        raise OSError(EINVAL, f"UDP_CORK takes 4 octets, not {len(octets)}")
-    sk.corkflag = any(octets[:4])
-    if not sk.corkflag and sk.pending:
-        lock_sock_nested(sk)
-        try:
-            error = udp_push_pending_frames(sk)
-        finally:
-            release_sock(sk)
-        if error:
-            raise OSError(-error, "the datagram was dropped on its way out")
-    return 0
+    return udp_lib_setsockopt(sk, optname, octets, udp_push_pending_frames)
 
 
 def udp_getsockopt(sk: UdpSock, level: int, optname: int) -> int | bytes:
@@ -335,13 +361,9 @@ def udp_getsockopt(sk: UdpSock, level: int, optname: int) -> int | bytes:
     Raises
     ------
     OSError
-        ``ENOPROTOOPT``.
+        As ``udp_lib_getsockopt`` and ``ip_getsockopt``.
     """
-    if level != SOL_UDP:
-        return ip_getsockopt(sk, level, optname)
-    if optname != UDP_CORK:
-        raise OSError(ENOPROTOOPT, f"UDP has no option {optname}")
-    return int(sk.corkflag)
+    return udp_lib_getsockopt(sk, optname) if level == SOL_UDP else ip_getsockopt(sk, level, optname)
 
 
 def udp_destroy_sock(sk: UdpSock) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..core.datagram import sock_def_error_report, sock_def_readable
 from ..core.drop_reasons import SkbDropReason
 from ..core.filter import sk_filter_trim_cap
+from ..core.netdevice import NETIF_F_HW_CSUM, NETIF_F_SG
 from ..core.skbuff import (
     CHECKSUM_COMPLETE,
     CHECKSUM_NONE,
@@ -19,6 +20,8 @@ from ..core.skbuff import (
 )
 from ..core.skbuff_csum import __skb_checksum_complete, pskb_trim_rcsum, skb_csum_unnecessary, skb_pull_rcsum
 from ..core.skbuff_data import pskb_may_pull, skb_clone
+from ..core.skbuff_segment import skb_gso_segment
+from ..core.sock import SOCK_RXQ_OVFL
 from ..uapi import IP_PMTUDISC_DONT, IPPROTO_UDP
 from ..wire.checksum import csum_add, csum_partial, csum_tcpudp_nofold
 from ..xfrm.xfrm_policy import xfrm4_policy_check
@@ -34,6 +37,7 @@ from .icmp_defs import (
     icmp_err_convert,
 )
 from .igmp import ip_mc_sf_allow
+from .inet_sock import IP_CMSG_CHECKSUM
 from .ip_recv import ip_icmp_error, ipv4_pktinfo_prepare
 from .route import RTCF_BROADCAST, RTCF_MULTICAST, ipv4_dst_check
 from .route_icmp import ipv4_sk_redirect, ipv4_sk_update_pmtu
@@ -118,6 +122,7 @@ def __udp4_lib_rcv(skb: SkBuff, proto: int) -> int:
     if sk is not None:
         if sk.inet_dport and sk.sk_rx_dst is not rt:
             sk.sk_rx_dst = rt  # udp_sk_rx_dst_set(), for udp_v4_early_demux().
+            sk.sk_incoming_cpu = 0  # sk_incoming_cpu_update(); there is one CPU.
         return udp_unicast_rcv_skb(sk, skb)
     if not xfrm4_policy_check(None, skb):
         return _drop(net, skb, SkbDropReason.XFRM_POLICY)
@@ -182,13 +187,50 @@ def _checksum_is_wrong(skb: SkBuff) -> bool:
 
 def udp_unicast_rcv_skb(sk: "UdpSock", skb: SkBuff) -> int:
     """Hand a datagram to its only socket."""
+    if sk.cmsg_flags & IP_CMSG_CHECKSUM and skb.ip_summed == CHECKSUM_NONE and skb.csum_valid:
+        _try_convert(skb)
     ret = udp_queue_rcv_skb(sk, skb)
     return -ret if ret > 0 else 0
 
 
+def _try_convert(skb: SkBuff) -> None:
+    """Turn the word of a device that a checksum is right into the sum itself (``skb_checksum_try_convert``)."""
+    _, _, ulen, check = _HEADER.unpack_from(skb.view, skb.data)
+    if check:
+        saddr, daddr = _ADDRESSES.unpack_from(skb.view, skb.network_header + 12)
+        skb.csum = ~csum_tcpudp_nofold(saddr, daddr, ulen, IPPROTO_UDP) & 0xFFFF
+        skb.ip_summed = CHECKSUM_COMPLETE
+
+
 def udp_queue_rcv_skb(sk: "UdpSock", skb: SkBuff) -> int:
-    """Queue a datagram for a socket (segments of one would be cut apart here); return -1 if it was dropped."""
-    return udp_queue_rcv_one_skb(sk, skb)
+    """Queue a datagram for a socket, or many in one packet for one that wants them apart; return -1 if dropped."""
+    if not skb.gso_size or sk.gro_enabled:
+        return udp_queue_rcv_one_skb(sk, skb)
+    segs = udp_rcv_segment(sk, skb)
+    while segs is not None:
+        following = segs.next
+        segs.next = None
+        segs.len -= segs.transport_header - segs.data
+        segs.data = segs.transport_header
+        segs.csum_valid = True  # They never left this host.
+        udp_queue_rcv_one_skb(sk, segs)
+        segs = following
+    return 0
+
+
+def udp_rcv_segment(sk: "UdpSock", skb: SkBuff) -> SkBuff | None:
+    """Return the list of datagrams that a received packet stands for; None if there was no memory."""
+    skb.len += skb.data - skb.network_header
+    skb.data = skb.network_header
+    try:
+        segs = skb_gso_segment(skb, NETIF_F_SG | NETIF_F_HW_CSUM)
+    except OSError:
+        sk.sk_drops += skb.gso_segs
+        sk.net.mib["Udp:InErrors"] += skb.gso_segs
+        kfree_skb_reason(skb, SkbDropReason.NOMEM)
+        return None
+    consume_skb(skb)
+    return segs
 
 
 def udp_queue_rcv_one_skb(sk: "UdpSock", skb: SkBuff) -> int:
@@ -226,6 +268,8 @@ def __udp_enqueue_schedule_skb(sk: "UdpSock", skb: SkBuff) -> int:
         return -ENOMEM
     sk.sk_rmem_alloc += skb.truesize
     skb.dev = None
+    if sk.sk_flags & SOCK_RXQ_OVFL:
+        skb.dropcount = sk.sk_drops
     sk.sk_receive_queue.append(skb)
     sock_def_readable(sk)
     return 0

@@ -6,29 +6,33 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..core.datagram import (
+    __skb_peek_from_queue,
     __skb_try_recv_from_queue,
     __skb_wait_for_more_packets,
     datagram_poll,
     skb_copy_and_csum_datagram_msg,
     skb_copy_datagram_iter,
     sock_rcvtimeo,
-    sock_recv_timestamp,
 )
 from ..core.drop_reasons import SkbDropReason
+from ..core.msghdr import put_cmsg
 from ..core.skbuff import SkBuff, consume_skb, kfree_skb_reason
 from ..core.skbuff_csum import __skb_checksum_complete, skb_csum_unnecessary
-from ..core.sock import RCV_SHUTDOWN, sock_error
-from ..uapi import AF_INET, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, POLLIN, POLLRDNORM
-from .ip_recv import ip_cmsg_recv, ip_recv_error
+from ..core.sock import RCV_SHUTDOWN, SOCK_RECV_CMSGS, sock_error
+from ..socket_cmsg import __sock_recv_cmsgs
+from ..uapi import AF_INET, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, POLLIN, POLLRDNORM, SOL_UDP
+from ..uapi_options import UDP_GRO
+from .ip_recv import ip_cmsg_recv_offset, ip_recv_error
 
 if TYPE_CHECKING:
     from ..core.msghdr import RecvMsghdr
     from .udp import UdpSock
 
-__all__ = ["__skb_recv_udp", "skb_consume_udp", "udp_poll", "udp_recvmsg", "udp_rmem_release"]
+__all__ = ["__skb_recv_udp", "skb_consume_udp", "udp_poll", "udp_recvmsg", "udp_rmem_release", "udp_set_peek_off"]
 
 _PORT = Struct("!H")
 _ADDRESS = Struct("!I")
+_INT = Struct("=i")
 
 
 def udp_rmem_release(sk: "UdpSock", size: int) -> None:
@@ -36,8 +40,22 @@ def udp_rmem_release(sk: "UdpSock", size: int) -> None:
     sk.sk_rmem_alloc -= size
 
 
-def __skb_recv_udp(sk: "UdpSock", flags: int) -> SkBuff | None:
+def udp_set_peek_off(sk: "UdpSock", offset: int) -> None:
+    """Say where the next ``MSG_PEEK`` begins; -1: always at the start."""
+    sk.sk_peek_off = offset
+
+
+def __skb_recv_udp(sk: "UdpSock", flags: int, off: int) -> tuple[SkBuff | None, int]:
     """Return the next datagram, waiting for it if allowed; None if the socket was shut down for receiving.
+
+    Parameters
+    ----------
+    sk : UdpSock
+        The socket.
+    flags : int
+        ``MSG_*``.
+    off : int
+        With ``MSG_PEEK``, how many octets of the queue to skip (``SO_PEEK_OFF``); what is left of it is returned, too.
 
     Raises
     ------
@@ -49,21 +67,26 @@ def __skb_recv_udp(sk: "UdpSock", flags: int) -> SkBuff | None:
         error = sock_error(sk)
         if error:
             raise OSError(-error, strerror(-error))
-        skb = __skb_try_recv_from_queue(sk, sk.sk_receive_queue, flags)
+        if sk.sk_peek_off >= 0 and flags & MSG_PEEK:
+            skb, off = __skb_peek_from_queue(sk.sk_receive_queue, off)
+        else:
+            skb = __skb_try_recv_from_queue(sk, sk.sk_receive_queue, flags)
         if skb is not None:
             if not flags & MSG_PEEK:
                 udp_rmem_release(sk, skb.truesize)
-            return skb
+            return skb, off
         if timeo == 0:
             raise OSError(EAGAIN, "nothing to receive")
         try:
             timeo = __skb_wait_for_more_packets(sk, timeo)
         except EOFError:
-            return None
+            return None, off
 
 
-def skb_consume_udp(sk: "UdpSock", skb: SkBuff) -> None:
-    """Free a datagram that the program has."""
+def skb_consume_udp(sk: "UdpSock", skb: SkBuff, length: int) -> None:
+    """Free a datagram that the program has; peeking goes on behind (``length`` negative) or before that."""
+    if sk.sk_peek_off >= 0:
+        sk.sk_peek_off = max(sk.sk_peek_off - length, 0)
     consume_skb(skb)
 
 
@@ -83,22 +106,23 @@ def udp_recvmsg(sk: "UdpSock", msg: "RecvMsghdr", length: int, flags: int) -> in
     if flags & MSG_ERRQUEUE:
         return ip_recv_error(sk, msg, length)
     while True:
-        skb = __skb_recv_udp(sk, flags)
+        off = max(sk.sk_peek_off, 0) if flags & MSG_PEEK else 0
+        skb, off = __skb_recv_udp(sk, flags, off)
         if skb is None:
             return 0
         ulen = skb.len
-        copied = ulen
+        copied = ulen - off
         if copied > length:
             copied = length
             msg.flags |= MSG_TRUNC
         elif copied < length:
             msg.size = copied
         if skb_csum_unnecessary(skb):
-            skb_copy_datagram_iter(skb, 0, msg, copied)
+            skb_copy_datagram_iter(skb, off, msg, copied)
             break
         if copied < ulen or flags & MSG_PEEK:
             if not __skb_checksum_complete(skb):
-                skb_copy_datagram_iter(skb, 0, msg, copied)
+                skb_copy_datagram_iter(skb, off, msg, copied)
                 break
         else:
             try:
@@ -112,18 +136,27 @@ def udp_recvmsg(sk: "UdpSock", msg: "RecvMsghdr", length: int, flags: int) -> in
     mib = sk.net.mib
     if not flags & MSG_PEEK:
         mib["Udp:InDatagrams"] += 1
+    if sk.sk_flags & SOCK_RECV_CMSGS:
+        __sock_recv_cmsgs(msg, sk, skb)
     view = skb.view
     msg.name = (
         AF_INET,
         _ADDRESS.unpack_from(view, skb.network_header + 12)[0],
         _PORT.unpack_from(view, skb.transport_header)[0],
     )
-    if sk.sk_rcvtstamp:
-        sock_recv_timestamp(msg, sk, skb)
-    if sk.pktinfo or sk.recvttl or sk.recvtos:
-        ip_cmsg_recv(sk, msg, skb)
-    skb_consume_udp(sk, skb)
-    return ulen if flags & MSG_TRUNC else copied
+    if sk.gro_enabled:
+        udp_cmsg_recv(msg, skb)
+    if sk.cmsg_flags:
+        ip_cmsg_recv_offset(sk, msg, skb, off)
+    result = ulen if flags & MSG_TRUNC else copied
+    skb_consume_udp(sk, skb, -result if flags & MSG_PEEK else result)
+    return result
+
+
+def udp_cmsg_recv(msg: "RecvMsghdr", skb: SkBuff) -> None:
+    """Tell the program how long the datagrams were that a device or the stack has joined (``UDP_GRO``)."""
+    if skb.gso_size:
+        put_cmsg(msg, SOL_UDP, UDP_GRO, _INT.pack(skb.gso_size))
 
 
 def _drop_wrong(sk: "UdpSock", skb: SkBuff, flags: int) -> None:

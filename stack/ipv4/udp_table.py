@@ -11,6 +11,7 @@ __all__ = [
     "UdpTable",
     "__udp4_lib_lookup",
     "compute_score",
+    "inet_lookup_reuseport",
     "udp4_lib_lookup2",
     "udp_lib_get_port",
     "udp_lib_unhash",
@@ -30,7 +31,7 @@ class UdpTable:
 def _conflicts(sk: "UdpSock", others: "list[UdpSock]") -> bool:
     """Return whether another socket on the port could get the same datagrams."""
     for other in others:
-        if other is sk or (other.sk_reuse and sk.sk_reuse):
+        if other is sk or (other.sk_reuse and sk.sk_reuse) or (other.sk_reuseport and sk.sk_reuseport):
             continue
         if other.sk_bound_dev_if and sk.sk_bound_dev_if and other.sk_bound_dev_if != sk.sk_bound_dev_if:
             continue
@@ -68,7 +69,7 @@ def udp_lib_get_port(sk: "UdpSock", snum: int) -> int:
 
 
 def _free_port(net: "Net", sk: "UdpSock") -> int:
-    low, high = net.ipv4.sysctl_ip_local_port_range
+    low, high = _local_port_range(sk)
     ports = net.ipv4.udp_table.ports
     reserved = net.ipv4.sysctl_ip_local_reserved_ports
     count = high - low + 1
@@ -78,6 +79,15 @@ def _free_port(net: "Net", sk: "UdpSock") -> int:
         if port not in reserved and not _conflicts(sk, ports.get(port, [])):
             return port
     return 0
+
+
+def _local_port_range(sk: "UdpSock") -> tuple[int, int]:
+    """Return the ports to choose from: those of the namespace, narrowed by the socket (``IP_LOCAL_PORT_RANGE``)."""
+    low, high = sk.net.ipv4.sysctl_ip_local_port_range
+    if sk.local_port_range:
+        own_low, own_high = sk.local_port_range & 0xFFFF, sk.local_port_range >> 16 & 0xFFFF
+        return own_low if low <= own_low <= high else low, own_high if low <= own_high <= high else high
+    return low, high
 
 
 def udp_lib_unhash(sk: "UdpSock") -> None:
@@ -122,8 +132,24 @@ def udp4_lib_lookup2(sks: "list[UdpSock]", saddr: int, sport: int, daddr: int, d
         score = compute_score(sk, saddr, sport, daddr, dif)
         if score > badness:
             badness = score
-            result = sk
+            result = inet_lookup_reuseport(sks, sk, saddr, sport, daddr) if sk.sk_reuseport else sk
     return result
+
+
+def inet_lookup_reuseport(sks: "list[UdpSock]", sk: "UdpSock", saddr: int, sport: int, daddr: int) -> "UdpSock":
+    """Return the socket, of those that share a port with ``SO_REUSEPORT``, that gets the datagrams of a flow."""
+    if sk.connected:
+        return sk
+    group = [
+        other
+        for other in sks
+        if other.sk_reuseport
+        and not other.connected
+        and other.inet_rcv_saddr == sk.inet_rcv_saddr
+        and other.sk_bound_dev_if == sk.sk_bound_dev_if
+    ]
+    flow = (saddr, daddr, sport, sk.inet_num, sk.net.ipv4.hash_secret)
+    return group[(hash(flow) & 0xFFFFFFFF) * len(group) >> 32]
 
 
 def __udp4_lib_lookup(net: "Net", saddr: int, sport: int, daddr: int, dport: int, dif: int) -> "UdpSock | None":

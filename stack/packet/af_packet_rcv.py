@@ -10,7 +10,6 @@ from ..core.datagram import (
     skb_recv_datagram,
     skb_set_owner_r,
     sock_def_readable,
-    sock_recv_timestamp,
 )
 from ..core.drop_reasons import SkbDropReason
 from ..core.filter import bpf_prog_run
@@ -27,6 +26,8 @@ from ..core.skbuff import (
 )
 from ..core.skbuff_csum import skb_csum_unnecessary
 from ..core.skbuff_data import pskb_trim, skb_clone
+from ..core.sock import SOCK_RECV_CMSGS
+from ..socket_cmsg import __sock_recv_cmsgs
 from ..uapi import (
     AF_PACKET,
     MSG_DONTWAIT,
@@ -135,8 +136,8 @@ def packet_recvmsg(sk: PacketSock, msg: "RecvMsghdr", length: int, flags: int) -
     dev = sk.net.devices.get(told.ifindex)
     name = "" if dev is None else dev.name
     msg.name = SockaddrLl(AF_PACKET, skb.protocol, name, told.hatype, skb.pkt_type, told.addr)
-    if sk.sk_rcvtstamp:
-        sock_recv_timestamp(msg, sk, skb)
+    if sk.sk_flags & SOCK_RECV_CMSGS:
+        __sock_recv_cmsgs(msg, sk, skb)
     if sk.auxdata:
         put_cmsg(msg, SOL_PACKET, PACKET_AUXDATA, _auxdata(skb, told))
     if flags & MSG_TRUNC:

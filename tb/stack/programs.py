@@ -2,6 +2,8 @@
 
 import socket as real
 from collections.abc import Callable, Sequence
+from struct import pack
+from sys import byteorder
 from typing import Any
 
 from hardwire.stack import socket as api
@@ -12,9 +14,12 @@ from hardwire.tb.stack.frames import MY_MAC, PEER_MAC
 from hardwire.tb.stack.linux_peer import LinuxPeer
 from hardwire.tb.stack.pair import PairHost
 
-__all__ = ["assert_same_program", "make_ours", "set_up"]
+__all__ = ["IFINDEX", "assert_same_program", "make_ours", "set_up"]
 
-Call = tuple[Any, ...]  # Name of a socket's method, and its arguments.
+# Name of a socket's method, and its arguments; or "arrive" and a frame, which arrives then.
+Call = tuple[Any, ...]
+IFINDEX = b"\xf0et0"  # In the octets that a program gives: the number of eth0.
+_TIMES = (api.SO_TIMESTAMP, api.SO_TIMESTAMP_NEW, api.SO_TIMESTAMPNS, api.SO_TIMESTAMPNS_NEW)
 _GATEWAY, _GATEWAY_MAC = "10.0.0.77", "02:00:00:00:00:4d"
 
 
@@ -35,8 +40,11 @@ def make_ours() -> PairHost:
     return host
 
 
-def _run(make_socket: Callable[..., Any], kind: int, protocol: int, calls: Sequence[Call]) -> list[object]:
+def _run(
+    make_socket: Callable[..., Any], kind: int, protocol: int, calls: Sequence[Call], host: "LinuxPeer | PairHost"
+) -> list[object]:
     """Make a socket and calls of it; return what they returned, or the errno of those that failed."""
+    ifindex = host.net.dev_by_name["eth0"].ifindex if isinstance(host, PairHost) else real.if_nametoindex("eth0")
     said: list[object] = []
     try:
         sock = make_socket(api.AF_INET, kind, protocol)
@@ -44,11 +52,39 @@ def _run(make_socket: Callable[..., Any], kind: int, protocol: int, calls: Seque
         return [error.errno]
     for name, *args in calls:
         try:
-            said.append(getattr(sock, name)(*args))
+            if name == "arrive":
+                host.receive(*args)
+            else:
+                said.append(_common(getattr(sock, name)(*_with_index(args, ifindex)), ifindex))
         except OSError as error:
             said.append(error.errno)
     sock.close()
     return said
+
+
+def _with_index(args: Any, ifindex: int) -> Any:
+    """Put the number of eth0 where a program asks for it."""
+    if isinstance(args, (list, tuple)):
+        return type(args)(_with_index(arg, ifindex) for arg in args)
+    return args.replace(IFINDEX, pack("=i", ifindex)) if isinstance(args, bytes) else args
+
+
+def _common(said: object, ifindex: int) -> object:
+    """Return what a call returned, without what is up to the host: the time, and the number of eth0."""
+    if not isinstance(said, tuple) or len(said) != 4:
+        return said
+    octets, control, flags, name = said
+    return octets, [_common_message(*message, ifindex) for message in control], flags, name
+
+
+def _common_message(level: int, kind: int, data: bytes, ifindex: int) -> tuple[int, int, object]:
+    if level == api.SOL_SOCKET and kind in _TIMES:
+        return level, kind, len(data)
+    if (level, kind) == (api.SOL_IP, api.IP_PKTINFO):
+        return level, kind, data.replace(pack("=i", ifindex), IFINDEX, 1)
+    if (level, kind) == (api.SOL_IP, api.IP_CHECKSUM):  # A sum that may be folded or not.
+        return level, kind, int.from_bytes(data, byteorder) % 0xFFFF
+    return level, kind, data
 
 
 def _comparable(frames: list[bytes]) -> list[bytes]:
@@ -64,8 +100,8 @@ def _comparable(frames: list[bytes]) -> list[bytes]:
 
 def assert_same_program(theirs: LinuxPeer, ours: PairHost, kind: int, protocol: int, calls: Sequence[Call]) -> None:
     """Check that a program has the same results, and sends the same frames, on both."""
-    said = theirs.inside(lambda: _run(real.socket, kind, protocol, calls))
-    assert _run(ours.net.socket, kind, protocol, calls) == said
+    said = theirs.inside(lambda: _run(real.socket, kind, protocol, calls, theirs))
+    assert _run(ours.net.socket, kind, protocol, calls, ours) == said
     ours.platform.advance(1_000_000)
     assert _comparable(ours.dev.sent) == _comparable(theirs.frames())
     assert len(ours.platform.buffers) == 0

@@ -1,0 +1,134 @@
+"""Cutting a packet that stands for many into those (Linux: net/core/skbuff.c, net/core/gso.c)."""
+
+from errno import EPROTONOSUPPORT
+
+from .drop_reasons import SkbDropReason
+from .netdevice import NETIF_F_GSO_UDP_L4, NETIF_F_SG
+from .skbuff import (
+    CHECKSUM_PARTIAL,
+    CHECKSUM_UNNECESSARY,
+    SKB_GSO_UDP_L4,
+    SkBuff,
+    __alloc_skb,
+    kfree_skb_reason,
+    skb_headlen,
+)
+from .skbuff_data import __copy_skb_header, skb_copy_bits
+
+__all__ = [
+    "netif_needs_gso",
+    "skb_gso_segment",
+    "skb_gso_validate_network_len",
+    "skb_mac_gso_segment",
+    "skb_segment",
+]
+
+# What a device must be able to do for a kind of such packets.
+_FEATURES = {SKB_GSO_UDP_L4: NETIF_F_GSO_UDP_L4}
+
+
+def netif_needs_gso(skb: SkBuff, features: int) -> bool:
+    """Return whether a packet with a ``gso_size`` must be cut before a device with these features can have it."""
+    return not features & _FEATURES.get(skb.gso_type, 0) or skb.ip_summed not in (
+        CHECKSUM_PARTIAL,
+        CHECKSUM_UNNECESSARY,
+    )
+
+
+def skb_gso_validate_network_len(skb: SkBuff, mtu: int) -> bool:
+    """Return whether the packets that it stands for fit an MTU."""
+    headers = skb.transport_header - skb.network_header + 8  # Of UDP.
+    return headers + skb.gso_size <= mtu
+
+
+def skb_gso_segment(skb: SkBuff, features: int) -> SkBuff:
+    """Cut a packet, whose data starts at its first header, as the features of a device allow.
+
+    Returns
+    -------
+    SkBuff
+        The first packet of the list; the caller still has the one that was cut.
+
+    Raises
+    ------
+    OSError
+        ``ENOMEM``; ``EPROTONOSUPPORT``, ``EINVAL`` for what cannot be cut.
+    """
+    skb.mac_header = skb.data
+    segs = skb_mac_gso_segment(skb, features)
+    for seg, following in zip(segs, segs[1:], strict=False):
+        seg.next = following
+    return segs[0]
+
+
+def skb_mac_gso_segment(skb: SkBuff, features: int) -> list[SkBuff]:
+    """Have a packet cut by its protocol (``packet_type.gso_segment``)."""
+    assert skb.dev is not None
+    protocol = skb.protocol
+    for ptype in skb.dev.net.ptype_base[protocol & 15]:
+        if ptype.type == protocol and ptype.gso_segment is not None:
+            skb.len -= skb.network_header - skb.data
+            skb.data = skb.network_header
+            try:
+                if ptype.gso_send_check is not None:
+                    ptype.gso_send_check(skb)
+                segs = ptype.gso_segment(skb, features)
+            finally:
+                skb.len += skb.data - skb.mac_header
+                skb.data = skb.mac_header
+            return segs
+    raise OSError(EPROTONOSUPPORT, f"packets of protocol {protocol:#06x} cannot be cut")
+
+
+def skb_segment(head: SkBuff, features: int) -> list[SkBuff]:
+    """Cut a packet, whose data starts behind its headers, into those of ``gso_size`` octets each with a copy of them.
+
+    Data in fragments is shared on devices that gather, else copied.
+
+    Raises
+    ------
+    OSError
+        ``ENOMEM``.
+    """
+    mss = head.gso_size
+    headers = head.view[head.mac_header : head.data]
+    room = head.mac_header
+    share = features & NETIF_F_SG and head.frag_list is None
+    segs: list[SkBuff] = []
+    try:
+        for offset in range(0, head.len, mss):
+            size = min(mss, head.len - offset)
+            linear = min(max(skb_headlen(head) - offset, 0), size) if share else size
+            seg = __alloc_skb(head.kernel, room + len(headers) + linear)
+            segs.append(seg)
+            __copy_skb_header(seg, head)
+            seg.gso_size = 0
+            seg.data = room
+            seg.tail = room + len(headers) + linear
+            seg.view[room : room + len(headers)] = headers
+            seg.view[room + len(headers) : seg.tail] = skb_copy_bits(head, offset, linear)
+            seg.len = len(headers) + size
+            seg.data_len = size - linear
+            if seg.data_len:
+                _share_frags(head, seg, offset + linear - skb_headlen(head), seg.data_len)
+    except OSError:
+        for seg in segs:
+            kfree_skb_reason(seg, SkbDropReason.NOMEM)
+        raise
+    return segs
+
+
+def _share_frags(head: SkBuff, seg: SkBuff, offset: int, length: int) -> None:
+    """Let a packet refer to octets of another one's fragments."""
+    for page, start, size in head.frags:
+        if offset >= size:
+            offset -= size
+            continue
+        part = min(size - offset, length)
+        page.count += 1
+        seg.frags.append((page, start + offset, part))
+        seg.truesize += part
+        length -= part
+        if not length:
+            return
+        offset = 0
