@@ -147,16 +147,19 @@ def br_add_if(br: NetBridge, dev: NetDevice) -> None:
     dev_set_allmulti(dev, 1)
     try:
         netdev_rx_handler_register(dev, br_handle_frame)
+        # Who is told of the new master looks at the port.
+        dev.rx_handler_data = p
+        dev.priv_flags |= IFF_BRIDGE_PORT
         try:
             netdev_master_upper_dev_link(dev, br.dev)
         except OSError:
+            dev.priv_flags &= ~IFF_BRIDGE_PORT
+            dev.rx_handler_data = None
             netdev_rx_handler_unregister(dev)
             raise
     except OSError:
         dev_set_allmulti(dev, -1)
         raise
-    dev.rx_handler_data = p
-    dev.priv_flags |= IFF_BRIDGE_PORT
     br.port_list.insert(0, p)
     br_manage_promisc(br)
     br.dev.needed_headroom = _headroom(br.port_list)

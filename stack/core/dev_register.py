@@ -4,6 +4,7 @@ from dataclasses import replace
 from errno import EEXIST, EINVAL, ENODEV, ENOTSUP
 from typing import TYPE_CHECKING
 
+from ..netlink.attr import NetlinkError
 from ..sched.sch_generic import dev_activate, dev_deactivate, dev_init_scheduler, dev_shutdown
 from .dev_addr_lists import dev_mc_flush, dev_set_rx_mode, dev_uc_flush
 from .link_watch import dev_get_iflink, linkwatch_init_dev
@@ -158,6 +159,7 @@ def unregister_netdevice_queue(dev: NetDevice) -> None:
     dev_close_many([dev])
     dev_shutdown(dev)
     call_netdevice_notifiers(NetdevEvent.UNREGISTER, dev)
+    rtmsg_ifinfo(RTM_DELLINK, dev, _ALL)  # While the driver still knows what to tell.
     dev_uc_flush(dev)
     dev_mc_flush(dev)
     if dev.netdev_ops.ndo_uninit is not None:
@@ -165,7 +167,6 @@ def unregister_netdevice_queue(dev: NetDevice) -> None:
     del net.devices[dev.ifindex]
     del net.dev_by_name[dev.name]
     net.dev_base_seq += 1
-    rtmsg_ifinfo(RTM_DELLINK, dev, _ALL)
 
 
 def dev_open(dev: NetDevice) -> None:
@@ -246,8 +247,11 @@ def dev_set_mtu(dev: NetDevice, mtu: int) -> None:
 def netif_set_mtu(dev: NetDevice, mtu: int) -> None:
     """Do the same for a caller that holds ``rtnl``."""
     capabilities = dev.capabilities
-    if not capabilities.min_mtu <= mtu <= (capabilities.max_mtu or _NO_MAX_MTU):
-        raise OSError(EINVAL, f"{dev.name} takes an MTU of {capabilities.min_mtu}..{capabilities.max_mtu}, not {mtu}")
+    bounds = f"{dev.name} takes an MTU of {capabilities.min_mtu}..{capabilities.max_mtu}, not {mtu}"
+    if mtu < capabilities.min_mtu:
+        raise NetlinkError(EINVAL, f"mtu less than device minimum: {bounds}")
+    if mtu > (capabilities.max_mtu or _NO_MAX_MTU):
+        raise NetlinkError(EINVAL, f"mtu greater than device maximum: {bounds}")
     if mtu == dev.mtu:
         return
     if dev.netdev_ops.ndo_change_mtu is not None:

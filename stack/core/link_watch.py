@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 from ..sched.sch_generic import dev_activate, dev_deactivate, noop_qdisc_ops
 from .netdev_event import NetdevEvent, call_netdevice_notifiers
 from .netdevice import (
+    IFF_ALLMULTI,
     IFF_LOWER_UP,
+    IFF_PROMISC,
     IFF_RUNNING,
     IFF_UP,
     LINK_STATE_LINKWATCH_PENDING,
@@ -82,7 +84,8 @@ def netif_oper_up(dev: NetDevice) -> bool:
 
 def dev_get_flags(dev: NetDevice) -> int:
     """Return the flags as programs see them, ``IFF_RUNNING`` and ``IFF_LOWER_UP`` included."""
-    flags = dev.flags
+    counted = IFF_PROMISC | IFF_ALLMULTI  # Of these only what an administrator asked for.
+    flags = dev.flags & ~counted | dev.gflags & counted
     if netif_running(dev):
         if netif_oper_up(dev):
             flags |= IFF_RUNNING

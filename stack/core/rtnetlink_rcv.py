@@ -79,6 +79,7 @@ def rtnetlink_init(kernel: "Kernel") -> None:
     from ..ipv4.devinet_netlink import devinet_init
     from ..ipv4.fib_netlink import ip_fib_init
     from ..ipv4.route_netlink import ip_rt_init
+    from ..sched.sch_netlink import tc_init
     from .neighbour_netlink import neigh_init
     from .rtnetlink_link import rtnl_dump_ifinfo, rtnl_getlink
     from .rtnetlink_newlink import rtnl_dellink, rtnl_newlink
@@ -94,6 +95,7 @@ def rtnetlink_init(kernel: "Kernel") -> None:
     for ops in LINK_KINDS:
         rtnl_link_register(kernel, ops)
     neigh_init(kernel)
+    tc_init(kernel)
     devinet_init(kernel)
     ip_fib_init(kernel)
     ip_rt_init(kernel)

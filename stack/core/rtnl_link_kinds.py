@@ -2,8 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from ..bridge.br_netlink import BR_LINK_OPS
+from ..drivers.bonding.bond_netlink import bond_link_ops
 from ..drivers.dummy import dummy_link_ops
+from ..drivers.macvlan_link import macvlan_link_ops
 from ..drivers.veth import veth_link_ops
+from ..ipv4.ipip import IPIP_LINK_OPS
 
 if TYPE_CHECKING:
     from .net import Kernel
@@ -11,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LINK_KINDS", "rtnl_link_register"]
 
-LINK_KINDS = (dummy_link_ops, veth_link_ops)
+LINK_KINDS = (bond_link_ops, BR_LINK_OPS, dummy_link_ops, IPIP_LINK_OPS, macvlan_link_ops, veth_link_ops)
 
 
 def rtnl_link_register(kernel: "Kernel", ops: "RtnlLinkOps") -> None:

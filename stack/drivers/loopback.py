@@ -8,6 +8,7 @@ from ..core.netdevice import (
     ARPHRD_LOOPBACK,
     GSO_MAX_SIZE,
     IFF_LOOPBACK,
+    IFF_NO_QUEUE,
     NET_RX_SUCCESS,
     NETDEV_TX_OK,
     NETIF_F_FRAGLIST,
@@ -67,7 +68,7 @@ def loopback_net_init(net: "Net") -> NetDevice:
     ether_setup(dev)
     dev.type = ARPHRD_LOOPBACK
     dev.flags |= IFF_LOOPBACK
-    dev.tx_queue_len = 0
+    dev.priv_flags |= IFF_NO_QUEUE
     dev.mtu = _MTU
     dev.tso_max_size = GSO_MAX_SIZE
     netif_keep_dst(dev)

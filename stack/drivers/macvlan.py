@@ -215,7 +215,14 @@ def macvlan_set_features(dev: NetDevice, features: int) -> None:
     vlan.set_features ^= features ^ vlan.features
 
 
+def macvlan_get_iflink(dev: "NetDevice") -> int:
+    """Return the number of the lower device."""
+    assert isinstance(dev, MacvlanDevice)
+    return dev.lowerdev.ifindex
+
+
 macvlan_ops = NetDeviceOps(
+    ndo_get_iflink=macvlan_get_iflink,
     ndo_start_xmit=macvlan_start_xmit,
     ndo_init=macvlan_init,
     ndo_uninit=macvlan_uninit,

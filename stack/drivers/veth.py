@@ -72,7 +72,6 @@ def veth_setup(dev: VethDevice, mtu: int) -> None:
     dev.ethtool_ops = VethEthtool(dev)
     dev.tso_max_size = GSO_MAX_SIZE
     dev.rtnl_link_ops = veth_link_ops
-    netif_carrier_off(dev)
 
 
 def veth_xmit(skb: SkBuff, dev: NetDevice) -> int:
@@ -183,6 +182,8 @@ def veth_newlink(
     except OSError:
         unregister_netdevice(ends[1])
         raise
+    for end in ends:
+        netif_carrier_off(end)
     ends[0].peer, ends[1].peer = ends[1], ends[0]
     return ends
 

@@ -5,6 +5,7 @@ from errno import EADDRNOTAVAIL, EEXIST, EINVAL
 from typing import TYPE_CHECKING
 
 from ..core.timer import jiffies
+from ..netlink.attr import NetlinkError
 from ..netlink.rtnetlink import Rtm
 from .rtnetlink import RtScope, RtType
 
@@ -221,7 +222,7 @@ def inet_insert_ifa(dev: "NetDevice", ifa: InIfaddr, portid: int = 0, nlh: "Nlms
     Raises
     ------
     OSError
-        ``EEXIST`` if it has that address in that network.
+        ``EEXIST`` if it has that address in that network; ``EINVAL`` if others there have another scope.
     """
     from .devinet_netlink import rtmsg_ifa
     from .fib_frontend import fib_add_ifaddr
@@ -231,7 +232,9 @@ def inet_insert_ifa(dev: "NetDevice", ifa: InIfaddr, portid: int = 0, nlh: "Nlms
     for at, other in enumerate(in_dev.ifa_list):
         if other.mask == ifa.mask and inet_ifa_match(ifa.address, other):
             if other.local == ifa.local:
-                raise OSError(EEXIST, f"{dev.name} has the address")
+                raise NetlinkError(EEXIST, "ipv4: Address already assigned")
+            if other.scope != ifa.scope:
+                raise NetlinkError(EINVAL, "ipv4: Invalid scope value")
             ifa.flags |= IFA_F_SECONDARY
         elif place == len(in_dev.ifa_list) and other.scope > ifa.scope and not ifa.flags & IFA_F_SECONDARY:
             place = at
@@ -254,7 +257,7 @@ def inet_del_ifa(dev: "NetDevice", ifa: InIfaddr, portid: int = 0, nlh: "Nlmsghd
         ``EADDRNOTAVAIL`` if the device does not have it.
     """
     from .devinet_netlink import rtmsg_ifa
-    from .fib_frontend import fib_del_ifaddr
+    from .fib_frontend import fib_del_ifaddr, fib_disable_ip
 
     in_dev = dev.ip_ptr
     if in_dev is None or ifa not in in_dev.ifa_list:
@@ -274,6 +277,8 @@ def inet_del_ifa(dev: "NetDevice", ifa: InIfaddr, portid: int = 0, nlh: "Nlmsghd
         fib_del_ifaddr(entry)
         for notifier in tuple(ipv4.inetaddr_chain):
             notifier(entry)
+    if not in_dev.ifa_list:  # Nothing goes through a device without an address.
+        fib_disable_ip(dev)
 
 
 def inet_ifa_match(addr: int, ifa: InIfaddr) -> bool:

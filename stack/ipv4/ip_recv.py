@@ -25,7 +25,8 @@ from .inet_sock import (
     IP_CMSG_TOS,
     IP_CMSG_TTL,
 )
-from .ip_options_rcv import IpOptions, __ip_options_echo
+from .ip_options import IpOptions
+from .ip_options_rcv import __ip_options_echo
 from .sockaddr_in import sockaddr_in_octets
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """Routes for packets: from a flow key to a destination (Linux: net/ipv4/route.c)."""
 
 from errno import EINVAL, ENETUNREACH, ENODEV
+from os import strerror
 from typing import TYPE_CHECKING
 
 from ..core.dst import DstEntry, DstOps
@@ -244,7 +245,7 @@ def ip_route_output_key_hash_rcu(net: "Net", fl4: Flowi4) -> RTable:
     found = fib_lookup(net, fl4)
     if isinstance(found, int):
         if dev_out is None:
-            raise OSError(-found, "no route")
+            raise OSError(-found, strerror(-found))
         # The caller named the device, so the destination counts as on its link.
         if not fl4.saddr:
             fl4.saddr = inet_select_addr(net, dev_out, 0, RtScope.LINK)

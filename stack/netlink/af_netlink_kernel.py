@@ -5,7 +5,8 @@ from errno import EBUSY, EINTR, EMSGSIZE, ENOBUFS, ESRCH
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from ..core.datagram import sk_filter_trim_cap, sock_def_error_report
+from ..core.datagram import sock_def_error_report
+from ..core.filter import sk_filter_trim_cap
 from ..core.skbuff import SkBuff, __alloc_skb, kfree_skb, skb_pull, skb_tailroom
 from ..uapi import SOCK_DGRAM
 from .af_netlink_sock import NetlinkCb, NetlinkSock, NetlinkTable

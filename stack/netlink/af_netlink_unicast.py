@@ -3,7 +3,8 @@
 from errno import EAGAIN, ECONNREFUSED, ENOBUFS, ESRCH
 from typing import TYPE_CHECKING
 
-from ..core.datagram import sk_filter_trim_cap, sock_def_error_report, sock_def_readable, sock_rfree
+from ..core.datagram import sock_def_error_report, sock_def_readable, sock_rfree
+from ..core.filter import sk_filter_trim_cap
 from ..core.skbuff import SHINFO_OCTETS, STRUCT_OCTETS, SkBuff, consume_skb, kfree_skb, skb_orphan, skb_shared
 from ..core.skbuff_data import pskb_expand_head, skb_clone
 from ..core.sock import sock_sndtimeo

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.netdevice import IFF_NO_QUEUE, NetDevice, NetdevQueue, netif_running
 from .pkt_sched import TC_H_MAJ, TC_H_MIN, TC_H_ROOT, Options, check_options
-from .qdisc import Qdisc
+from .qdisc import Qdisc, QdiscOps
 from .sch_api_tree import check_loop, qdisc_alloc_handle, qdisc_hash_add, qdisc_leaf, qdisc_lookup
 from .sch_codel import codel_ops
 from .sch_fifo import bfifo_ops, pfifo_head_drop_ops, pfifo_ops
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..core.net import Kernel
 
 __all__ = [
+    "find_qdisc_ops",
     "gnet_stats",
     "qdisc_add",
     "qdisc_change",
@@ -48,7 +49,7 @@ __all__ = [
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400  # As in a netlink message that makes something.
 
 _DEFAULT_TX_QUEUE_LEN = 1000
-_QDISCS = {
+_QDISCS: dict[str, QdiscOps] = {
     ops.id: ops
     for ops in (
         bfifo_ops,
@@ -65,6 +66,11 @@ _QDISCS = {
         tbf_ops,
     )
 }
+
+
+def find_qdisc_ops(kind: str) -> QdiscOps | None:
+    """Return what makes a kind of qdisc."""
+    return _QDISCS.get(kind)
 
 
 def qdisc_set_default(kernel: "Kernel", kind: str) -> None:

@@ -1,0 +1,1 @@
+"""The commands of the administrator: `ip` and `tc` of iproute2, `ethtool`."""

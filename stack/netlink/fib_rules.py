@@ -1,0 +1,44 @@
+"""Messages about routing rules (Linux: include/uapi/linux/fib_rules.h)."""
+
+from enum import IntEnum
+
+__all__ = ["FIB_RULE_INVERT", "FIB_RULE_PERMANENT", "FIB_RULE_UNRESOLVED", "FrAct", "Fra"]
+
+FIB_RULE_PERMANENT = 0x01  # Flags of a rule.
+FIB_RULE_INVERT = 0x02
+FIB_RULE_UNRESOLVED = 0x04  # It goes to a rule that there is not.
+
+
+class Fra(IntEnum):
+    """Attributes of a rule (``FRA_*``)."""
+
+    DST = 1
+    SRC = 2
+    IIFNAME = 3
+    GOTO = 4
+    PRIORITY = 6
+    FWMARK = 10
+    FLOW = 11
+    TUN_ID = 12
+    SUPPRESS_IFGROUP = 13
+    SUPPRESS_PREFIXLEN = 14
+    TABLE = 15
+    FWMASK = 16
+    OIFNAME = 17
+    L3MDEV = 19
+    UID_RANGE = 20
+    PROTOCOL = 21
+    IP_PROTO = 22
+    SPORT_RANGE = 23
+    DPORT_RANGE = 24
+
+
+class FrAct(IntEnum):
+    """What a rule does (``FR_ACT_*``)."""
+
+    TO_TBL = 1
+    GOTO = 2
+    NOP = 3
+    BLACKHOLE = 6
+    UNREACHABLE = 7
+    PROHIBIT = 8
