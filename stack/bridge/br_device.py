@@ -1,4 +1,7 @@
-"""The device that a bridge is for its own host (Linux: net/bridge/br_device.c)."""
+"""The device that a bridge is for its own host (Linux: net/bridge/br_device.c).
+
+Its features do not follow the ports': what a port's device cannot do is done when a frame gets there.
+"""
 
 from errno import EADDRNOTAVAIL
 from typing import TYPE_CHECKING

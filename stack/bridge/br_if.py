@@ -1,5 +1,6 @@
 """Devices that become ports of a bridge, and leave it (Linux: net/bridge/br_if.c)."""
 
+from contextlib import suppress
 from errno import EBUSY, EINVAL, ELOOP, ENOSPC
 from typing import TYPE_CHECKING
 
@@ -119,7 +120,8 @@ def br_mtu_min(br: NetBridge) -> int:
 def br_mtu_auto_adjust(br: NetBridge) -> None:
     """Give a bridge the smallest MTU of its ports, unless somebody chose one."""
     if not br.mtu_set:
-        netif_set_mtu(br.dev, br_mtu_min(br))
+        with suppress(OSError):  # A port's may be too small for a bridge.
+            netif_set_mtu(br.dev, br_mtu_min(br))
         br.mtu_set = False  # This one was nobody's choice.
 
 

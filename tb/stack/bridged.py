@@ -29,6 +29,7 @@ _IFF_TAP, _IFF_NO_PI = 2, 0x1000
 _QUIET = ("net.ipv6.conf.default.disable_ipv6=1", "net.ipv4.igmp_link_local_mcast_reports=0")  # Nothing by itself.
 _STATES = {0x80: "permanent", 0x40: "static", 0x02: "", 0x04: "stale"}
 _COUNTERS = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "multicast", "rx_dropped", "tx_dropped")
+_PORT_COUNTERS = ("tx_packets", "rx_dropped", "rx_nohandler", "tx_dropped")
 BRIDGE_MAC = bytes.fromhex("020000000010")
 PEERS = {"10.0.0.1": "02:00:00:00:00:01", "10.0.0.3": "02:00:00:00:00:03"}
 
@@ -96,9 +97,12 @@ class OurBridge:
         return {(info.addr.hex(":"), info.dev.name, _STATES[info.state]) for info in br_fdb_dump(self.dev)}
 
     def counters(self) -> dict[str, int]:
-        """Return what the bridge itself has counted."""
-        stats = dev_get_stats(self.dev)
-        return {name: getattr(stats, name) for name in _COUNTERS}
+        """Return what the bridge itself has counted, and what its ports have sent and dropped."""
+        found = {name: getattr(dev_get_stats(self.dev), name) for name in _COUNTERS}
+        for number, port in enumerate(self.ports):
+            stats = dev_get_stats(port)
+            found |= {f"p{number} {name}": getattr(stats, name) for name in _PORT_COUNTERS}
+        return found
 
 
 class RealBridge:
@@ -181,19 +185,15 @@ class RealBridge:
         return {(entry["mac"], entry["ifname"], entry["state"]) for entry in entries if entry.get("master") == "br0"}
 
     def counters(self) -> dict[str, int]:
-        """Return what the bridge itself has counted."""
-        text = self.read(*(f"/sys/class/net/br0/statistics/{name}" for name in _COUNTERS))
-        return dict(zip(_COUNTERS, map(int, text.split()), strict=True))
+        """Return what the bridge itself has counted, and what its ports have sent and dropped."""
+        ports = [f"p{number} {name}" for number in range(self.count) for name in _PORT_COUNTERS]
+        names = [*(f"br0 {name}" for name in _COUNTERS), *ports]
+        text = self.run("cd /sys/class/net; cat " + " ".join(name.replace(" ", "/statistics/") for name in names))
+        return dict(zip([*_COUNTERS, *ports], map(int, text.split()), strict=True))
 
-    def read(self, *paths: str) -> str:
-        """Return what files say in the namespace."""
-        return _run("ip", "netns", "exec", self.name, "cat", *paths)
-
-    def details(self, dev: str, kind: str) -> dict[str, object]:
-        """Return what ``ip -d`` says of a bridge (``info_data``) or a port (``info_slave_data``)."""
-        (link,) = json.loads(self.ip("-j", "-d", "link", "show", dev))
-        data: dict[str, object] = link["linkinfo"][kind]
-        return data
+    def run(self, commands: str) -> str:
+        """Return what commands of a shell say in the namespace."""
+        return _run("ip", "netns", "exec", self.name, "sh", "-c", commands)
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""

@@ -1,5 +1,6 @@
 """The spanning tree with a real Linux bridge: the same states and messages for the same messages, and a mixed loop."""
 
+import json
 import os
 import random
 import time
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.skipif(not can_make_namespaces(), reason="needs root, /
 
 PORTS = 3
 GROUP = bytes.fromhex("0180c2000000")
+WORDS = ("stp_state", "1", "hello_time", "1000", "max_age", "4000", "forward_delay", "3000")
+SETTINGS = {IflaBr.STP_STATE: 1, IflaBr.HELLO_TIME: 1000, IflaBr.MAX_AGE: 4000, IflaBr.FORWARD_DELAY: 3000}
 STATES = ["disabled", "listening", "learning", "forwarding", "blocking"]
 OWN = b"\x80\0" + BRIDGE_MAC
 IDS = [bytes((prio, 0)) + BRIDGE_MAC[:5] + bytes((last,)) for prio in (0x70, 0x80) for last in (0x0F, 0x10, 0x11)]
@@ -42,10 +45,10 @@ def random_bpdu(rng: random.Random) -> bytes:
         root_path_cost=rng.randrange(5),
         bridge_id=rng.choice(IDS),
         port_id=rng.choice((0x8001, 0x8002, 0x8003, 0x7001)),
-        message_age=rng.choice((0, 0, 1, 256, 21 * 256)),
-        max_age=20 * 256,
+        message_age=rng.choice((0, 0, 1, 256, 41 * 256)),
+        max_age=40 * 256,
         hello_time=rng.choice((1, 2)) * 256,
-        forward_delay=15 * 256,
+        forward_delay=30 * 256,  # Nothing but the messages changes states during the test.
     )
     octets = bpdu.emit()
     return octets[: rng.randrange(4, 35)] if rng.random() < 0.05 else octets
@@ -56,21 +59,19 @@ def identifier(octets: bytes) -> str:
     return f"{octets[:2].hex()}." + ":".join(f"{octet:x}" for octet in octets[2:])
 
 
-def their_root(real: RealBridge) -> str:
-    """Return the root that a real bridge knows; what ip(8) 6.1 shows for it is the bridge's own identifier."""
-    path = "/sys/class/net/br0/bridge/root_id"
-    prio, _, addr = real.read(path).strip().partition(".")
-    return identifier(bytes.fromhex(prio + addr))
-
-
 def their_state(real: RealBridge) -> list[object]:
     """Return what a real bridge and its ports think."""
-    bridge = real.details("br0", "info_data")
+    # What ip(8) 6.1 shows as the root is the bridge's own identifier.
+    links, _, root = real.run("ip -j -d link; cat /sys/class/net/br0/bridge/root_id").partition("\n")
+    known = {link["ifname"]: link["linkinfo"] for link in json.loads(links) if "linkinfo" in link}
     names = ("root_port", "root_path_cost", "topology_change", "topology_change_detected", "max_age")
-    found: list[object] = [(their_root(real), *(bridge[name] for name in names))]
+    bridge = known["br0"]["info_data"]
+    found: list[object] = [
+        (identifier(bytes.fromhex(root.strip().replace(".", ""))), *(bridge[name] for name in names))
+    ]
+    names = ("state", "root_id", "bridge_id", "designated_cost", "designated_port")
     for number in range(PORTS):
-        port = real.details(f"p{number}", "info_slave_data")
-        names = ("state", "root_id", "bridge_id", "designated_cost", "designated_port")
+        port = known[f"p{number}"]["info_slave_data"]
         found.append(tuple(port[name] for name in names))
     return found
 
@@ -116,8 +117,8 @@ def bpdus(frames: list[list[bytes]]) -> list[list[bytes]]:
 def test_random_messages_have_the_effects_that_they_have_in_linux(number):
     first = seed() + number
     rng = random.Random(first)
-    with RealBridge(f"hardwire-stp{os.getpid()}", PORTS, "stp_state", "1", "hello_time", "1000") as real:
-        ours = OurBridge(PORTS, data={IflaBr.STP_STATE: 1, IflaBr.HELLO_TIME: 1000})
+    with RealBridge(f"hardwire-stp{os.getpid()}", PORTS, *WORDS) as real:
+        ours = OurBridge(PORTS, data=SETTINGS)
         start = time.monotonic_ns() - ours.platform.time_ns
         for turn in range(60):
             if rng.random() < 0.1:
@@ -136,12 +137,12 @@ def test_random_messages_have_the_effects_that_they_have_in_linux(number):
 def test_messages_are_answered_as_linux_answers_them():
     first = seed()
     rng = random.Random(first)
-    with RealBridge(f"hardwire-stp{os.getpid()}", PORTS, "stp_state", "1", "hello_time", "1000") as real:
-        ours = OurBridge(PORTS, data={IflaBr.STP_STATE: 1, IflaBr.HELLO_TIME: 1000})
+    with RealBridge(f"hardwire-stp{os.getpid()}", PORTS, *WORDS) as real:
+        ours = OurBridge(PORTS, data=SETTINGS)
         real.wait(2)
         ours.platform.advance(2_000_000_000)
         assert bpdus(ours.frames()) == bpdus(real.frames())
-        for turn in range(4):
+        for turn in range(2):
             for _ in range(5):
                 port, octets = rng.randrange(PORTS), frame(random_bpdu(rng))
                 real.send(port, octets)
@@ -195,17 +196,22 @@ def test_a_loop_of_our_bridge_and_a_real_one_converges(root):
                 counts.append(sum(frame == octets for frame in heard[1 - sender]))
             return counts
 
-        def blocking() -> list[str]:
-            states = [STATES[br_port_get_rcu(dev).state] for dev in ours.ports[:2]]
-            states += [str(real.details(f"p{number}", "info_slave_data")["state"]) for number in (0, 1)]
-            return sorted(states)
+        def wait_for(*wanted: str) -> list[object]:
+            """Let real time pass until the four ports of the loop are in these states; return what theirs thinks."""
+            for _ in range(60):
+                run(0.25)
+                theirs = their_state(real)
+                states = [STATES[br_port_get_rcu(dev).state] for dev in ours.ports[:2]]
+                states += [port[0] for port in theirs[1:3]]
+                if sorted(states) == list(wanted):
+                    return theirs
+            raise AssertionError(f"states are {states}")
 
-        run(5)
-        assert blocking() == ["blocking", "forwarding", "forwarding", "forwarding"]
-        mine, theirs = ours.dev.priv, real.details("br0", "info_data")
-        assert their_root(real) == identifier(mine.designated_root)
+        theirs = wait_for("blocking", "forwarding", "forwarding", "forwarding")
+        mine = ours.dev.priv
+        assert theirs[0][0] == identifier(mine.designated_root)
         assert (mine.root_port == 0) == (root == "ours")
-        assert (theirs["root_port"] == 0) == (root == "theirs")
+        assert (theirs[0][1] == 0) == (root == "theirs")
         assert broadcasts() == [1, 1]
         if root == "ours":
             return
@@ -213,6 +219,5 @@ def test_a_loop_of_our_bridge_and_a_real_one_converges(root):
         failed = True
         real.ip("link", "set", "p0", "down")
         dev_close(ours.ports[0])
-        run(5)
-        assert blocking() == ["disabled", "disabled", "forwarding", "forwarding"]
+        wait_for("disabled", "disabled", "forwarding", "forwarding")
         assert broadcasts() == [1, 1]
