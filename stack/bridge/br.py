@@ -10,7 +10,7 @@ from ..ieee802.stp import stp_proto_register
 from .br_fdb import br_fdb_changeaddr
 from .br_if import br_del_if, br_mtu_auto_adjust, br_port_carrier_check
 from .br_private import br_port_get_rcu
-from .br_stp_bpdu import br_stp_rcv
+from .br_stp_bpdu_rcv import br_stp_rcv
 from .br_stp_if import br_stp_disable_port, br_stp_enable_port, br_stp_recalculate_bridge_id
 
 if TYPE_CHECKING:

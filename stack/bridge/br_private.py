@@ -1,5 +1,6 @@
 """What a bridge, its ports and its table of addresses consist of (Linux: net/bridge/br_private.h)."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..core.netdevice import IFF_BRIDGE_PORT
@@ -32,6 +33,7 @@ __all__ = [
     "BR_STATE_FORWARDING",
     "BR_STATE_LEARNING",
     "BR_STATE_LISTENING",
+    "BrConfigBpdu",
     "BrInputSkbCb",
     "NetBridge",
     "NetBridgeFdbEntry",
@@ -239,6 +241,22 @@ class NetBridge:
         self.group_addr = BR_GROUP_ADDRESS
         self.group_fwd_mask = 0
         self.addr_set = self.mtu_set = False
+
+
+@dataclass(frozen=True, slots=True)
+class BrConfigBpdu:
+    """A received configuration message, with times in jiffies (Linux: ``struct br_config_bpdu``)."""
+
+    topology_change: bool
+    topology_change_ack: bool
+    root: bytes
+    root_path_cost: int
+    bridge_id: bytes
+    port_id: int
+    message_age: int
+    max_age: int
+    hello_time: int
+    forward_delay: int
 
 
 class BrInputSkbCb:

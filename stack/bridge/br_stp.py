@@ -3,8 +3,6 @@
 The procedures are those of IEEE Std 802.1D-1998 §8.6, and do what their clauses say; each names its own.
 """
 
-from typing import TYPE_CHECKING
-
 from ..core.link_watch import netif_carrier_off, netif_carrier_on
 from ..core.netdevice import IFF_UP
 from ..core.timer import HZ, del_timer, jiffies, mod_timer, timer_pending
@@ -17,14 +15,12 @@ from .br_private import (
     BR_STATE_FORWARDING,
     BR_STATE_LEARNING,
     BR_STATE_LISTENING,
+    BrConfigBpdu,
     NetBridge,
     NetBridgePort,
     br_is_root_bridge,
 )
 from .br_stp_bpdu import br_send_config_bpdu, br_send_tcn_bpdu
-
-if TYPE_CHECKING:
-    from .br_stp_bpdu import BrConfigBpdu
 
 __all__ = [
     "__br_set_topology_change",
@@ -133,7 +129,7 @@ def br_transmit_config(p: NetBridgePort) -> None:
             mod_timer(p.hold_timer, now + _BR_HOLD_TIME)
 
 
-def br_record_config_information(p: NetBridgePort, bpdu: "BrConfigBpdu") -> None:
+def br_record_config_information(p: NetBridgePort, bpdu: BrConfigBpdu) -> None:
     """Take over what a message says of its link (§8.6.2)."""
     now = jiffies(p.br.dev.kernel)
     p.designated_root = bpdu.root
@@ -144,7 +140,7 @@ def br_record_config_information(p: NetBridgePort, bpdu: "BrConfigBpdu") -> None
     mod_timer(p.message_age_timer, now + bpdu.max_age - bpdu.message_age)
 
 
-def br_record_config_timeout_values(br: NetBridge, bpdu: "BrConfigBpdu") -> None:
+def br_record_config_timeout_values(br: NetBridge, bpdu: BrConfigBpdu) -> None:
     """Take over the times of the root (§8.6.3)."""
     br.max_age = bpdu.max_age
     br.hello_time = bpdu.hello_time
@@ -175,7 +171,7 @@ def br_designated_port_selection(br: NetBridge) -> None:
             br_become_designated_port(p)
 
 
-def br_supersedes_port_info(p: NetBridgePort, bpdu: "BrConfigBpdu") -> bool:
+def br_supersedes_port_info(p: NetBridgePort, bpdu: BrConfigBpdu) -> bool:
     """Return whether a message is better than, or as good as, what is known of its link (§8.6.2.2)."""
     told = bpdu.root, bpdu.root_path_cost, bpdu.bridge_id
     known = p.designated_root, p.designated_cost, p.designated_bridge
@@ -282,7 +278,7 @@ def br_topology_change_acknowledge(p: NetBridgePort) -> None:
     br_transmit_config(p)
 
 
-def br_received_config_bpdu(p: NetBridgePort, bpdu: "BrConfigBpdu") -> None:
+def br_received_config_bpdu(p: NetBridgePort, bpdu: BrConfigBpdu) -> None:
     """Take in a configuration message (§8.7.1)."""
     br = p.br
     was_root = br_is_root_bridge(br)

@@ -36,7 +36,8 @@ def br_hello_timer_expired(br: NetBridge) -> None:
     if br.dev.flags & IFF_UP:
         br_config_bpdu_generation(br)
         if br.stp_enabled == BR_KERNEL_STP:
-            mod_timer(br.hello_timer, jiffies(br.dev.kernel) + br.hello_time)
+            # Messages of another root may have said 0.
+            mod_timer(br.hello_timer, jiffies(br.dev.kernel) + max(br.hello_time, 1))
 
 
 def br_message_age_timer_expired(p: NetBridgePort) -> None:

@@ -26,6 +26,7 @@ from hardwire.stack.core.netdevice import NETIF_F_HW_CSUM, netif_carrier_ok
 from hardwire.stack.core.skbuff import __alloc_skb, skb_put_data
 from hardwire.stack.drivers.veth import veth_dellink, veth_newlink
 from hardwire.stack.iproute import addr_add
+from hardwire.stack.llc.llc_core import LLC_SAP_BSPAN, llc_sap_open
 from hardwire.tb.stack.bridged import OurBridge, port_mac
 from hardwire.tb.stack.inet_host import raises
 from hardwire.tb.stack.pair import WireDevice
@@ -296,3 +297,14 @@ def test_the_bridge_knows_its_own_address(ours):
     assert ours.frames() == [[], [], []]
     dev_set_mac_address(ours.dev, STATION)
     assert (OTHER.hex(":"), "br0", "permanent") not in ours.fdb()
+
+
+def test_a_service_access_point_has_one_owner(ours):
+    with raises(EBUSY):
+        llc_sap_open(ours.net, LLC_SAP_BSPAN, lambda skb, dev: 0)
+    heard = []
+    llc_sap_open(ours.net, 0xAA, lambda skb, dev: heard.append((dev, bytes(skb.view[skb.data : skb.tail]))) or 0)
+    for length, body in ((5, b"\xaa\xaa\x03ab"), (6, b"\xaa\xaa\0\0cd"), (9, b"\xaa\xaa\x03short"), (2, b"\xaa\xaa")):
+        ours.send(0, bytes.fromhex("0180c2000002") + STATION + bytes((0, length)) + body + bytes(length == 5))
+    assert heard == [(ours.ports[0], b"ab"), (ours.ports[0], b"cd")]
+    assert ours.kernel.drop_counts() == {"NOT_SPECIFIED": 2}

@@ -21,6 +21,8 @@ from hardwire.stack.core.skbuff import consume_skb
 from hardwire.stack.core.skbuff_data import skb_copy_bits
 from hardwire.stack.drivers.veth import veth_newlink
 from hardwire.stack.iproute import addr_add
+from hardwire.stack.wire.bpdu import ConfigBpdu
+from hardwire.tb.stack.bridged import OurBridge
 from hardwire.tb.stack.test_veth import Namespaces
 
 SECOND = 1_000_000_000
@@ -222,6 +224,20 @@ def test_guards_keep_bpdus_and_roots_out():
     br_setport(ring.bridges[root].net.dev_by_name["r"], {IflaBrport.GUARD: 1})
     ring.run(3)
     assert ring.port(root, "r").state == BR_STATE_DISABLED
+
+
+def test_times_of_0_from_another_root_do_not_stop_time():
+    ours = OurBridge(2, data={IflaBr.STP_STATE: 1})
+    root = bytes(7) + b"\1"
+    bpdu = ConfigBpdu(False, False, root, 0, root, 0x8001, 0, 256, 0, 0).emit()
+    ours.send(0, bytes.fromhex("0180c2000000 020000000099 0026 424203".replace(" ", "")) + bpdu)
+    assert ours.dev.priv.designated_root == root
+    for stp in (0, 1):
+        br_changelink(ours.dev, {IflaBr.STP_STATE: stp})
+    ours.platform.advance(100_000_000)
+    assert ours.dev.priv.hello_time == 0
+    ours.platform.advance(2_000_000_000)
+    assert ours.dev.priv.designated_root == ours.dev.priv.bridge_id
 
 
 def test_a_bridge_has_a_link_while_a_port_forwards():
