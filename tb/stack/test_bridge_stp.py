@@ -112,6 +112,7 @@ def test_a_failure_anywhere_is_got_over(failing, far):
     ring.run(60)
     here, there = ring.hosts[0].socket(), ring.hosts[failing].socket()
     there.bind(("", 9001))
+    there.settimeout(1)
     number = (failing + 1) % 3 if far else failing
     dev_close(ring.bridges[number].net.dev_by_name["l" if far else "r"])
     ring.run(60)
