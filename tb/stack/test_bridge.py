@@ -17,17 +17,19 @@ from hardwire.stack.core.dev_register import (
     dev_open,
     dev_set_mac_address,
     dev_set_mtu,
+    register_netdevice,
     unregister_netdevice,
 )
 from hardwire.stack.core.dev_upper import do_set_master
 from hardwire.stack.core.ethtool import LinkSettings
 from hardwire.stack.core.neighbour import NUD_NOARP, NUD_REACHABLE
-from hardwire.stack.core.netdevice import NETIF_F_HW_CSUM, netif_carrier_ok
-from hardwire.stack.core.skbuff import __alloc_skb, skb_put_data
+from hardwire.stack.core.netdevice import netif_carrier_ok
+from hardwire.stack.core.skbuff import CHECKSUM_NONE, __alloc_skb, skb_put_data
 from hardwire.stack.drivers.veth import veth_dellink, veth_newlink
 from hardwire.stack.iproute import addr_add
 from hardwire.stack.llc.llc_core import LLC_SAP_BSPAN, llc_sap_open
 from hardwire.tb.stack.bridged import OurBridge, port_mac
+from hardwire.tb.stack.fake import FakeNetDevice
 from hardwire.tb.stack.inet_host import raises
 from hardwire.tb.stack.pair import WireDevice
 from hardwire.tb.stack.test_veth import Namespaces
@@ -249,10 +251,25 @@ def test_a_tag_is_put_into_a_frame_for_a_device_that_cannot(ours):
     assert ours.ports[2].sent == [tagged]
 
 
-def test_forwarded_sums_of_devices_are_forgotten():
-    ours = OurBridge(2, complete=True, features=NETIF_F_HW_CSUM)
+def test_a_sum_that_a_device_made_is_forgotten_when_its_frame_is_forwarded():
+    ours = OurBridge(1, complete=True)
+    other = FakeNetDevice(ours.net)
+    register_netdevice(other)
+    dev_open(other)
+    do_set_master(other, ours.dev)
     ours.send(0, frame(OTHER, body=bytes(range(46))))
-    assert ours.ports[1].sent == [frame(OTHER, body=bytes(range(46)))]
+    assert other.frames == [frame(OTHER, body=bytes(range(46)))]
+    assert [ip_summed for ip_summed, _, _ in other.offloads] == [CHECKSUM_NONE]
+
+
+def test_what_this_host_sends_to_all_leaves_by_all_ports():
+    ours = OurBridge(3, address=True)
+    br_setport(ours.ports[0], {IflaBrport.BCAST_FLOOD: 0, IflaBrport.MCAST_FLOOD: 0, IflaBrport.ISOLATED: 1})
+    br_setport(ours.ports[1], {IflaBrport.UNICAST_FLOOD: 0})
+    ours.net.socket().sendto(b"who?", ("10.0.0.9", 9))
+    assert [len(frames) for frames in ours.frames()] == [1, 1, 1]
+    ours.net.socket().sendto(b"to one", ("10.0.0.3", 9))
+    assert [len(frames) for frames in ours.frames()] == [1, 0, 1]
 
 
 def test_a_station_that_moves_is_found_at_its_new_place(ours):
@@ -274,6 +291,15 @@ def test_addresses_age_five_minutes_after_their_last_frame(ours):
     assert len(ours.fdb()) == 5
     ours.platform.advance(2_000_000_000)
     assert len(ours.fdb()) == 3
+
+
+def test_the_table_shows_when_a_station_was_heard_and_sent_to(ours):
+    ours.send(0, frame(OTHER))
+    ours.platform.advance(10_000_000_000)
+    ours.send(1, frame(STATION, OTHER))
+    ours.platform.advance(20_000_000_000)
+    (info,) = [info for info in br_fdb_dump(ours.dev) if info.addr == STATION]
+    assert (info.updated, info.used) == (30 * 250, 20 * 250)
 
 
 def test_the_table_can_be_flushed_as_a_whole_or_by_port(ours):

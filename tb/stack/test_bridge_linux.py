@@ -41,11 +41,15 @@ FLAGS = {
 KINDS = {"permanent": NUD_PERMANENT, "static": NUD_NOARP, "dynamic": NUD_REACHABLE}
 
 
+def own_macs() -> list[bytes]:
+    """Return the addresses of the ports."""
+    return [port_mac(number) for number in range(PORTS)]
+
+
 def random_frame(rng: random.Random) -> bytes:
     """Return a frame between stations, to the bridge, or to groups, of some protocol."""
     source = rng.choice(STATIONS) if rng.random() < 0.9 else rng.choice([port_mac(0), port_mac(1), bytes(6), GROUPS[0]])
-    own = [port_mac(number) for number in range(PORTS)]
-    dest = rng.choice(rng.choice([STATIONS, STATIONS, own, GROUPS, LINK_LOCAL]))
+    dest = rng.choice(rng.choice([STATIONS, STATIONS, own_macs(), GROUPS, LINK_LOCAL]))
     match rng.randrange(6):
         case 0:
             return dest + source + ip(icmp(8), 1)[12:]
@@ -249,6 +253,40 @@ def test_what_linux_refuses_is_refused(both):
         both.fdb_add(port, addr, kind, *words)
         both.fdb_add(port, addr, kind, *words)
     assert both.ours.fdb() == both.real.fdb()
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_each_flag_of_two_ports_does_what_it_does_in_linux(both, flag):
+    for on in (True, False):
+        for port in (0, 1):
+            both.flag(port, flag, on)
+        for number, station in enumerate(STATIONS[2:]):
+            frames = [(number, dest + station + b"\x88\xb5" + bytes(46)) for dest in (*GROUPS, *STATIONS, *own_macs())]
+            send_and_compare(both, frames)
+        # What the host itself sends: a request to all, and answers.
+        send_and_compare(both, [(3, BRIDGE_MAC + STATIONS[0] + ip(icmp(8), 1)[12:]), (2, GROUPS[3] + arp()[6:])])
+
+
+def test_a_locked_port_lets_in_only_whom_it_knows_there(both):
+    known, elsewhere, unknown = STATIONS[2:5]
+    for port, station in ((0, known), (1, elsewhere)):
+        send_and_compare(both, [(port, GROUPS[3] + station + b"\x88\xb5" + bytes(46))])
+    both.flag(0, "locked", True)
+    for dest in (GROUPS[3], port_mac(0), STATIONS[5]):
+        for station in (known, elsewhere, unknown, port_mac(0), port_mac(1)):
+            send_and_compare(both, [(0, dest + station + b"\x88\xb5" + bytes(46))])
+    both.fdb_add(0, unknown, "static")
+    send_and_compare(both, [(0, GROUPS[3] + unknown + b"\x88\xb5" + bytes(46))])
+
+
+def test_a_sticky_station_stays(both):
+    both.fdb_add(0, STATIONS[2], "static", "sticky")
+    both.fdb_add(1, STATIONS[3], "static")
+    for port in (2, 3):
+        for station in STATIONS[2:4]:
+            send_and_compare(both, [(port, GROUPS[3] + station + b"\x88\xb5" + bytes(46))])
+    assert (STATIONS[2].hex(":"), "p0", "static") in both.ours.fdb()
+    assert (STATIONS[3].hex(":"), "p3", "static") in both.ours.fdb()
 
 
 def test_a_bridge_without_ageing_learns_nothing(both):
