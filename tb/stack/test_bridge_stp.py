@@ -19,6 +19,7 @@ from hardwire.stack.core.netdevice import netif_carrier_ok
 from hardwire.stack.core.packet_type import ETH_P_ALL, PacketType, dev_add_pack
 from hardwire.stack.core.skbuff import consume_skb
 from hardwire.stack.core.skbuff_data import skb_copy_bits
+from hardwire.stack.core.timer import HZ, timer_pending
 from hardwire.stack.drivers.veth import veth_newlink
 from hardwire.stack.iproute import addr_add
 from hardwire.stack.wire.bpdu import ConfigBpdu
@@ -206,8 +207,10 @@ def test_addresses_age_fast_after_a_change():
     dev_open(ring.bridges[1].net.dev_by_name["h"])
     ring.run(33)
     assert all(bridge.priv.topology_change for bridge in ring.bridges)
+    assert {bridge.priv.ageing_time for bridge in ring.bridges} == {2 * 15 * HZ}  # As ip -d shows it of Linux.
     ring.run(60)
     assert not any(bridge.priv.topology_change for bridge in ring.bridges)
+    assert {bridge.priv.ageing_time for bridge in ring.bridges} == {300 * HZ}
 
 
 def test_guards_keep_bpdus_and_roots_out():
@@ -239,6 +242,65 @@ def test_times_of_0_from_another_root_do_not_stop_time():
     assert ours.dev.priv.hello_time == 0
     ours.platform.advance(2_000_000_000)
     assert ours.dev.priv.designated_root == ours.dev.priv.bridge_id
+
+
+HEADER = bytes.fromhex("0180c2000000 020000000099 0026 424203".replace(" ", ""))
+BETTER = bytes.fromhex("1000020000000099")  # A root that no bridge here is.
+
+
+def told(root: bytes, cost: int, bridge: bytes, age: int = 0) -> bytes:
+    """Return a frame with a message; ages in 1/256 s, at most 20 s."""
+    return HEADER + ConfigBpdu(False, True, root, cost, bridge, 0x8001, age, 20 * 256, 2 * 256, 15 * 256).emit()
+
+
+@pytest.fixture
+def settled() -> OurBridge:
+    """Return a bridge whose three ports forward, and whose root port is the first."""
+    ours = OurBridge(3, data={IflaBr.STP_STATE: 1})
+    for _ in range(40):
+        ours.send(0, told(BETTER, 0, BETTER))
+        ours.platform.advance(SECOND)
+    ours.frames()
+    return ours
+
+
+def test_only_the_root_says_hello_by_itself(settled):
+    assert [br_port_get_rcu(port).state for port in settled.ports] == [BR_STATE_FORWARDING] * 3
+    assert not timer_pending(settled.dev.priv.hello_timer)
+    settled.platform.advance(10 * SECOND)
+    assert settled.frames() == [[], [], []]
+    settled.send(0, told(BETTER, 0, BETTER))
+    assert [len(frames) for frames in settled.frames()] == [0, 1, 1]
+    settled.platform.advance(22 * SECOND)
+    assert timer_pending(settled.dev.priv.hello_timer)
+
+
+def test_a_message_that_would_be_too_old_is_not_sent_on(settled):
+    settled.send(0, told(BETTER, 0, BETTER, 20 * 256 - 2))
+    assert settled.frames() == [[], [], []]
+    settled.send(0, told(BETTER, 0, BETTER, 19 * 256))
+    sent = ConfigBpdu.parse(settled.frames()[1][0][17:])
+    assert 19 * 256 < sent.message_age < 19 * 256 + 10
+
+
+def test_an_own_message_that_comes_back_is_not_answered(settled):
+    settled.send(0, told(BETTER, 0, BETTER))
+    mine = settled.frames()[1][0]
+    settled.send(1, mine)
+    settled.platform.advance(SECOND - 1)
+    assert settled.frames() == [[], [], []]
+    assert not br_port_get_rcu(settled.ports[1]).config_pending
+
+
+def test_a_port_that_begins_to_block_is_told_to_the_root(settled):
+    settled.send(1, told(BETTER, 1, BETTER[:7] + b"\x98"))
+    assert br_port_get_rcu(settled.ports[1]).state == BR_STATE_BLOCKING
+    assert [octets[17:] for octets in settled.frames()[0]] == [bytes.fromhex("00000080")]
+    settled.platform.advance(5 * SECOND)
+    assert len(settled.frames()[0]) == 2  # Again each two seconds, until the root has heard.
+    settled.send(0, told(BETTER, 0, BETTER))
+    settled.platform.advance(5 * SECOND)
+    assert settled.frames()[0] == []
 
 
 def test_a_bridge_has_a_link_while_a_port_forwards():
