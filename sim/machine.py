@@ -42,6 +42,8 @@ class Setup:
         Use the library that can write waves.
     device : str
         Kind of the card; see ``devices``.
+    phy_address : int
+        Where the driver looks for the card's PHY, which is at 1; where there is none, the link counts as a fixed one.
     """
 
     address: str = "10.0.0.1/24"
@@ -54,6 +56,7 @@ class Setup:
     config: NicConfig = field(default_factory=NicConfig)
     waves: bool = False
     device: str = "sim"
+    phy_address: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Machine:
             As for a new machine.
         """
         nic = open_device(setup.device, host=self.host, config=setup.config, bus=setup.bus, waves=setup.waves)
-        dev = hardwire_probe(self.net, nic, nic.dma, [nic], mac=setup.mac)
+        dev = hardwire_probe(self.net, nic, nic.dma, [nic], mac=setup.mac, phy_address=setup.phy_address)
         if setup.ring_log2 is not None:
             dev.ethtool_ops.set_ringparam(1 << setup.ring_log2)
         dev_set_mtu(dev, setup.mtu)

@@ -14,11 +14,11 @@ from ..core.skbuff_data import pskb_may_pull, skb_cloned, skb_cow_head, skb_hang
 from ..core.timer import HZ, TimerList, del_timer, jiffies, mod_timer
 from ..ethernet.eth import ETH_P_IP
 from ..wire.checksum import csum_add
+from . import route_input  # As a module, and first: it and icmp need each other.
 from .icmp import icmp_send
 from .icmp_defs import ICMP_EXC_FRAGTIME, ICMP_TIME_EXCEEDED
 from .ip import IP_DF, IP_MF, IP_OFFSET, ip_send_check
 from .ip_options import IpOptions
-from .route_input import ip_route_input_noref
 
 if TYPE_CHECKING:
     from ..core.net import Net
@@ -312,6 +312,6 @@ def ip_expire(qp: FragQueue) -> None:
         head = qp.runs[0].skbs[0]
         head.dev = qp.dev
         _, tos, _, _, _, _, _, _, saddr, daddr = _HEADER.unpack_from(head.view, head.network_header)
-        if ip_route_input_noref(head, daddr, saddr, tos, qp.dev) is None:
+        if route_input.ip_route_input_noref(head, daddr, saddr, tos, qp.dev) is None:
             icmp_send(head, ICMP_TIME_EXCEEDED, ICMP_EXC_FRAGTIME)
     qp.drop(SkbDropReason.FRAG_REASM_TIMEOUT)
