@@ -18,7 +18,7 @@ from hardwire.stack.drivers.bonding import (
     slave_of,
 )
 from hardwire.stack.drivers.bonding.bond_3ad_port import MuxState, PeriodicState, RxState
-from hardwire.stack.wire.lacp import LacpState
+from hardwire.stack.wire.lacp import SLOW_PROTOCOLS, LacpState
 from hardwire.tb.stack.bonds import MS, SECOND, Bonds
 
 SLOW = "01:80:c2:00:00:02"
@@ -92,6 +92,7 @@ def test_a_port_whose_partner_falls_silent_is_left_out(joined):
 def test_slaves_that_go_and_come_leave_the_others_at_work(joined):
     for dev in list(joined.slaves):
         do_set_master(dev, None)
+        assert SLOW_PROTOCOLS not in dev.mc
         joined.run(300 * MS)
         assert flows(joined, 10)
         do_set_master(dev, joined.bond)

@@ -98,6 +98,19 @@ def test_a_link_counts_after_its_delay_but_the_first_one_at_once():
     assert bonds.bond.curr_active_slave is second
 
 
+def test_of_links_that_come_while_there_is_none_one_counts_at_once_and_the_others_after_their_delay():
+    bonds = Bonds(BondMode.ACTIVEBACKUP, 3, miimon=100, updelay=300)
+    for peer in bonds.peers:
+        dev_close(peer)
+    bonds.run(300 * MS)
+    for peer in bonds.peers:
+        dev_open(peer)
+    bonds.run(110 * MS)
+    assert [slave.link for slave in bonds.bond.slave_list] == [BondLink.UP, BondLink.BACK, BondLink.BACK]
+    bonds.run(300 * MS)
+    assert {slave.link for slave in bonds.bond.slave_list} == {BondLink.UP}
+
+
 @pytest.mark.parametrize(("reselect", "returns"), [(0, True), (1, False), (2, False)])
 def test_the_primary_slave_takes_over_again_as_it_was_asked_to(reselect, returns):
     bonds = Bonds(BondMode.ACTIVEBACKUP, miimon=100, primary_reselect=reselect)

@@ -122,6 +122,17 @@ def test_a_bond_without_a_slave_that_can_send_drops_and_counts():
         assert len(bonds.platform.buffers) == 0
 
 
+@pytest.mark.parametrize("mode", [BondMode.ROUNDROBIN, BondMode.XOR, BondMode.BROADCAST])
+def test_frames_are_dropped_and_counted_while_no_slave_has_a_link(mode):
+    bonds = Bonds(mode)
+    for peer in bonds.peers:
+        dev_close(peer)
+    bonds.run(2 * SECOND)
+    before, sent = bonds.bond.core_stats.tx_dropped, bonds.sent()
+    bonds.transmit(bonds.bond, ip(udp(9)))
+    assert (bonds.bond.core_stats.tx_dropped, bonds.sent()) == (before + 1, sent)
+
+
 # Receiving.
 
 
