@@ -58,8 +58,15 @@ class Capture:
             warnings.simplefilter("ignore", DeprecationWarning)  # Of this library about its own table of options.
             self._writer = pcapng.FileWriter(self._file, self._section)
 
-    def write(self, time_ns: int, octets: bytes, interface: str | None = None, flags: int = 0) -> None:
-        """Add a frame without FCS; ``flags`` are those of the format (``epb_flags``).
+    def write(
+        self,
+        time_ns: int,
+        octets: bytes,
+        interface: str | None = None,
+        flags: int = 0,
+        original_octets: int = 0,
+    ) -> None:
+        """Add a frame without FCS, or its first octets; ``flags`` are those of the format (``epb_flags``).
 
         Raises
         ------
@@ -72,6 +79,7 @@ class Capture:
         packet.interface_id = 0 if interface is None else self._numbers[interface]
         packet.timestamp_high, packet.timestamp_low = time_ns >> 32, time_ns & 0xFFFF_FFFF
         packet.packet_data = octets
+        packet.packet_len = max(original_octets, len(octets))
         with self._named_errors():
             self._writer.write_block(packet)
         self.count += 1

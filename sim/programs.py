@@ -4,14 +4,18 @@ import argparse
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
+from ..stack.core.filter_check import SockFilter, bpf_check_classic, sock_filters_from_text
 from ..stack.ipv4.icmp_defs import ICMP_ECHO, ICMP_ECHOREPLY
 from ..stack.uapi import AF_INET, IPPROTO_ICMP, SOCK_RAW
 from ..stack.wire.address import ipv4_from_text
 from ..stack.wire.checksum import csum_fold, csum_partial
+from .capture import Capture
 from .machine import Machine
 from .send import Endpoint, parse_number
+from .sniffer import Sniffer
 from .world import FS_PER_NS
 
 __all__ = ["PROGRAMS", "Program", "ProgramError", "parse_program"]
@@ -21,6 +25,10 @@ _MAX_PAYLOAD_OCTETS = 65_507
 
 class ProgramError(ValueError):
     """A program's words make no sense."""
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass
@@ -37,6 +45,8 @@ class Program:
         What it has said.
     result : dict
         What came of it.
+    ended : Callable
+        What is left to do for one that serves, when the others have ended.
     """
 
     text: str
@@ -44,6 +54,7 @@ class Program:
     serves: bool = False
     lines: list[str] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
+    ended: Callable[[], None] = _nothing
 
 
 class _Parser(argparse.ArgumentParser):
@@ -187,13 +198,75 @@ def _send(words: list[str]) -> Program:
     return Program(shlex.join(["send", *words]), run)
 
 
+def _filter(path: str) -> tuple[SockFilter, ...]:
+    program = sock_filters_from_text(Path(path).read_text())
+    bpf_check_classic(program)
+    return program
+
+
+def _readable(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Let argparse say what is wrong with a file."""
+
+    def checked(path: str) -> Any:
+        try:
+            return parse(path)
+        except OSError as error:
+            raise ValueError(f"{path}: {error.strerror}") from error
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    return _checked(checked)
+
+
+def _tcpdump(words: list[str]) -> Program:
+    """Write what a device receives and sends to a pcapng file, until all others have ended."""
+    parser = _parser("tcpdump")
+    parser.add_argument("-i", dest="interface", metavar="DEVICE", default="eth0")
+    parser.add_argument("-w", dest="path", metavar="FILE", required=True)
+    parser.add_argument("-c", dest="count", type=_number(1, 1_000_000_000), default=None)
+    parser.add_argument("-s", dest="snaplen", type=_number(1, 262_144), default=262_144)
+    parser.add_argument("-F", dest="filter", metavar="FILE", type=_readable(_filter), default=())
+    parser.add_argument("-p", dest="promiscuous", action="store_false")
+    asked = parser.parse_args(words)
+    try:
+        capture = Capture(asked.path, [asked.interface])
+    except OSError as error:
+        raise ProgramError(f"tcpdump: argument -w: {asked.path}: {error.strerror}") from error
+
+    def run(program: Program, machine: Machine) -> None:
+        try:
+            sniffer = Sniffer(
+                machine,
+                asked.interface,
+                capture,
+                snaplen=asked.snaplen,
+                program=asked.filter,
+                promiscuous=asked.promiscuous,
+            )
+        except OSError as error:
+            program.lines.append(f"{asked.interface}: {error.strerror}")
+            return
+
+        def end() -> None:
+            program.result |= sniffer.end(asked.count)
+            program.lines += [f"{count} packets {what}" for what, count in program.result.items()]
+
+        program.ended = end
+        while asked.count is None or capture.count < asked.count:
+            sniffer.take()
+        program.ended = _nothing
+        end()
+
+    return Program(shlex.join(["tcpdump", *words]), run, serves=True)
+
+
 def _idle(words: list[str]) -> Program:
     """Do nothing: the host's stack still answers."""
     _parser("idle").parse_args(words)
     return Program("idle", lambda program, machine: None)
 
 
-PROGRAMS = {"ping": _ping, "udp-echo": _udp_echo, "send": _send, "idle": _idle}
+PROGRAMS = {"ping": _ping, "udp-echo": _udp_echo, "send": _send, "tcpdump": _tcpdump, "idle": _idle}
 
 
 def parse_program(text: str) -> Program:

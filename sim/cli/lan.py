@@ -23,7 +23,8 @@ def lan(
         typer.Argument(
             metavar="PROGRAM...",
             help="A program for each host in turn, in quotes: 'ping ADDR [-c N] [-s OCTETS] [-i MS] [-W MS]', "
-            "'udp-echo [PORT]', 'send ADDR:PORT [-c N] [-s OCTETS] [--echo] [-W MS]', idle. Host N is 10.0.0.N.",
+            "'udp-echo [PORT]', 'send ADDR:PORT [-c N] [-s OCTETS] [--echo] [-W MS]', 'tcpdump -w FILE [-i DEVICE] "
+            "[-c N] [-s OCTETS] [-p] [-F FILE of tcpdump -dd]', idle. Host N is 10.0.0.N.",
         ),
     ],
     hosts: Annotated[
@@ -104,6 +105,8 @@ def _run(network: "Lan", programs: "list[Program]", pcap: Path | None) -> None:
                 waited.append(task)
         network.world.join(waited)
         network.settle()
+        for program in programs:
+            program.ended()
 
 
 def _capture(folder: Path, name: str, interface: str) -> "Capture":

@@ -1,6 +1,7 @@
 """Packet sockets as their protocol sees them (Linux: net/packet/internal.h)."""
 
 from collections.abc import Callable
+from errno import EOPNOTSUPP
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from ..core.packet_type import PacketType
@@ -25,7 +26,7 @@ class PacketMreq(NamedTuple):
 
 
 class PacketSkbCb(NamedTuple):
-    """What a socket says of a packet: protocol, kind, who sent it by which device, and its length on the wire."""
+    """What a socket notes of a packet: its device, who sent it, and its length before a filter cut it."""
 
     ifindex: int
     hatype: int
@@ -80,18 +81,19 @@ class PacketSock(Sock):
         self.auxdata = self.origdev = self.qdisc_bypass = False
 
 
-def _unused(*_: object) -> NoReturn:
-    raise NotImplementedError("the operations of packet sockets do not go through a protocol")
+def _no_transport(*_: object) -> NoReturn:
+    """Refuse what only a transport protocol does."""
+    raise OSError(EOPNOTSUPP, "packet sockets have no transport protocol")
 
 
 packet_proto = Proto(
     "PACKET",
-    sendmsg=_unused,
-    recvmsg=_unused,
+    sendmsg=_no_transport,
+    recvmsg=_no_transport,
     connect=sock_no_connect,
-    get_port=_unused,
-    unhash=_unused,
-    close=_unused,
+    get_port=_no_transport,
+    unhash=_no_transport,
+    close=_no_transport,
     setsockopt=sock_no_setsockopt,
     getsockopt=sock_no_getsockopt,
 )

@@ -173,6 +173,58 @@ def test_command_runs_a_program_on_each_host_of_a_switch() -> None:
     assert ping["received"] == 1
 
 
+def seen(path: Path) -> list[tuple[str, str, int, bytes]]:
+    """Return direction, kind, original length and octets of the frames in a capture."""
+    with path.open("rb") as file:
+        blocks = [block for block in FileScanner(file) if isinstance(block, EnhancedPacket)]
+    flags = [block.options["epb_flags"] for block in blocks]
+    return [
+        (flag.inout, flag.casttype, block.packet_len, block.packet_data)
+        for flag, block in zip(flags, blocks, strict=True)
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:Field type should not be:DeprecationWarning")
+def test_tcpdump_on_a_host_sees_what_its_card_does(tmp_path: Path) -> None:
+    result = lan_command(
+        "ping 10.0.0.2 -c 2 -i 1", f"tcpdump -w {tmp_path}/seen.pcapng", "--json", "--pcap", str(tmp_path)
+    )
+    assert result.returncode == 0, result.stderr
+    host = json.loads(result.stdout)["hosts"][1]
+    assert host["result"] == {"captured": 6, "received": 6, "dropped": 0}
+    frames = seen(tmp_path / "seen.pcapng")
+    kinds = [("inbound", "broadcast"), ("outbound", "NA")] + 2 * [("inbound", "unicast"), ("outbound", "NA")]
+    assert [frame[:2] for frame in frames] == kinds
+    assert all(length == len(octets) for _, _, length, octets in frames)
+    # The card pads what it sends.
+    card = [(way, octets) for way, _, _, octets in seen(tmp_path / "host2.pcapng")]
+    assert [(way, octets.ljust(60, b"\0")) for way, _, _, octets in frames] == card
+
+
+@pytest.mark.filterwarnings("ignore:Field type should not be:DeprecationWarning")
+def test_tcpdump_takes_a_filter_a_length_and_a_count(tmp_path: Path) -> None:
+    # tcpdump -y EN10MB -ddd icmp
+    (tmp_path / "icmp").write_text("6\n40 0 0 12\n21 0 3 2048\n48 0 0 23\n21 0 1 1\n6 0 0 262144\n6 0 0 0\n")
+    words = f"tcpdump -w {tmp_path}/seen.pcapng -i eth0 -p -s 40 -c 3 -F {tmp_path}/icmp"
+    result = lan_command("ping 10.0.0.2 -c 3 -i 1", words, "--json")
+    assert result.returncode == 0, result.stderr
+    counts = json.loads(result.stdout)["hosts"][1]["result"]
+    assert (counts["captured"], counts["dropped"]) == (3, 0)  # More may have passed the filter meanwhile.
+    frames = seen(tmp_path / "seen.pcapng")
+    assert [(way, length, len(octets)) for way, _, length, octets in frames] == [
+        ("inbound", 98, 40),
+        ("outbound", 98, 40),
+        ("inbound", 98, 40),
+    ]
+    assert {octets[23] for _, _, _, octets in frames} == {1}
+
+
+def test_tcpdump_of_a_device_that_is_not_there_says_so(tmp_path: Path) -> None:
+    result = lan_command("idle", f"tcpdump -w {tmp_path}/seen.pcapng -i eth9")
+    assert result.returncode == 0, result.stderr
+    assert "eth9: no device 'eth9'" in result.stdout
+
+
 def test_command_shows_a_tree() -> None:
     result = lan_command("ping 10.0.0.9 -c 1", "--loss", "0")
     assert result.returncode == 0, result.stderr
@@ -183,7 +235,12 @@ def test_command_shows_a_tree() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("fly",), "there is no program 'fly'; there are ping, udp-echo, send, idle"),
+        (("fly",), "there is no program 'fly'; there are ping, udp-echo, send, tcpdump, idle"),
+        (("tcpdump",), "tcpdump: the following arguments are required: -w"),
+        (("tcpdump -w /proc/x",), "tcpdump: argument -w: /proc/x: No such file or directory"),
+        (("tcpdump -w x -F /proc/x",), "tcpdump: argument -F: /proc/x: No such file or directory"),
+        (("tcpdump -w x -F /dev/null",), "tcpdump: argument -F: /dev/null: neither 'tcpdump -dd' nor"),
+        (("tcpdump -w x -s 0",), "tcpdump: argument -s: '0' is not a number: 1..262144"),
         (("ping",), "ping: the following arguments are required: ADDR"),
         (("ping nobody",), "ping: argument ADDR: address: 'nobody' is not an IPv4 address"),
         (("ping 10.0.0.2 -c ²",), "ping: argument -c: '²' is not a number: 1..1000000"),
