@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..netlink.attr import Nlattr
 from ..netlink.rtnetlink import Rtm, Tca
 from ..netlink.uapi import NlmF
-from ..sched.sch_api import find_qdisc_ops
+from ..sched.sch_api import QDISCS
 from ..sched.tc_options import decode_options, encode_options
 from ..uapi import AF_UNSPEC
 from .args import Args, CommandError, matches
@@ -141,7 +141,7 @@ def _modify(tc: Tc, args: Args, kind: int, flags: int) -> None:
             attrs.append((Tca.KIND, name, "string"))
             # Also without words: a change to what is the default.
             options = QDISC_KINDS[name].parse(name, args)
-            ops = find_qdisc_ops(name)
+            ops = QDISCS.get(name)
             assert ops is not None
             if options:
                 attrs.append((Tca.OPTIONS, encode_options(ops.qopt, ops.policy, options), "binary"))
@@ -214,7 +214,7 @@ def _print_qdisc(tc: Tc, answer: Answer, *, named: bool) -> None:
     if refcnt != 1:
         out.any("refcnt", f"refcnt {refcnt} ", refcnt)
     out.open("options", {})
-    ops = find_qdisc_ops(kind)
+    ops = QDISCS.get(kind)
     if Tca.OPTIONS in tb and kind in QDISC_KINDS and ops is not None:
         QDISC_KINDS[kind].show(tc, out, decode_options(ops.qopt, ops.policy, tb[Tca.OPTIONS].data))
     out.close()

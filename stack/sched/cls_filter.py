@@ -12,6 +12,7 @@ from .pkt_sched import TC_H_MAJ, TC_H_MIN, Options, check_options
 from .sch_api_tree import qdisc_lookup
 
 __all__ = [
+    "KINDS",
     "filter_add",
     "filter_change",
     "filter_del",
@@ -24,7 +25,7 @@ __all__ = [
 
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400  # As in a netlink message that makes something.
 
-_KINDS = {ops.kind: ops for ops in (cls_fw_ops, cls_u32_ops)}
+KINDS = {ops.kind: ops for ops in (cls_fw_ops, cls_u32_ops)}
 _FIRST_AUTO_PRIO = 0xC000
 
 
@@ -79,9 +80,9 @@ def _new_proto(block: TcfBlock, kind: str | None, prio: int, protocol: int, flag
         raise OSError(EINVAL, "a filter needs a kind and a protocol")
     if not flags & NLM_F_CREATE:
         raise OSError(ENOENT, f"there is no filter of preference {prio}")
-    ops: TcfProtoOps | None = _KINDS.get(kind)
+    ops: TcfProtoOps | None = KINDS.get(kind)
     if ops is None:
-        raise OSError(ENOENT, f"no filter {kind!r}; there are {', '.join(sorted(_KINDS))}")
+        raise OSError(ENOENT, f"no filter {kind!r}; there are {', '.join(sorted(KINDS))}")
     if not prio:
         prio = block.chain[0].prio - 1 if block.chain else _FIRST_AUTO_PRIO
     tp = TcfProto(block, ops, prio, protocol)

@@ -55,8 +55,8 @@ def psched_ticks2ns(ticks: int) -> int:
 
 
 def psched_ns2ticks(ns: int) -> int:
-    """Return a time in ticks of the packet scheduler, as much as 32 bits hold."""
-    return min(ns >> _PSCHED_SHIFT, 0xFFFFFFFF)
+    """Return a time in ticks of the packet scheduler."""
+    return ns >> _PSCHED_SHIFT
 
 
 @dataclass(frozen=True, slots=True)

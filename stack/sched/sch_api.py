@@ -1,13 +1,13 @@
 """Making, changing and ending qdiscs, as ``tc qdisc`` does (Linux: net/sched/sch_api.c)."""
 
 from collections.abc import Iterator
-from errno import EEXIST, EINVAL, ELOOP, ENOENT, EOPNOTSUPP
+from errno import EEXIST, EINVAL, ENOENT, EOPNOTSUPP
 from typing import TYPE_CHECKING, Any
 
 from ..core.netdevice import IFF_NO_QUEUE, NetDevice, NetdevQueue, netif_running
 from .pkt_sched import TC_H_MAJ, TC_H_MIN, TC_H_ROOT, Options, check_options
-from .qdisc import Qdisc, QdiscOps
-from .sch_api_tree import check_loop, qdisc_alloc_handle, qdisc_hash_add, qdisc_leaf, qdisc_lookup
+from .qdisc import Qdisc
+from .sch_api_tree import qdisc_alloc_handle, qdisc_hash_add, qdisc_leaf, qdisc_lookup
 from .sch_codel import codel_ops
 from .sch_fifo import bfifo_ops, pfifo_head_drop_ops, pfifo_ops
 from .sch_fq_codel import fq_codel_ops
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..core.net import Kernel
 
 __all__ = [
-    "find_qdisc_ops",
+    "QDISCS",
     "gnet_stats",
     "qdisc_add",
     "qdisc_change",
@@ -39,7 +39,6 @@ __all__ = [
     "qdisc_dump",
     "qdisc_get",
     "qdisc_graft",
-    "qdisc_link",
     "qdisc_replace",
     "qdisc_set_default",
     "tc_get_qdisc",
@@ -49,7 +48,7 @@ __all__ = [
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400  # As in a netlink message that makes something.
 
 _DEFAULT_TX_QUEUE_LEN = 1000
-_QDISCS: dict[str, QdiscOps] = {
+QDISCS = {
     ops.id: ops
     for ops in (
         bfifo_ops,
@@ -68,11 +67,6 @@ _QDISCS: dict[str, QdiscOps] = {
 }
 
 
-def find_qdisc_ops(kind: str) -> QdiscOps | None:
-    """Return what makes a kind of qdisc."""
-    return _QDISCS.get(kind)
-
-
 def qdisc_set_default(kernel: "Kernel", kind: str) -> None:
     """Choose what devices start with: the sysctl ``net.core.default_qdisc``.
 
@@ -81,9 +75,9 @@ def qdisc_set_default(kernel: "Kernel", kind: str) -> None:
     OSError
         ``ENOENT`` for an unknown kind.
     """
-    ops = _QDISCS.get(kind)
+    ops = QDISCS.get(kind)
     if ops is None:
-        raise OSError(ENOENT, f"no qdisc {kind!r}; there are {', '.join(sorted(_QDISCS))}")
+        raise OSError(ENOENT, f"no qdisc {kind!r}; there are {', '.join(sorted(QDISCS))}")
     kernel.default_qdisc_ops = ops
 
 
@@ -97,9 +91,9 @@ def qdisc_create(
     OSError
         ``ENOENT`` for an unknown kind; ``EINVAL`` for impossible options; ``ENOSPC`` if there is no handle left.
     """
-    ops = _QDISCS.get(kind or "")
+    ops = QDISCS.get(kind or "")
     if ops is None:
-        raise OSError(ENOENT, f"no qdisc {kind!r}; there are {', '.join(sorted(_QDISCS))}")
+        raise OSError(ENOENT, f"no qdisc {kind!r}; there are {', '.join(sorted(QDISCS))}")
     check_options(f"qdisc {kind}", ops.layouts(), options)
     sch = Qdisc(dev_queue, ops, parent, handle or qdisc_alloc_handle(dev))
     sch.one_txq = len(dev.tx) == 1
@@ -265,7 +259,7 @@ def tc_modify_qdisc(
     Raises
     ------
     OSError
-        ``ENOENT``, ``EEXIST``, ``EINVAL``, ``ELOOP``, ``EOPNOTSUPP``, ``ENOSPC``.
+        ``ENOENT``, ``EEXIST``, ``EINVAL``, ``EOPNOTSUPP``, ``ENOSPC``.
     """
     with dev.kernel.rtnl:
         above, sch, is_new = None, None, False
@@ -281,23 +275,26 @@ def tc_modify_qdisc(
                 sch = qdisc_leaf(above, parent)
             if sch is not None and not sch.handle:
                 sch = None  # A default one gives way.
-            if sch is None or not handle or sch.handle != handle:
-                if handle:
-                    sch, is_new = _another(dev, flags, kind, above, sch, handle)
-                    if sch is not None:
-                        sch.refcnt += 1
-                        return _put_in_place(dev, above, parent, sch)
-                else:
-                    # A replacement of another kind (or one that must be new) is made; of the same kind it is a change.
-                    other = bool(flags & NLM_F_EXCL) or (sch is not None and kind is not None and kind != sch.ops.id)
-                    is_new = sch is None or (bool(flags & NLM_F_CREATE) and bool(flags & NLM_F_REPLACE) and other)
+            if handle and (sch is None or sch.handle != handle):
+                _check_new(dev, flags, sch, handle)
+                is_new = True
+            elif not handle:
+                # A replacement of another kind (or one that must be new) is made; of the same kind it is a change.
+                other = bool(flags & NLM_F_EXCL) or (sch is not None and kind is not None and kind != sch.ops.id)
+                is_new = sch is None or (bool(flags & NLM_F_CREATE) and bool(flags & NLM_F_REPLACE) and other)
         if is_new:
             if not flags & NLM_F_CREATE:
                 raise OSError(ENOENT, f"{dev.name} has no such qdisc")
             queue = dev.tx[0] if above is None else above.dev_queue
             if above is not None and above.ops.cl_ops is not None and above.ops.cl_ops.select_queue is not None:
                 queue = above.ops.cl_ops.select_queue(above, parent)
-            return _put_in_place(dev, above, parent, qdisc_create(dev, queue, kind, parent, handle, options or {}))
+            sch = qdisc_create(dev, queue, kind, parent, handle, options or {})
+            try:
+                qdisc_graft(dev, above, parent, sch)
+            except OSError:
+                qdisc_put(sch)
+                raise
+            return sch
         if sch is None:
             raise OSError(ENOENT, f"{dev.name} has no qdisc {handle >> 16:x}:")
         if flags & NLM_F_EXCL:
@@ -307,32 +304,14 @@ def tc_modify_qdisc(
         return sch
 
 
-def _another(
-    dev: NetDevice, flags: int, kind: str | None, above: Qdisc | None, there: Qdisc | None, handle: int
-) -> tuple[Qdisc | None, bool]:
-    """Return the qdisc of a handle that is wanted in a place where it is not, and whether it is still to be made."""
+def _check_new(dev: NetDevice, flags: int, there: Qdisc | None, handle: int) -> None:
+    """Check that a qdisc of that handle can be made, and take the place of another one."""
     if there is not None and not flags & NLM_F_REPLACE:
         raise OSError(EEXIST, f"there is a qdisc {there.handle >> 16:x}: already")
     if TC_H_MIN(handle):
         raise OSError(EINVAL, f"{handle:#x} is the handle of a class")
-    sch = qdisc_lookup(dev, handle)
-    if sch is None:
-        return None, True
-    if flags & NLM_F_EXCL:
-        raise OSError(EEXIST, f"{dev.name} has a qdisc {handle >> 16:x}: already")
-    _check_kind(sch, kind)
-    if sch is above or (above is not None and check_loop(sch, above)):
-        raise OSError(ELOOP, f"qdisc {handle >> 16:x}: would be below itself")
-    return sch, False
-
-
-def _put_in_place(dev: NetDevice, above: Qdisc | None, parent: int, sch: Qdisc) -> Qdisc:
-    try:
-        qdisc_graft(dev, above, parent, sch)
-    except OSError:
-        qdisc_put(sch)
-        raise
-    return sch
+    if qdisc_lookup(dev, handle) is not None:
+        raise OSError(EINVAL, f"qdisc {handle >> 16:x}: cannot move to another parent")
 
 
 def qdisc_add(dev: NetDevice, kind: str, *, parent: int = TC_H_ROOT, handle: int = 0, **options: Any) -> Qdisc:
@@ -359,11 +338,6 @@ def qdisc_change(
 ) -> Qdisc:
     """Change a qdisc: ``tc qdisc change``."""
     return tc_modify_qdisc(dev, 0, kind, parent, handle, options)
-
-
-def qdisc_link(dev: NetDevice, *, parent: int = TC_H_ROOT, handle: int) -> Qdisc:
-    """Put a qdisc that is there somewhere else: ``tc qdisc link``."""
-    return tc_modify_qdisc(dev, NLM_F_REPLACE, None, parent, handle)
 
 
 def qdisc_del(dev: NetDevice, kind: str | None = None, *, parent: int = TC_H_ROOT, handle: int = 0) -> None:

@@ -7,7 +7,6 @@ from .pkt_sched import TC_H_MAJ, TC_H_ROOT
 from .qdisc import Qdisc
 
 __all__ = [
-    "check_loop",
     "qdisc_alloc_handle",
     "qdisc_hash_add",
     "qdisc_hash_del",
@@ -83,12 +82,3 @@ def qdisc_tree_reduce_backlog(sch: Qdisc, packets: int, octets: int) -> None:
         above.backlog_octets -= octets
         above.drops += drops
         sch = above
-
-
-def check_loop(sch: Qdisc, below: Qdisc) -> bool:
-    """Return whether ``below`` is somewhere below ``sch``: it cannot be its parent, too."""
-    ops = sch.ops.cl_ops
-    if ops is None:
-        return False
-    children = (ops.leaf(sch, cl) for cl in ops.walk(sch))
-    return any(child is below or check_loop(child, below) for child in children if child is not None)

@@ -385,7 +385,7 @@ def netem_destroy(sch: Qdisc) -> None:
 def netem_dump(sch: Qdisc) -> dict[str, Any]:
     """Return what was set; times in ns and, as far as they fit, in ticks."""
     options = dict(sch.priv.options)
-    options["latency"] = psched_ns2ticks(max(options["latency64"], 0))
+    options["latency"] = min(psched_ns2ticks(max(options["latency64"], 0)), _U32)
     options["jitter"] = psched_ns2ticks(options["jitter64"])
     return options
 

@@ -25,7 +25,7 @@ from ..netlink.uapi import NLMSG_HDRLEN, NlmF
 from ..uapi import AF_UNSPEC
 from .cls_filter import find_filter_ops, tc_del_tfilter, tc_dump_tfilter, tc_new_tfilter
 from .pkt_sched import TC_H_MAJ
-from .sch_api import find_qdisc_ops, gnet_stats, qdisc_dump, tc_get_qdisc, tc_modify_qdisc
+from .sch_api import QDISCS, gnet_stats, qdisc_dump, tc_get_qdisc, tc_modify_qdisc
 from .tc_options import decode_options, encode_options
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _new_qdisc(skb: "SkBuff", nlh: Nlmsghdr) -> None:
         kind = ask.kind
         if kind is None:
             raise NetlinkError(EINVAL, "options need a kind")
-        ops = find_qdisc_ops(kind)
+        ops = QDISCS.get(kind)
         if ops is None:
             raise NetlinkError(ENOENT, "Specified qdisc kind is unknown")
         options = decode_options(ops.qopt, ops.policy, ask.tb[Tca.OPTIONS].data)

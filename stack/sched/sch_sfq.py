@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from errno import EINVAL
+from errno import EINVAL, EOPNOTSUPP
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,16 @@ TC_SFQ_QOPT = TcStruct(
     "tc_sfq_qopt",
     (("quantum", "u32"), ("perturb_period", "s32"), ("limit", "u32"), ("divisor", "u32"), ("flows", "u32")),
 )
-TC_SFQ_QOPT_V1 = TcStruct("tc_sfq_qopt_v1", (*TC_SFQ_QOPT.fields, ("depth", "u32"), ("headdrop", "u32")))
+_RED = (
+    *((name, "u32") for name in ("red_limit", "qth_min", "qth_max")),
+    *((name, "u8") for name in ("Wlog", "Plog", "Scell_log", "flags")),
+    ("max_P", "u32"),
+)
+_RED_STATS = ("prob_drop", "forced_drop", "prob_mark", "forced_mark", "prob_mark_head", "forced_mark_head")
+TC_SFQ_QOPT_V1 = TcStruct(
+    "tc_sfq_qopt_v1",
+    (*TC_SFQ_QOPT.fields, ("depth", "u32"), ("headdrop", "u32"), *_RED, *((name, "u32") for name in _RED_STATS)),
+)
 
 
 class SfqSlot:
@@ -91,6 +100,8 @@ def _allot(octets: int) -> int:
 def sfq_init(sch: Qdisc, options: Options) -> None:
     """Set the options, which cannot be changed later."""
     priv = sch.priv = SfqPriv(sch)
+    if any(options.get(name) for name, _ in _RED):
+        raise OSError(EOPNOTSUPP, "sfq has no RED here")
     divisor = options.get("divisor", 0)
     if divisor & (divisor - 1) or divisor > 65_536:
         raise OSError(EINVAL, f"divisor must be a power of 2 up to 65536, not {divisor}")

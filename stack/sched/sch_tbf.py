@@ -197,15 +197,15 @@ def tbf_destroy(sch: Qdisc) -> None:
 
 
 def tbf_dump(sch: Qdisc) -> dict[str, Any]:
-    """Return rates, depths and limit; as ``buffer`` and ``mtu`` in ticks, as Linux does."""
+    """Return rates, depths and limit; the depths in ticks, of which Linux shows the low 32 bits."""
     priv: TbfPriv = sch.priv
     options: dict[str, Any] = {
         "limit": sch.limit,
         "rate": min(priv.rate.rate, _U32),
         "rate_overhead": priv.rate.overhead,
         "rate_linklayer": priv.rate.linklayer,
-        "buffer": psched_ns2ticks(priv.buffer_ns),
-        "mtu": psched_ns2ticks(priv.mtu_ns),
+        "buffer": psched_ns2ticks(priv.buffer_ns) & _U32,
+        "mtu": psched_ns2ticks(priv.mtu_ns) & _U32,
     }
     if priv.rate.rate > _U32:
         options["rate64"] = priv.rate.rate
