@@ -1,5 +1,7 @@
 """What qdiscs do with their queues and their children (Linux: include/net/sch_generic.h)."""
 
+from collections.abc import Callable
+
 from ..core.netdevice import NET_XMIT_DROP, NET_XMIT_SUCCESS
 from ..core.skbuff import SkBuff
 from .qdisc import Qdisc, net_xmit_drop_count
@@ -7,6 +9,7 @@ from .qdisc import Qdisc, net_xmit_drop_count
 __all__ = [
     "qdisc_count_out",
     "qdisc_dequeue_head",
+    "qdisc_dequeue_internal",
     "qdisc_dequeue_peeked",
     "qdisc_drop",
     "qdisc_enqueue",
@@ -77,6 +80,11 @@ def qdisc_peek_dequeued(sch: Qdisc) -> SkBuff | None:
         sch.qlen += 1
         sch.backlog_octets += skb.len
     return sch.gso_skb[0]
+
+
+def qdisc_dequeue_internal(sch: Qdisc, dequeue: Callable[[Qdisc], SkBuff | None]) -> SkBuff | None:
+    """Take a packet out of a qdisc that has to shrink: first one that was looked at."""
+    return qdisc_dequeue_peeked(sch) if sch.gso_skb else dequeue(sch)
 
 
 def qdisc_dequeue_peeked(sch: Qdisc) -> SkBuff | None:

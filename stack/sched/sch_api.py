@@ -262,7 +262,7 @@ def tc_modify_qdisc(
         ``ENOENT``, ``EEXIST``, ``EINVAL``, ``EOPNOTSUPP``, ``ENOSPC``.
     """
     with dev.kernel.rtnl:
-        above, sch, is_new = None, None, False
+        above, sch, is_new, changing = None, None, False, False
         if not parent:
             if not handle:
                 raise OSError(EINVAL, "a qdisc without a parent needs a handle")
@@ -279,11 +279,13 @@ def tc_modify_qdisc(
                 _check_new(dev, flags, sch, handle)
                 is_new = True
             elif not handle:
-                # A replacement of another kind (or one that must be new) is made; of the same kind it is a change.
-                other = bool(flags & NLM_F_EXCL) or (sch is not None and kind is not None and kind != sch.ops.id)
-                is_new = sch is None or (bool(flags & NLM_F_CREATE) and bool(flags & NLM_F_REPLACE) and other)
+                # Of another kind it is made, too, if it is to be added or replaced, or only changed.
+                other = sch is not None and kind is not None and kind != sch.ops.id
+                create = bool(flags & NLM_F_CREATE and flags & (NLM_F_REPLACE | NLM_F_EXCL))
+                changing = other and not flags & (NLM_F_CREATE | NLM_F_REPLACE | NLM_F_EXCL)
+                is_new = sch is None or (other and create) or changing
         if is_new:
-            if not flags & NLM_F_CREATE:
+            if not flags & NLM_F_CREATE and not changing:
                 raise OSError(ENOENT, f"{dev.name} has no such qdisc")
             queue = dev.tx[0] if above is None else above.dev_queue
             if above is not None and above.ops.cl_ops is not None and above.ops.cl_ops.select_queue is not None:

@@ -1,9 +1,9 @@
 """The tree of a device's qdiscs (Linux: net/sched/sch_api.c)."""
 
-from errno import ENOSPC
+from errno import ENOENT, ENOSPC, EOPNOTSUPP
 
 from ..core.netdevice import NetDevice
-from .pkt_sched import TC_H_MAJ, TC_H_ROOT
+from .pkt_sched import TC_H_MAJ, TC_H_MIN, TC_H_ROOT
 from .qdisc import Qdisc
 
 __all__ = [
@@ -42,12 +42,20 @@ def qdisc_lookup(dev: NetDevice, handle: int) -> Qdisc | None:
 
 
 def qdisc_leaf(sch: Qdisc, classid: int) -> Qdisc | None:
-    """Return the qdisc in a class."""
+    """Return the qdisc in a class.
+
+    Raises
+    ------
+    OSError
+        ``EOPNOTSUPP`` if the qdisc has no classes, ``ENOENT`` if it has not that one.
+    """
     ops = sch.ops.cl_ops
     if ops is None:
-        return None
+        raise OSError(EOPNOTSUPP, f"qdisc {sch.ops.id} has no classes")
     cl = ops.find(sch, classid)
-    return ops.leaf(sch, cl) if cl else None
+    if not cl:
+        raise OSError(ENOENT, f"qdisc {sch.ops.id} has no class {classid >> 16:x}:{TC_H_MIN(classid):x}")
+    return ops.leaf(sch, cl)
 
 
 def qdisc_alloc_handle(dev: NetDevice) -> int:

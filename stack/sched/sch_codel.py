@@ -1,6 +1,7 @@
 """One queue under CoDel (RFC 8289; Linux: net/sched/sch_codel.c, tc-codel(8))."""
 
 from collections import deque
+from functools import partial
 from typing import Any
 
 from ..core.drop_reasons import SkbDropReason
@@ -8,7 +9,7 @@ from ..core.netdevice import NET_XMIT_SUCCESS
 from ..core.skbuff import SkBuff, kfree_skb_reason
 from .pkt_sched import Options
 from .qdisc import Qdisc, QdiscOps
-from .qdisc_queue import qdisc_drop, qdisc_peek_dequeued
+from .qdisc_queue import qdisc_dequeue_internal, qdisc_drop, qdisc_peek_dequeued
 from .sch_api_tree import qdisc_tree_reduce_backlog
 from .sch_codel_impl import (
     CODEL_DISABLED_THRESHOLD,
@@ -89,15 +90,30 @@ def codel_change(sch: Qdisc, options: Options) -> None:
     codel_change_params(priv.params, options)
     sch.limit = options.get("limit", sch.limit)
     packets = octets = 0
-    while sch.qlen > sch.limit and priv.queue:
-        skb = priv.queue.popleft()[0]
+    while sch.qlen > sch.limit:
+        skb = qdisc_dequeue_internal(sch, _take)
+        if skb is None:
+            break
         packets += 1
         octets += skb.len
-        sch.qlen -= 1
-        sch.backlog_octets -= skb.len
         sch.drops += 1
         kfree_skb_reason(skb, SkbDropReason.QDISC_DROP)
     qdisc_tree_reduce_backlog(sch, packets, octets)
+
+
+def _take(sch: Qdisc) -> SkBuff | None:
+    packet = _take_packet(sch)
+    return None if packet is None else packet[0]
+
+
+def _take_packet(sch: Qdisc) -> Packet | None:
+    queue: deque[Packet] = sch.priv.queue
+    if not queue:
+        return None
+    packet = queue.popleft()
+    sch.qlen -= 1
+    sch.backlog_octets -= packet[0].len
+    return packet
 
 
 def codel_enqueue(skb: SkBuff, sch: Qdisc, to_free: list[SkBuff]) -> int:
@@ -115,16 +131,7 @@ def codel_enqueue(skb: SkBuff, sch: Qdisc, to_free: list[SkBuff]) -> int:
 def codel_qdisc_dequeue(sch: Qdisc) -> SkBuff | None:
     """Take the oldest packet that is not to be dropped."""
     priv: CodelPriv = sch.priv
-
-    def dequeue() -> Packet | None:
-        if not priv.queue:
-            return None
-        packet = priv.queue.popleft()
-        sch.qlen -= 1
-        sch.backlog_octets -= packet[0].len
-        return packet
-
-    skb = codel_dequeue(sch, priv.params, priv.vars, priv.stats, dequeue)
+    skb = codel_dequeue(sch, priv.params, priv.vars, priv.stats, partial(_take_packet, sch))
     codel_tell(sch, priv.stats)
     if skb is not None:
         sch.packets += 1

@@ -12,7 +12,7 @@ from ..core.skbuff import SkBuff, kfree_skb_reason
 from .cls_api import TcfBlock, TcfResult, tcf_block_put, tcf_classify
 from .pkt_sched import TC_H_MAJ, TC_H_MIN, Options
 from .qdisc import NET_XMIT_BYPASS, Qdisc, QdiscClassOps, QdiscOps
-from .qdisc_queue import qdisc_drop, qdisc_peek_dequeued
+from .qdisc_queue import qdisc_dequeue_internal, qdisc_drop, qdisc_peek_dequeued
 from .sch_api_tree import qdisc_tree_reduce_backlog
 from .sch_codel import codel_change_params, codel_dump_params, codel_tell
 from .sch_codel_impl import CodelParams, CodelStats, CodelVars, Packet, codel_dequeue, codel_time
@@ -109,17 +109,16 @@ def fq_codel_change(sch: Qdisc, options: Options) -> None:
     sch.limit = options.get("limit", sch.limit)
     priv.drop_batch = max(options.get("drop_batch_size", priv.drop_batch), 1)
     priv.memory_limit = min(options.get("memory_limit", priv.memory_limit), 1 << 31)
-    packets = octets = 0
     while sch.qlen > sch.limit or priv.memory_usage > priv.memory_limit:
-        flow = max(priv.flows.values(), key=lambda flow: flow.backlog, default=None)
-        if flow is None or not flow.queue:
+        skb = qdisc_dequeue_internal(sch, fq_codel_dequeue)
+        if skb is None:
             break
-        skb = _take(sch, flow)[0]
-        packets += 1
-        octets += skb.len
-        sch.drops += 1
+        # As by Linux, they count as sent here, and as dropped above.
+        priv.stats.drop_count += 1
+        priv.stats.drop_len += skb.len
         kfree_skb_reason(skb, SkbDropReason.QDISC_DROP)
-    qdisc_tree_reduce_backlog(sch, packets, octets)
+    qdisc_tree_reduce_backlog(sch, priv.stats.drop_count, priv.stats.drop_len)
+    priv.stats.drop_count = priv.stats.drop_len = 0
 
 
 def _take(sch: Qdisc, flow: FqCodelFlow) -> Packet:

@@ -156,6 +156,8 @@ def netem_change(sch: Qdisc, options: Options) -> None:
             new[name] = options[name] if name in options else priv.options[name]
     if "rate" in options or "rate64" in options:
         new["rate64"] = max(get("rate", 0), get("rate64", 0))
+    if "rate" in options:
+        new |= {name: get(name, 0) for name in _RATE}
     for model in (_GI, _GE):
         if any(name in options for name in model):
             new |= {name: get(name, 0) for name in model}
@@ -384,9 +386,13 @@ def netem_destroy(sch: Qdisc) -> None:
 
 def netem_dump(sch: Qdisc) -> dict[str, Any]:
     """Return what was set; times in ns and, as far as they fit, in ticks."""
-    options = dict(sch.priv.options)
+    options: dict[str, Any] = {**dict.fromkeys(_RATE, 0), **sch.priv.options}
     options["latency"] = min(psched_ns2ticks(max(options["latency64"], 0)), _U32)
     options["jitter"] = psched_ns2ticks(options["jitter64"])
+    rate = options.pop("rate64", 0)
+    options["rate"] = min(rate, _U32)
+    if rate > _U32:
+        options["rate64"] = rate
     return options
 
 

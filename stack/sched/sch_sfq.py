@@ -21,7 +21,7 @@ __all__ = ["SfqPriv", "SfqSlot", "sfq_ops"]
 
 _MAX_DEPTH = 127
 _MAX_FLOWS = 0x10000 - _MAX_DEPTH - 1
-_ALLOT_OCTETS = 8  # Allotments are counted in units of so many octets.
+_MIN_QUANTUM = 256
 
 TC_SFQ_QOPT = TcStruct(
     "tc_sfq_qopt",
@@ -93,10 +93,6 @@ class SfqPriv:
         self.perturb_timer = TimerList(dev.kernel, partial(sfq_perturbation, sch))
 
 
-def _allot(octets: int) -> int:
-    return -(-octets // _ALLOT_OCTETS)
-
-
 def sfq_init(sch: Qdisc, options: Options) -> None:
     """Set the options, which cannot be changed later."""
     priv = sch.priv = SfqPriv(sch)
@@ -107,7 +103,7 @@ def sfq_init(sch: Qdisc, options: Options) -> None:
         raise OSError(EINVAL, f"divisor must be a power of 2 up to 65536, not {divisor}")
     if options.get("quantum", 0) >= 1 << 31:
         raise OSError(EINVAL, f"quantum must be below 2**31, not {options['quantum']}")
-    priv.quantum = options.get("quantum") or priv.quantum
+    priv.quantum = max(options.get("quantum") or priv.quantum, _MIN_QUANTUM)
     priv.perturb_period = options.get("perturb_period", 0)
     priv.maxflows = min(options.get("flows") or priv.maxflows, _MAX_FLOWS)
     if divisor:
@@ -146,7 +142,7 @@ def _slot_of(priv: SfqPriv, hash: int) -> SfqSlot | None:
     """Return the slot of a flow, a new one if there is room."""
     slot = priv.slots.get(hash)
     if slot is None and len(priv.slots) < priv.maxflows:
-        slot = priv.slots[hash] = SfqSlot(hash, _allot(priv.quantum))
+        slot = priv.slots[hash] = SfqSlot(hash, priv.quantum)
         priv.flows.append(slot)  # Behind the others: new flows that come all the time must not starve them.
         priv.depths[0][slot] = None
     return slot
@@ -224,10 +220,10 @@ def sfq_dequeue(sch: Qdisc) -> SkBuff | None:
     if not priv.flows:
         return None
     while (slot := priv.flows[0]).allot <= 0:
-        slot.allot += _allot(priv.quantum)
+        slot.allot += priv.quantum
         priv.flows.rotate(-1)
     skb = _remove(priv, slot)
-    slot.allot -= _allot(skb.len)
+    slot.allot -= skb.len
     return qdisc_count_out(skb, sch)
 
 
@@ -320,7 +316,7 @@ def sfq_tcf_block(sch: Qdisc, cl: int) -> TcfBlock | None:
 def sfq_dump_class_stats(sch: Qdisc, cl: int) -> dict[str, int]:
     """Return the statistics of a flow."""
     slot: SfqSlot = sch.priv.slots[cl - 1]
-    return {"allot": slot.allot * _ALLOT_OCTETS, "backlog": slot.backlog, "qlen": len(slot.queue)}
+    return {"allot": slot.allot, "backlog": slot.backlog, "qlen": len(slot.queue)}
 
 
 sfq_ops = QdiscOps(
