@@ -249,9 +249,11 @@ def _element(scanner: "Scanner", type: DataType) -> Interval:
 def parse_values(scanner: "Scanner", type: DataType) -> tuple[list[Interval], str]:
     """Take a value, a range or a set; return its intervals, and how it reads."""
     if not scanner.accept("{"):
-        prefix = "/" in scanner.token.text
-        interval = _value(scanner, type)
-        return [interval], _show(interval, type, prefix=prefix)
+        word = scanner.token.text
+        low, high = _value(scanner, type)
+        if low == high and "-" in word and word not in type.names and not type.interface:
+            return [(low, high)], f"{type.format(low)}-{type.format(high)}"
+        return [(low, high)], _show((low, high), type, prefix="/" in word)
     intervals, single = _set(scanner, type)
     text = ", ".join(_show(interval, type, prefix=True) for interval in intervals)
     return intervals, text if single else f"{{ {text} }}"

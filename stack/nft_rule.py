@@ -230,7 +230,11 @@ def _reject(rule: _Rule) -> None:
         rule.add("reject", NftReject(_PORT_UNREACHABLE), terminal=True)
     elif scanner.accept("tcp"):
         scanner.expect("reset")
-        rule.need(IPPROTO_TCP)
+        if rule.protocols is None and rule.text:
+            rule.exprs[:0] = [NftMeta("l4proto"), NftCmp("==", IPPROTO_TCP)]
+            rule.text.insert(0, "meta l4proto tcp")
+        else:
+            rule.need(IPPROTO_TCP)
         rule.add("reject with tcp reset", NftReject(None), terminal=True)
     else:
         scanner.expect("icmp")

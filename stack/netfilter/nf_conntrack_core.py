@@ -134,10 +134,10 @@ def nf_conntrack_find_get(ctnet: "NetnsCt", tuple: NfConntrackTuple) -> NfTupleH
 
 
 def nf_conntrack_tuple_taken(tuple: NfConntrackTuple, ignored: NfConn) -> bool:
-    """Return whether another connection has a tuple."""
+    """Return whether another connection has a tuple; one that began with the same packet is the same."""
     ctnet = ignored.net.nf.conntrack
     entry = _find(ctnet, tuple, hash_conntrack_raw(tuple, ctnet))
-    return entry is not None and entry[2] is not ignored
+    return entry is not None and entry[2].tuples[IP_CT_DIR_ORIGINAL] != ignored.tuples[IP_CT_DIR_ORIGINAL]
 
 
 def early_drop(ctnet: "NetnsCt", hash: int) -> bool:

@@ -62,4 +62,5 @@ class NetnsCt:
             "TIME_WAIT": 120,
             "CLOSE": 10,
             "SYN_SENT2": 120,
+            "UNACK": 300,
         }

@@ -87,11 +87,15 @@ def nf_conntrack_tcp_packet(ct: "core.NfConn", skb: "SkBuff", dataoff: int, ctin
     if new == "SYN_SENT" and old in ("TIME_WAIT", "CLOSE") and ct.status & IPS_CONFIRMED:
         core.nf_ct_delete(ct)  # The ports are used anew: this segment begins another connection.
         return -NF_REPEAT
-    if kind == "RST" and not ct.status & IPS_SEEN_REPLY and CTINFO2DIR(ctinfo):
-        core.nf_ct_delete(ct)  # The connection was refused.
-        return NF_ACCEPT
+    timeout = ctnet.sysctl_tcp_timeouts[new]
+    if not ct.status & IPS_SEEN_REPLY:
+        if kind == "RST":
+            core.nf_ct_delete(ct)  # The connection was refused.
+            return NF_ACCEPT
+        if new == "ESTABLISHED":  # Begun before this host saw it, if at all.
+            timeout = min(timeout, ctnet.sysctl_tcp_timeouts["UNACK"])
     ct.proto = new
-    core.__nf_ct_refresh_acct(ct, ctinfo, skb, ctnet.sysctl_tcp_timeouts[new] * HZ)
+    core.__nf_ct_refresh_acct(ct, ctinfo, skb, timeout * HZ)
     if ct.status & IPS_SEEN_REPLY and new == "ESTABLISHED" and old in ("SYN_RECV", "ESTABLISHED"):
         ct.status |= IPS_ASSURED
     return NF_ACCEPT

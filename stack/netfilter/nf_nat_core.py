@@ -50,6 +50,7 @@ __all__ = [
     "nf_nat_alloc_null_binding",
     "nf_nat_inet_fn",
     "nf_nat_initialized",
+    "nf_nat_net",
     "nf_nat_packet",
     "nf_nat_register_fn",
     "nf_nat_setup_info",
@@ -123,11 +124,16 @@ class NetnsNat:
         self.masquerade_users = 0
 
 
-def nf_nat_register_fn(net: "Net", ops: NfHookOps, hooks: tuple[NfHookOps, ...]) -> None:
-    """Let a chain say how new connections are translated; ``hooks`` do it, from the first chain on."""
+def nf_nat_net(net: "Net") -> NetnsNat:
+    """Return what NAT keeps in a namespace, made if needed."""
     if not hasattr(net.nf, "nat"):
         net.nf.nat = NetnsNat(net)
-    nat = net.nf.nat
+    return net.nf.nat
+
+
+def nf_nat_register_fn(net: "Net", ops: NfHookOps, hooks: tuple[NfHookOps, ...]) -> None:
+    """Let a chain say how new connections are translated; ``hooks`` do it, from the first chain on."""
+    nat = nf_nat_net(net)
     chain = nat.chains[ops.hooknum]
     chain.append(ops)
     chain.sort(key=lambda entry: entry.priority)

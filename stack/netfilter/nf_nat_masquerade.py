@@ -10,7 +10,7 @@ from ..ipv4.rtnetlink import RtScope
 from .core import NF_ACCEPT, NF_DROP
 from .nf_conntrack_common import IP_CT_DIR_ORIGINAL, IP_CT_DIR_REPLY
 from .nf_conntrack_core import NfConn, nf_ct_get, nf_ct_iterate_cleanup_net
-from .nf_nat_core import NF_NAT_MANIP_SRC, NfConnNat, NfNatRange, nf_ct_nat_ext_add, nf_nat_setup_info
+from .nf_nat_core import NF_NAT_MANIP_SRC, NfConnNat, NfNatRange, nf_ct_nat_ext_add, nf_nat_net, nf_nat_setup_info
 
 if TYPE_CHECKING:
     from ..core.net import Net
@@ -65,8 +65,9 @@ def masq_inet_event(ifa: "InIfaddr") -> None:
 
 def nf_nat_masquerade_inet_register_notifiers(net: "Net") -> None:
     """Follow devices and addresses, from the first rule that needs it on."""
-    net.nf.nat.masquerade_users += 1
-    if net.nf.nat.masquerade_users == 1:
+    nat = nf_nat_net(net)
+    nat.masquerade_users += 1
+    if nat.masquerade_users == 1:
         register_netdevice_notifier(net, masq_device_event)
         net.ipv4.inetaddr_chain.append(masq_inet_event)
 

@@ -10,7 +10,7 @@ from ..ethernet.eth import ETH_P_IP
 from ..ipv4.icmp_defs import ICMP_DEST_UNREACH
 from ..ipv4.ip_output import ip_local_out
 from ..ipv4.netfilter import ip_route_me_harder
-from ..uapi import IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP
+from ..uapi import IPPROTO_TCP, IPPROTO_UDP
 from ..wire.checksum import csum_fold, csum_partial, csum_tcpudp_nofold
 from .core import nf_ct_attach
 from .nf_checksum import nf_ip_checksum
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from ..core.skbuff import SkBuff
     from .core import NfHookState
 
-__all__ = ["nf_send_reset", "nf_send_unreach"]
+__all__ = ["nf_reject_verify_csum", "nf_send_reset", "nf_send_unreach"]
 
 _ADDRESSES = Struct("!II")
 _TCP = Struct("!HHIIBBHHH")
 _IP = Struct("!BBHHHBBHII")
 _HEADROOM = 128
 _RST, _ACK, _SYN, _FIN = 4, 16, 2, 1
+_OTHER_CHECKS = frozenset({33, 47, 50, 51, 132, 136})  # DCCP, GRE, ESP, AH, SCTP and UDP-Lite.
 
 
 def nf_send_unreach(skb: "SkBuff", code: int, hook: int) -> None:
@@ -37,21 +38,18 @@ def nf_send_unreach(skb: "SkBuff", code: int, hook: int) -> None:
     if (view[at + 6] << 8 | view[at + 7]) & 0x1FFF:
         return
     dataoff = (view[at] & 15) << 2
-    summed = view[at + 9] in (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP)
-    if (
-        skb_csum_unnecessary(skb)
-        or not summed
-        or _no_udp_check(skb, dataoff)
-        or not nf_ip_checksum(skb, hook, dataoff, view[at + 9])
-    ):
+    protocol = view[at + 9]
+    unsure = not skb_csum_unnecessary(skb) and nf_reject_verify_csum(skb, dataoff, protocol)
+    if not unsure or not nf_ip_checksum(skb, hook, dataoff, protocol):
         icmp_send(skb, ICMP_DEST_UNREACH, code)
 
 
-def _no_udp_check(skb: "SkBuff", dataoff: int) -> bool:
-    if skb.view[skb.network_header + 9] != IPPROTO_UDP:
-        return False
-    check = skb_header_pointer(skb, dataoff + 6, 2)
-    return check is not None and not any(check)
+def nf_reject_verify_csum(skb: "SkBuff", dataoff: int, protocol: int) -> bool:
+    """Return whether a packet has an Internet checksum over all its octets; of an unknown protocol it should."""
+    if protocol == IPPROTO_UDP:
+        check = skb_header_pointer(skb, dataoff + 6, 2)
+        return check is None or any(check)
+    return protocol not in _OTHER_CHECKS
 
 
 def nf_send_reset(skb: "SkBuff", state: "NfHookState") -> None:
