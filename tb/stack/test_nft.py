@@ -519,8 +519,8 @@ def test_an_error_names_its_place():
 
 WORDS = (
     "add create delete flush list insert replace table chain rule ruleset ip t c x { } ; type filter nat route hook "
-    "forward output postrouting prerouting priority 0 - 10 srcnat policy accept drop udp tcp icmp dport sport saddr 9000 "
-    "10.0.0.1 10.0.0.0/8 1-5 , : & | == != < ct state new established mark set meta counter log prefix jump goto "
+    "forward output postrouting prerouting priority 0 - 10 srcnat policy accept drop udp tcp icmp dport sport saddr "
+    "9000 10.0.0.1 10.0.0.0/8 1-5 , : & | == != < ct state new established mark set meta counter log prefix jump goto "
     "masquerade snat dnat to redirect reject with limit rate 5/second queue num handle index comment iifname eth* ! 0x "
     "( ) / /33 -1 99999999999"
 ).split()
