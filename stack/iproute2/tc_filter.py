@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ..ethernet.eth import ETH_P_ARP, ETH_P_IP
 from ..netlink.rtnetlink import Rtm, Tca
 from ..netlink.uapi import NlmF
-from ..sched.cls_filter import find_filter_ops
+from ..sched.cls_filter import KINDS
 from ..sched.cls_u32 import TC_U32_TERMINAL, U32Key, U32Sel
 from ..sched.tc_options import decode_options, encode_options
 from ..uapi import AF_UNSPEC
@@ -120,7 +120,7 @@ def _modify(tc: "Tc", args: Args, kind: int, flags: int) -> None:
     request = Request(kind, where.header(handle), flags)
     if where.kind is not None:
         request.put(Tca.KIND, where.kind, "string")
-        ops = find_filter_ops(where.kind)
+        ops = KINDS.get(where.kind)
         assert ops is not None
         if options:
             request.put(Tca.OPTIONS, encode_options(None, ops.policy, options), "binary")
@@ -307,7 +307,7 @@ def _print_filter(tc: "Tc", answer: Answer, protocol: int, *, named_parent: bool
     out.any("kind", f"{kind} ", kind)
     if Tca.CHAIN in tb:
         out.any("chain", f"chain {tb[Tca.CHAIN].u32} ", tb[Tca.CHAIN].u32)
-    ops = find_filter_ops(kind)
+    ops = KINDS.get(kind)
     if Tca.OPTIONS in tb and ops is not None:
         out.open("options", {})
         options = decode_options(None, ops.policy, tb[Tca.OPTIONS].data)

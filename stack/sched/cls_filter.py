@@ -17,7 +17,6 @@ __all__ = [
     "filter_change",
     "filter_del",
     "filter_replace",
-    "find_filter_ops",
     "tc_del_tfilter",
     "tc_dump_tfilter",
     "tc_new_tfilter",
@@ -27,11 +26,6 @@ NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400  # As in a netlink
 
 KINDS = {ops.kind: ops for ops in (cls_fw_ops, cls_u32_ops)}
 _FIRST_AUTO_PRIO = 0xC000
-
-
-def find_filter_ops(kind: str) -> TcfProtoOps | None:
-    """Return what makes a kind of filter."""
-    return _KINDS.get(kind)
 
 
 def tcf_block_find(dev: NetDevice, parent: int) -> TcfBlock:

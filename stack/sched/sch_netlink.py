@@ -23,7 +23,7 @@ from ..netlink.message import NLMSG_GOODSIZE, NetlinkCallback, Nlmsghdr, nlmsg_c
 from ..netlink.rtnetlink import Rtm, Rtnlgrp, Tca
 from ..netlink.uapi import NLMSG_HDRLEN, NlmF
 from ..uapi import AF_UNSPEC
-from .cls_filter import find_filter_ops, tc_del_tfilter, tc_dump_tfilter, tc_new_tfilter
+from .cls_filter import KINDS, tc_del_tfilter, tc_dump_tfilter, tc_new_tfilter
 from .pkt_sched import TC_H_MAJ
 from .sch_api import QDISCS, gnet_stats, qdisc_dump, tc_get_qdisc, tc_modify_qdisc
 from .tc_options import decode_options, encode_options
@@ -238,7 +238,7 @@ def _new_filter(skb: "SkBuff", nlh: Nlmsghdr) -> None:
     ask = _Request(_net(skb), nlh)
     options = None
     if Tca.OPTIONS in ask.tb:
-        ops = find_filter_ops(ask.kind or "")
+        ops = KINDS.get(ask.kind or "")
         if ops is None:
             raise NetlinkError(ENOENT, "TC classifier not found")
         options = decode_options(None, ops.policy, ask.tb[Tca.OPTIONS].data)
