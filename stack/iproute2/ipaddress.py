@@ -156,6 +156,11 @@ class _Filter:
             return False
         return self.to is None or (tb[Ifa.LOCAL].be32 ^ self.to[0]) >> 32 - self.to[1] == 0
 
+    @property
+    def of_inet(self) -> bool:
+        """Whether IPv4 addresses are asked for, and nothing else."""
+        return self.to is not None or self.label is not None
+
     def wants_link(self, answer: Answer) -> bool:
         _, _, index, flags, _ = answer.header(IFINFO)
         tb = answer.attrs(IFINFO)
@@ -198,12 +203,12 @@ def _show(ip: "Ip", args: Args) -> None:
             others.add(index)
     for link in links(ip):
         index = link.header(IFINFO)[2]
-        # One that has no address at all is shown, unless those of a network are asked for.
-        if not wanted.wants_link(link) or (index not in found and (wanted.to is not None or index in others)):
+        # One that has no address at all is shown, unless certain ones of IPv4 are asked for.
+        if not wanted.wants_link(link) or (index not in found and (wanted.of_inet or index in others)):
             continue
         ip.out.open(None, {})
         if ip.brief or not ip.oneline:
-            print_linkinfo(ip, link, with_mode=False, with_address=wanted.to is None)
+            print_linkinfo(ip, link, with_mode=False, with_address=not wanted.of_inet)
         ip.out.open("addr_info", [])
         for answer in found.get(index, []):
             _print_addrinfo(ip, link, answer)

@@ -72,9 +72,16 @@ def _modify(ip: "Ip", args: Args, flags: int) -> None:
     index = 0 if flags else ip.rtnl.index(name)
     request = Request(Rtm.NEWLINK, IFINFO.pack(AF_UNSPEC, 0, index, 0, 0), flags)
     request.put(Ifla.IFNAME, name, "string")
-    options = parse_options(ip, "ipip", KINDS["ipip"], Args(rest))
+    options = [] if flags else _present(ip, index)
+    options += parse_options(ip, "ipip", KINDS["ipip"], Args(rest))
     request.nest(Ifla.LINKINFO, nla(IflaInfo.KIND, "ipip", "string"), nla_nest(IflaInfo.DATA, *options))
     ip.rtnl.talk(request)
+
+
+def _present(ip: "Ip", index: int) -> list[bytes]:
+    """Return how a tunnel is set: what is not named stays, and what is comes behind it and counts."""
+    answer = ip.rtnl.get(Request(Rtm.GETLINK, IFINFO.pack(AF_UNSPEC, 0, index, 0, 0)))
+    return [nla(kind, attr.data, "binary") for kind, attr in linkinfo(answer.attrs(IFINFO))[2].items()]
 
 
 def _show(ip: "Ip", args: Args) -> None:

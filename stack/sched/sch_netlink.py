@@ -96,7 +96,9 @@ def tc_fill_qdisc(skb: "SkBuff", sch: "Qdisc", portid: int, seq: int, kind: int,
     at = nlmsg_put(skb, portid, seq, kind, header, flags)
     try:
         nla_put_string(skb, Tca.KIND, sch.ops.id)
-        options = encode_options(sch.ops.qopt, sch.ops.policy, sch.ops.dump(sch))
+        # Tables of a distribution are set, and never told.
+        told = {name: value for name, value in sch.ops.dump(sch).items() if not name.endswith("_dist")}
+        options = encode_options(sch.ops.qopt, sch.ops.policy, told)
         if options:
             nla_put(skb, Tca.OPTIONS, options)
         nla_put_u8(skb, Tca.HW_OFFLOAD, 0)
