@@ -94,16 +94,15 @@ def test_valid_and_invalid_programs_are_told_apart_as_there(theirs, name):
 def test_each_instruction_computes_what_it_does_there(theirs, name):
     """The results that ``test_filter`` has, asked of the kernel: as far as they show in a packet's length."""
     program, expected = RESULTS[name]
-    if name == "number of the device":
-        pytest.skip("numbers of devices differ")
-    sock = theirs.inside(lambda: real.socket(api.AF_PACKET, api.SOCK_RAW, real.htons(3)))
-    sock.setblocking(False)
+    if name in ("number of the device", "processor"):
+        pytest.skip("it is another one there")
     # Return 20 if the result is right, else nothing.
     tail = [(0x15, 0, 1, expected), (0x06, 0, 0, 20), (0x06, 0, 0, 0)] if expected is not None else [(0x06, 0, 0, 20)]
-    attach(sock, [SockFilter(*one) for one in [*program, *tail]])
-    theirs.receive(FRAME)
-    assert heard(sock) == (20 if expected is not None else None)
-    sock.close()
+    with theirs.inside(lambda: real.socket(api.AF_PACKET, api.SOCK_RAW, real.htons(3))) as sock:
+        sock.setblocking(False)
+        attach(sock, [SockFilter(*one) for one in [*program, *tail]])
+        theirs.receive(FRAME)
+        assert heard(sock) == (20 if expected is not None else None)
 
 
 @pytest.mark.parametrize("kind", [api.SOCK_RAW, api.SOCK_DGRAM])

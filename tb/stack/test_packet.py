@@ -1,6 +1,7 @@
 """Packet sockets: what they see and send, buffers, memberships, and the queue that they may go past."""
 
-from errno import EINVAL, ENETDOWN, ENOBUFS, ENOMEM, ENOPROTOOPT, ENXIO
+from contextlib import nullcontext
+from errno import EINVAL, ENETDOWN, ENOBUFS, ENODEV, ENOMEM, ENOPROTOOPT, ENXIO
 from socket import htons
 from struct import pack, unpack
 from types import SimpleNamespace
@@ -286,6 +287,35 @@ def test_memberships_of_a_device_that_goes_are_forgotten(ours):
     assert ours.dev.promiscuity == 0
     assert sock.sk.mclist == {}
     assert sock.poll(api.POLLERR, 0) == 0  # It is a socket of all devices.
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    octets=st.binary(max_size=24)
+    | st.builds(
+        lambda ifindex, rest: b"\x11\0\x88\xb5" + pack("=i", ifindex) + rest,
+        st.sampled_from([0, 1, 2, -1]),
+        st.binary(min_size=12, max_size=12),
+    )
+)
+def test_arbitrary_octets_as_an_address_are_refused_or_name_a_device(octets):
+    kernel, platform = make_kernel()
+    sock = kernel.init_net.socket(api.AF_PACKET, api.SOCK_DGRAM, 0)
+    ifindex = int.from_bytes(octets[4:8], "little", signed=True)
+    if len(octets) < 20 or octets[:2] != b"\x11\0":
+        with raises(EINVAL):
+            sock.bind(octets)
+    elif ifindex not in (0, 1):
+        with raises(ENODEV):
+            sock.bind(octets)
+    else:
+        sock.bind(octets)
+        assert sock.getsockname()[0] == ("lo" if ifindex else "")
+    with raises(EINVAL if len(octets) < 20 else ENXIO) if ifindex != 1 or len(octets) < 20 else nullcontext():
+        sock.sendto(b"payload", octets)
+    platform.advance(1_000_000)
+    sock.close()
+    assert len(platform.buffers) == 0
 
 
 @pytest.mark.parametrize("option", [5, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 24])
