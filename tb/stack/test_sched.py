@@ -71,3 +71,18 @@ def test_tbf_starts_with_a_full_bucket_and_without_a_timer_after_its_device_was_
     assert len(host.dev.frames) == 4
     host.platform.advance(SECOND)
     assert len(host.dev.frames) == 5
+
+
+def test_tbf_sends_its_burst_at_the_peak_rate_only(host):
+    qdisc_replace(host.dev, "tbf", rate_bps=8_000, burst=5000, limit=100_000, peakrate_bps=80_000, pburst=1500)
+    host.platform.advance(1000 * SECOND)
+    sock = host.socket()
+    for _ in range(6):
+        sock.sendto(bytes(1000 - HEADERS), PEER)
+    times = []
+    start = host.platform.time_ns
+    while len(times) < 6:
+        times += [(host.platform.time_ns - start) // 1_000_000] * (len(host.dev.frames) - len(times))
+        host.platform.advance(1_000_000)
+    # 1,000 octets take 100 ms at the peak, of which half is there at once; the sixth needs new tokens of the rate.
+    assert times == [0, 50, 150, 250, 350, 1000]

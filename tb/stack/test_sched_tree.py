@@ -1,11 +1,13 @@
 """Trees of qdiscs: lengths and backlogs are those of what is inside, come what may; nothing is lost in silence."""
 
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hardwire.stack.core.dev_queue import netif_tx_wake_queue
 from hardwire.stack.core.dev_register import dev_close, dev_open, unregister_netdevice
 from hardwire.stack.sched.cls_filter import filter_add
 from hardwire.stack.sched.qdisc import Qdisc
@@ -19,6 +21,7 @@ from hardwire.stack.sched.sch_api import (
     qdisc_replace,
     qdisc_set_default,
 )
+from hardwire.tb.bench import seed
 from hardwire.tb.stack.inet_host import raises
 from hardwire.tb.stack.qdisc_host import MS, QdiscHost
 
@@ -99,9 +102,10 @@ class Tree:
     def do(self, step: tuple) -> None:
         host, dev = self.host, self.host.dev
         match step:
-            case ("send", flow, length, priority):
-                self.sent += 1
-                host.send(flow, length, priority)
+            case ("send", flow, length, priority, count):
+                self.sent += count
+                for more in range(count):
+                    host.send(flow, length + more, priority)
             case ("stop",):
                 host.stop()
             case ("wake",):
@@ -141,10 +145,12 @@ class Tree:
         assert self.sent == len(out) + dropped + self.host.root.qlen
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(STEPS, max_size=60))
-def test_lengths_and_backlogs_are_those_of_what_is_inside(steps):
+def run(kinds: list[str], steps: list[tuple]) -> None:
+    """Do steps with a stopped device and such qdiscs in its bands."""
     tree = Tree()
+    tree.host.stop()
+    for band, kind in enumerate(kinds, 1):
+        qdisc_add(tree.host.dev, kind, parent=0x10000 | band, **KINDS[kind])
     for step in steps:
         tree.do(step)
         tree.check()
@@ -152,6 +158,32 @@ def test_lengths_and_backlogs_are_those_of_what_is_inside(steps):
     assert list(qdisc_dump(tree.host.dev, invisible=True)) == [tree.host.dev.qdisc]
     assert tree.sent == len(tree.host.dev.frames) + sum(tree.host.kernel.drop_counts().values())
     assert not tree.host.platform.buffers
+
+
+BANDS = st.lists(st.sampled_from(sorted(KINDS)), min_size=3, max_size=3)
+
+
+@settings(max_examples=100, deadline=None)
+@given(BANDS, st.lists(STEPS, max_size=40))
+def test_lengths_and_backlogs_are_those_of_what_is_inside(kinds, steps):
+    run(kinds, steps)
+
+
+def test_they_are_in_long_runs_with_full_queues():
+    number = seed()
+    print("seed", number)
+    rng = Random(number)
+    for _ in range(15):
+        steps: list[tuple] = []
+        for _ in range(80):
+            priority = rng.choice((0, 1, 6, 0x10001, 0x10003))
+            send = ("send", rng.randint(1, 4), rng.randint(60, 400), priority, rng.randint(1, 8))
+            rare = [(word,) for word in ("stop", "wake", "busy", "idle", "down")]
+            rare.append(("qdisc", rng.randint(0, 8), rng.randint(0, 2), rng.choice(sorted(KINDS))))
+            rare += [("end", rng.randint(0, 8)), ("limit", rng.randint(0, 8), rng.randint(0, 4))]
+            waits = [("wait", rng.randint(0, 200 * MS)), ("stop",), ("wake",)]
+            steps.append(rng.choices([send, rng.choice(waits), rng.choice(rare)], (10, 4, 2))[0])
+        run(rng.choices(sorted(KINDS), k=3), steps)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -224,6 +256,19 @@ def test_one_root_for_several_queues_sends_to_that_of_each_flow():
     assert sorted(host.came()) == [*numbers, host.number]
     assert host.dev.queues[20:40] == [before[number - 20] for number in numbers]
     assert host.root.qlen == 0
+
+
+def test_one_root_for_several_queues_keeps_frames_from_a_queue_that_is_stopped():
+    host = QdiscHost("prio", queues=4)
+    flow = next(flow for flow in range(1, 20) if (host.send(flow), host.dev.queues[-1])[1])
+    host.came()
+    txq = host.dev.tx[host.dev.queues[-1]]
+    txq.state |= 1
+    host.send(flow)
+    assert (host.came(), host.root.qlen) == ([], 1)
+    netif_tx_wake_queue(txq)
+    host.platform.advance(MS)
+    assert (host.came(), host.root.qlen) == ([host.number], 0)
 
 
 def test_the_default_qdisc_is_chosen_by_name():
