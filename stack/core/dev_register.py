@@ -1,7 +1,7 @@
 """Devices coming and going, up and down, and changing (Linux: net/core/dev.c)."""
 
 from dataclasses import replace
-from errno import EEXIST, EINVAL, ENODEV, ENOTSUP
+from errno import EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, ENOTSUP
 from typing import TYPE_CHECKING
 
 from ..netlink.attr import NetlinkError
@@ -136,6 +136,8 @@ def register_netdevice(dev: NetDevice) -> None:
         net.dev_by_name[dev.name] = dev
         net.dev_base_seq += 1
         call_netdevice_notifiers(NetdevEvent.REGISTER, dev)
+        if dev.kernel.rtnl_creating:
+            dev.kernel.rtnl_initializing.add(dev)  # The request notifies of it when it is as it wants it.
         rtmsg_ifinfo(RTM_NEWLINK, dev, _ALL)
 
 
@@ -167,6 +169,7 @@ def unregister_netdevice_queue(dev: NetDevice) -> None:
     del net.devices[dev.ifindex]
     del net.dev_by_name[dev.name]
     net.dev_base_seq += 1
+    dev.kernel.rtnl_initializing.discard(dev)
 
 
 def dev_open(dev: NetDevice) -> None:
@@ -267,7 +270,8 @@ def dev_set_mac_address(dev: NetDevice, addr: bytes) -> None:
     Raises
     ------
     OSError
-        ``EINVAL`` for the wrong length or a group address; what ``ndo_set_mac_address`` raises.
+        ``EINVAL`` for the wrong length, ``EADDRNOTAVAIL`` for zeros or a group's address; what
+        ``ndo_set_mac_address`` raises.
     """
     with dev.kernel.rtnl:
         netif_set_mac_address(dev, addr)
@@ -275,8 +279,10 @@ def dev_set_mac_address(dev: NetDevice, addr: bytes) -> None:
 
 def netif_set_mac_address(dev: NetDevice, addr: bytes) -> None:
     """Do the same for a caller that holds ``rtnl``."""
-    if len(addr) != dev.addr_len or addr[0] & 1:
+    if len(addr) != dev.addr_len:
         raise OSError(EINVAL, f"{addr.hex(':')} is no address for {dev.name}")
+    if addr[0] & 1 or not any(addr):  # eth_mac_addr(), which all have here.
+        raise OSError(EADDRNOTAVAIL, f"{addr.hex(':')} is no address of one station")
     if dev.netdev_ops.ndo_set_mac_address is not None:
         dev.netdev_ops.ndo_set_mac_address(dev, addr)
     else:

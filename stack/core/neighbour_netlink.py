@@ -20,7 +20,7 @@ from ..netlink.neighbour import NTF_PROXY, NTF_ROUTER, NTF_USE, Nda
 from ..netlink.rtnetlink import Rtm, Rtnlgrp
 from ..netlink.uapi import NLMSG_HDRLEN, NlmF
 from ..uapi import AF_INET, AF_UNSPEC
-from .neighbour import NUD_FAILED, NUD_IN_TIMER, NUD_NONE, NUD_VALID, Neighbour, neigh_event_send
+from .neighbour import NUD_FAILED, NUD_IN_TIMER, NUD_NAMES, NUD_NONE, NUD_VALID, Neighbour, neigh_event_send
 from .neighbour_proxy import pneigh_delete, pneigh_lookup
 from .neighbour_table import __neigh_create, neigh_lookup, neigh_remove_one
 from .neighbour_update import NEIGH_UPDATE_F_ADMIN, NEIGH_UPDATE_F_OVERRIDE, __neigh_update
@@ -167,6 +167,11 @@ def neigh_add(skb: "SkBuff", nlh: Nlmsghdr) -> None:
         return
     if dev is None:
         raise NetlinkError(EINVAL, "Device not specified")
+    state = ask.state & 0xFF  # All that Linux keeps of it.
+    if state not in NUD_NAMES:
+        raise OSError(
+            EINVAL, f"a neighbour is in one state, not in those of {state:#x}"
+        )  # Linux lets it be in several.
     lladdr = tb[Nda.LLADDR].data[: dev.addr_len] if Nda.LLADDR in tb else None
     neigh = neigh_lookup(ask.tbl, ask.key, dev)
     flags = NEIGH_UPDATE_F_ADMIN | NEIGH_UPDATE_F_OVERRIDE
@@ -187,7 +192,7 @@ def neigh_add(skb: "SkBuff", nlh: Nlmsghdr) -> None:
     if ask.flags & NTF_USE:
         neigh_event_send(neigh, None)
         return
-    error = __neigh_update(neigh, lladdr, ask.state, flags, skb.cb.portid)
+    error = __neigh_update(neigh, lladdr, state, flags, skb.cb.portid)
     if error:
         raise OSError(-error, "the neighbour cannot be set so")
 

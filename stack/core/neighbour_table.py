@@ -256,9 +256,10 @@ def neigh_ifdown(tbl: NeighTable, dev: "NetDevice") -> None:
 
 
 def neigh_carrier_down(tbl: NeighTable, dev: "NetDevice") -> None:
-    """Forget the neighbours of a device that lost its link, but those set by hand."""
+    """Forget the neighbours of a device that lost its link, but those set by hand, and for whom it spoke."""
     for neigh in [n for n in tbl.nht.values() if n.dev is dev and not n.nud_state & NUD_PERMANENT]:
         neigh_remove_one(neigh)
+    pneigh_ifdown(tbl, dev)
 
 
 def neigh_changeaddr(tbl: NeighTable, dev: "NetDevice") -> None:

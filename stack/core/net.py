@@ -148,8 +148,8 @@ class Kernel:
         Who handles requests of rtnetlink, by family and type.
     rtnl_link_ops : dict[str, RtnlLinkOps]
         Kinds of virtual devices.
-    rtnl_initializing : list[NetDevice] or None
-        Devices that a request is making, and that nobody was told of.
+    rtnl_creating, rtnl_initializing : int, set[NetDevice]
+        How many requests are making devices now, and the devices that they have not notified of yet.
     netstamp_needed : int
         How many want to know when packets came.
     last_cookie : int
@@ -178,7 +178,8 @@ class Kernel:
         self.qdisc_autohandle = 0x80000000
         self.rtnl_msg_handlers: dict[tuple[int, int], RtnlLink] = {}
         self.rtnl_link_ops: dict[str, RtnlLinkOps] = {}
-        self.rtnl_initializing: list[NetDevice] | None = None
+        self.rtnl_creating = 0
+        self.rtnl_initializing: set[NetDevice] = set()
         from .rtnetlink_rcv import rtnetlink_init
 
         rtnetlink_init(self)

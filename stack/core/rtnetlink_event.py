@@ -34,12 +34,8 @@ def rtmsg_ifinfo(
     from .rtnetlink_link import if_nlmsg_size, rtnl_fill_ifinfo
     from .rtnetlink_rcv import rtnl_broadcast
 
-    initializing = dev.kernel.rtnl_initializing
-    if initializing is not None:
-        if dev not in initializing and change == 0xFFFF_FFFF:
-            initializing.append(dev)
-        if dev in initializing:
-            return
+    if dev in dev.kernel.rtnl_initializing:
+        return
     size = if_nlmsg_size(dev, 0)
     rtnl_broadcast(
         dev.net,

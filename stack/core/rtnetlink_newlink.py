@@ -1,6 +1,6 @@
 """Making and deleting devices by messages (Linux: net/core/rtnetlink.c)."""
 
-from errno import EEXIST, EINVAL, ENODEV, EOPNOTSUPP
+from errno import EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM
 from typing import TYPE_CHECKING
 
 from ..netlink.attr import NetlinkError, Nlattr, nlmsg_parse
@@ -79,30 +79,29 @@ def _newlink_create(net: "Net", nlh: "Nlmsghdr", index: int, flags: int, change:
     if Ifla.LINK in tb and lower is None:
         raise NetlinkError(ENODEV, "no such lower device", tb[Ifla.LINK])
     data: LinkData = link_data(info[IflaInfo.DATA], ops.policy) if IflaInfo.DATA in info else {}
-    outer = kernel.rtnl_initializing
-    made: list[NetDevice] = []
-    kernel.rtnl_initializing = made
+    kernel.rtnl_creating += 1
     try:
         dev = ops.newlink(net, name or f"{kind}%d", data, lower)
-        try:
-            rtnl_configure_link(dev, flags, change, tb)
-        except OSError:
-            ops.dellink(dev)
-            raise
     finally:
-        kernel.rtnl_initializing = outer
-    for one in made:
-        if net.devices.get(one.ifindex) is one or one.net.devices.get(one.ifindex) is one:
-            rtmsg_ifinfo(RTM_NEWLINK, one, 0xFFFF_FFFF, nlh=nlh)
+        kernel.rtnl_creating -= 1
+    try:
+        rtnl_configure_link(dev, flags, change, tb, nlh)
+    except OSError:
+        ops.dellink(dev)
+        raise
     if Ifla.MASTER in tb:
         do_setlink(dev, 0, 0, 0, {Ifla.MASTER: tb[Ifla.MASTER]})
 
 
-def rtnl_configure_link(dev: "NetDevice", flags: int, change: int, tb: dict[int, Nlattr]) -> None:
-    """Set what a message says of a new device, besides what is of its kind."""
+def rtnl_configure_link(
+    dev: "NetDevice", flags: int, change: int, tb: dict[int, Nlattr], nlh: "Nlmsghdr | None" = None
+) -> None:
+    """Set what a message says of a new device, besides what is of its kind; then notify of it."""
     kinds = (Ifla.ADDRESS, Ifla.BROADCAST, Ifla.MTU, Ifla.TXQLEN, Ifla.GROUP, Ifla.IFALIAS)
     validate_linkmsg(dev, tb)
     do_setlink(dev, 0, flags, change, {kind: tb[kind] for kind in kinds if kind in tb})
+    dev.kernel.rtnl_initializing.discard(dev)
+    rtmsg_ifinfo(RTM_NEWLINK, dev, 0xFFFF_FFFF, nlh=nlh)
 
 
 def rtnl_dellink(skb: "SkBuff", nlh: "Nlmsghdr") -> None:
@@ -111,7 +110,8 @@ def rtnl_dellink(skb: "SkBuff", nlh: "Nlmsghdr") -> None:
     Raises
     ------
     OSError
-        ``EINVAL``, ``ENODEV``; ``EOPNOTSUPP`` for a device that was not made by a message.
+        ``EINVAL``, ``ENODEV``; ``EPERM`` for the group of all others; ``EOPNOTSUPP`` for a device that was not made by
+        a message.
     """
     tb = nlmsg_parse(nlh, IFINFOMSG.size, IFLA_POLICY, max(Ifla))
     rtnl_ensure_unique_netns(tb, netns_id_only=True)
@@ -122,7 +122,7 @@ def rtnl_dellink(skb: "SkBuff", nlh: "Nlmsghdr") -> None:
         group = tb[Ifla.GROUP].u32
         devices = [dev for dev in net.devices.values() if dev.group == group]
         if not group or not devices:
-            raise OSError(EINVAL if not group else ENODEV, f"no devices to delete are in group {group}")
+            raise OSError(ENODEV if group else EPERM, f"no devices to delete are in group {group}")
         for dev in devices:
             _check_dellink(dev)
         for dev in devices:

@@ -1,7 +1,7 @@
 """Requests of rtnetlink: who handles which, and notifications (Linux: net/core/rtnetlink.c; rtnetlink(7))."""
 
 from collections.abc import Callable
-from errno import EOPNOTSUPP
+from errno import ENOBUFS, EOPNOTSUPP
 from typing import TYPE_CHECKING
 
 from ..netlink.af_netlink_kernel import (
@@ -203,8 +203,8 @@ def rtnl_broadcast(
     """Make a notification of at most ``size`` octets and send it; without memory, say that one was missed."""
     try:
         skb = nlmsg_new(net.kernel, size)
-    except OSError as error:
-        rtnl_set_sk_err(net, group, error.errno or 0)
+    except OSError:
+        rtnl_set_sk_err(net, group, ENOBUFS)
         return
     fill(skb)
     rtnl_notify(skb, net, portid, group, nlh)

@@ -69,6 +69,7 @@ def loopback_net_init(net: "Net") -> NetDevice:
     dev.type = ARPHRD_LOOPBACK
     dev.flags |= IFF_LOOPBACK
     dev.priv_flags |= IFF_NO_QUEUE
+    dev.broadcast = bytes(6)
     dev.mtu = _MTU
     dev.tso_max_size = GSO_MAX_SIZE
     netif_keep_dst(dev)

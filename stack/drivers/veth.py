@@ -1,5 +1,6 @@
 """Pairs of virtual Ethernet devices: what one sends the other receives (Linux: drivers/net/veth.c)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -151,7 +152,13 @@ _CAPABILITIES = Capabilities(
 
 
 def veth_newlink(
-    net: "Net", name: str, peer_net: "Net", peer_name: str, *, mtu: int = 1500
+    net: "Net",
+    name: str,
+    peer_net: "Net",
+    peer_name: str,
+    *,
+    mtu: int = 1500,
+    configure: Callable[[NetDevice], None] | None = None,
 ) -> tuple[VethDevice, VethDevice]:
     """Make a pair, down: ``ip link add NAME type veth peer name PEER_NAME netns PEER_NET``.
 
@@ -163,6 +170,8 @@ def veth_newlink(
         Their names; ``"veth%d"`` takes the next free one.
     mtu : int
         MTU of both.
+    configure : callable or None
+        Takes the other end when it is registered.
 
     Raises
     ------
@@ -178,12 +187,14 @@ def veth_newlink(
         veth_setup(end, mtu)
     register_netdevice(ends[1])
     try:
+        netif_carrier_off(ends[1])
+        if configure is not None:
+            configure(ends[1])
         register_netdevice(ends[0])
     except OSError:
         unregister_netdevice(ends[1])
         raise
-    for end in ends:
-        netif_carrier_off(end)
+    netif_carrier_off(ends[0])
     ends[0].peer, ends[1].peer = ends[1], ends[0]
     return ends
 
@@ -192,10 +203,11 @@ def veth_dellink(dev: NetDevice) -> None:
     """Take a pair away, whichever end is named: ``ip link del NAME``."""
     assert isinstance(dev, VethDevice)
     ends = [end for end in (dev, dev.peer) if end is not None]
+    for end in ends:
+        end.peer = None
     with dev.kernel.rtnl:
         dev_close_many(list(ends))
     for end in ends:
-        end.peer = None
         unregister_netdevice(end)
 
 
@@ -207,16 +219,14 @@ def _newlink(net: "Net", name: str, data: LinkData, lower: NetDevice | None) -> 
 
     octets: bytes = data.get(VethInfo.PEER, b"")
     tb = nla_parse(octets, IFINFOMSG.size, IFLA_POLICY, max(Ifla)) if len(octets) >= IFINFOMSG.size else {}
+    _, _, _, flags, change = IFINFOMSG.unpack_from(octets.ljust(IFINFOMSG.size, b"\0"))
+    peer_name = tb[Ifla.IFNAME].text if Ifla.IFNAME in tb else "veth%d"
+
+    def configure(peer: NetDevice) -> None:
+        rtnl_configure_link(peer, flags, change, tb)
+
     validate_linkmsg(None, tb)
-    dev, peer = veth_newlink(net, name, net, tb[Ifla.IFNAME].text if Ifla.IFNAME in tb else "veth%d")
-    if tb:
-        _, _, _, flags, change = IFINFOMSG.unpack_from(octets)
-        try:
-            rtnl_configure_link(peer, flags, change, tb)
-        except OSError:
-            veth_dellink(dev)
-            raise
-    return dev
+    return veth_newlink(net, name, net, peer_name, configure=configure)[0]
 
 
 veth_link_ops = RtnlLinkOps(

@@ -25,6 +25,7 @@ __all__ = [
     "confirm_addr_indev",
     "inet_addr_onlink",
     "inet_del_ifa",
+    "inet_ifa_byprefix",
     "inet_insert_ifa",
     "inet_select_addr",
     "inetdev_destroy",
@@ -153,7 +154,7 @@ class InDevice:
     Members
     -------
     ifa_list : list[InIfaddr]
-        Its addresses, primaries before their secondaries.
+        Its addresses, primaries before their secondaries, the nearest scopes first.
     cnf : IpDevConf
         Its settings.
     mc_list : dict[int, int]
@@ -228,16 +229,16 @@ def inet_insert_ifa(dev: "NetDevice", ifa: InIfaddr, portid: int = 0, nlh: "Nlms
     from .fib_frontend import fib_add_ifaddr
 
     in_dev = inetdev_init(dev)
-    place = len(in_dev.ifa_list)
-    for at, other in enumerate(in_dev.ifa_list):
+    place = 0  # Behind the last primary that is no farther.
+    for at, other in enumerate(in_dev.ifa_list, 1):
+        if not other.flags & IFA_F_SECONDARY and ifa.scope <= other.scope:
+            place = at
         if other.mask == ifa.mask and inet_ifa_match(ifa.address, other):
             if other.local == ifa.local:
                 raise NetlinkError(EEXIST, "ipv4: Address already assigned")
             if other.scope != ifa.scope:
                 raise NetlinkError(EINVAL, "ipv4: Invalid scope value")
             ifa.flags |= IFA_F_SECONDARY
-        elif place == len(in_dev.ifa_list) and other.scope > ifa.scope and not ifa.flags & IFA_F_SECONDARY:
-            place = at
     ifa.dev = dev
     in_dev.ifa_list.insert(len(in_dev.ifa_list) if ifa.flags & IFA_F_SECONDARY else place, ifa)
     dev.net.ipv4.inet_addr_lst.setdefault(ifa.local, []).append(ifa)
@@ -286,6 +287,14 @@ def inet_ifa_match(addr: int, ifa: InIfaddr) -> bool:
     return not (addr ^ ifa.address) & ifa.mask
 
 
+def inet_ifa_byprefix(in_dev: InDevice, ifa: InIfaddr) -> InIfaddr:
+    """Return the primary address of the network that a device's address is in; itself if there is none."""
+    for other in in_dev.ifa_list:
+        if other.mask == ifa.mask and not other.flags & IFA_F_SECONDARY and inet_ifa_match(ifa.address, other):
+            return other
+    return ifa
+
+
 def inet_addr_onlink(in_dev: InDevice, addr: int, other: int = 0) -> bool:
     """Return whether an address (and the other, if not 0) is in a network of the device."""
     for ifa in in_dev.ifa_list:
@@ -294,12 +303,19 @@ def inet_addr_onlink(in_dev: InDevice, addr: int, other: int = 0) -> bool:
     return False
 
 
+def _localnet_scope(in_dev: InDevice) -> RtScope:
+    """Return how far addresses of this host only reach from a device: to the link, with ``route_localnet``."""
+    on = in_dev.cnf.route_localnet or in_dev.dev.net.ipv4.devconf_all.route_localnet
+    return RtScope.LINK if on else RtScope.HOST
+
+
 def confirm_addr_indev(in_dev: InDevice, dst: int, local: int, scope: int) -> int:
     """Return a local address of the device that serves: ``local`` (0: any) within a scope, on the link with ``dst``."""
+    localnet = _localnet_scope(in_dev)
     for ifa in in_dev.ifa_list:
         if local and ifa.local != local:
             continue
-        if min(ifa.scope, RtScope.LINK) <= scope and (not dst or inet_ifa_match(dst, ifa)):
+        if min(ifa.scope, localnet) <= scope and (not dst or inet_ifa_match(dst, ifa)):
             return ifa.local
     return 0
 
@@ -311,8 +327,9 @@ def inet_select_addr(net: "Net", dev: "NetDevice | None", dst: int, scope: int) 
     device that is good beyond the link.
     """
     first = 0
+    localnet = _localnet_scope(dev.ip_ptr) if dev is not None and dev.ip_ptr is not None else RtScope.HOST
     for ifa in _addresses(dev):
-        if ifa.flags & IFA_F_SECONDARY or min(ifa.scope, RtScope.LINK) > scope:
+        if ifa.flags & IFA_F_SECONDARY or min(ifa.scope, localnet) > scope:
             continue
         if not dst or inet_ifa_match(dst, ifa):
             return ifa.local

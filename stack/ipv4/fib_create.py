@@ -96,8 +96,6 @@ def fib_check_nh_v4_gw(net: "Net", hop: "FibNhConfig", table: int, scope: int) -
     """Check a next hop with a gateway; as ``fib_check_nh``."""
     if hop.flags & RTNH_F_ONLINK:
         return _check_onlink(net, hop, scope)
-    if scope >= RtScope.LINK:
-        raise OSError(EINVAL, "Route with link scope can not have a gateway")
     # The gateway must be nearer than what lies behind it, so the lookup asks for a nearer scope.
     key = Flowi4(hop.gw, scope=max(scope + 1, RtScope.LINK), oif=hop.oif)
     own = net.ipv4.fib_tables.get(table)

@@ -1,15 +1,16 @@
 """Routes as they come and go with addresses, devices and commands (Linux: net/ipv4/fib_frontend.c)."""
 
 from collections.abc import Sequence
-from errno import EEXIST, ESRCH
+from contextlib import suppress
 from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..core.netdevice import IFF_LOOPBACK, IFF_UP
 from ..netlink.rtnetlink import Rtax, Rtm
 from ..netlink.uapi import NlmF
-from .devinet import IFA_F_NOPREFIXROUTE, IFA_F_SECONDARY, InIfaddr, inet_select_addr
+from .devinet import IFA_F_NOPREFIXROUTE, IFA_F_SECONDARY, InDevice, InIfaddr, inet_ifa_byprefix, inet_select_addr
 from .fib_config import FibConfig, FibNhConfig
+from .fib_rtmsg import rtmsg_fib
 from .fib_semantics import FIB_ERRORS, fib_rebalance, fib_result_prefsrc
 from .fib_table import fib_new_table, fib_table_delete, fib_table_insert, rt_cache_flush
 from .fib_trie import FibAlias, fib_lookup, fib_remove_alias, fib_table_lookup
@@ -126,7 +127,7 @@ def fib_new_route(
 
 
 def fib_magic(kind: int, type: RtType, prefix: int, prefixlen: int, ifa: InIfaddr, priority: int = 0) -> None:
-    """Add or delete a route that follows from an address; one that is there already, or is not, is no fault."""
+    """Add or delete a route that follows from an address; that it is there already, or not, is no fault."""
     dev = ifa.dev
     assert dev is not None
     table = RtTable.MAIN if type == RtType.UNICAST else RtTable.LOCAL
@@ -142,25 +143,16 @@ def fib_magic(kind: int, type: RtType, prefix: int, prefixlen: int, ifa: InIfadd
         prefsrc=ifa.local,
         nlflags=NlmF.CREATE | NlmF.APPEND,
     )
-    try:
-        if kind == Rtm.NEWROUTE:
-            fib_table_insert(dev.net, fib_new_table(dev.net, table), cfg)
-        else:
-            fib_table_delete(dev.net, fib_new_table(dev.net, table), cfg)
-    except OSError as error:
-        if error.errno not in (EEXIST, ESRCH):
-            raise
+    update = fib_table_insert if kind == Rtm.NEWROUTE else fib_table_delete
+    with suppress(OSError):
+        update(dev.net, fib_new_table(dev.net, table), cfg)
 
 
 def _primary(ifa: InIfaddr) -> InIfaddr:
     """Return the address that an address's routes send from: itself, or the primary of its network."""
-    if ifa.flags & IFA_F_SECONDARY and ifa.dev is not None and ifa.dev.ip_ptr is not None:
-        for other in ifa.dev.ip_ptr.ifa_list:
-            same = other.mask == ifa.mask and not (other.address ^ ifa.address) & ifa.mask
-            if same and not other.flags & IFA_F_SECONDARY:
-                primary: InIfaddr = other
-                return primary
-    return ifa
+    assert ifa.dev is not None
+    in_dev: InDevice | None = ifa.dev.ip_ptr
+    return inet_ifa_byprefix(in_dev, ifa) if in_dev is not None and ifa.flags & IFA_F_SECONDARY else ifa
 
 
 def _prefix_type(ifa: InIfaddr) -> RtType:
@@ -193,7 +185,7 @@ def fib_add_ifaddr(ifa: InIfaddr) -> None:
 def fib_del_ifaddr(ifa: InIfaddr) -> None:
     """Take away the routes that follow from an address that is gone, but those that another one still gives.
 
-    Routes that were to be sent from it go, too, if it is no address of this host any more; nobody is notified of those.
+    Routes that were to be sent from it go, too, if it is no address of this host any more.
     """
     dev = ifa.dev
     assert dev is not None
@@ -226,6 +218,7 @@ def fib_sync_down_addr(dev: "NetDevice", local: int) -> None:
     for alias in list(table):
         if alias.info.prefsrc == local:
             alias.info.dead = True
+            rtmsg_fib(dev.net, Rtm.DELROUTE, alias, FibConfig(), 0)
             fib_remove_alias(table, alias)
 
 

@@ -202,8 +202,8 @@ class _RouteFilter:
             self._strict(cb)
         elif len(nlh.data) >= RTMSG.size:
             self.flags = RTMSG.unpack_from(nlh.data)[8] & (RTM_F_PREFIX | RTM_F_CLONED)
-        filtered = self.table or self.protocol or self.type or self.oif
-        self.answer_flags = NlmF.MULTI | (NlmF.DUMP_FILTERED if filtered else 0)
+        # A strict request leaves out what was learned of single destinations.
+        self.answer_flags = NlmF.MULTI | (NlmF.DUMP_FILTERED if cb.strict_check else 0)
 
     def _strict(self, cb: NetlinkCallback) -> None:
         tb = nlmsg_parse(cb.nlh, RTMSG.size, RTM_IPV4_POLICY, max(Rta), strict=True)
@@ -258,9 +258,10 @@ def inet_dump_fib(skb: "SkBuff", cb: NetlinkCallback) -> int:
 
     items: list[tuple[Any, DumpFill]] = []
     for table in {id(table): table for table in tables.values()}.values():
-        places: dict[tuple[int, int, int], int] = {}
+        places: dict[tuple[int, ...], int] = {}
         for alias in table:
-            where = (alias.table, alias.prefix, -alias.prefixlen)
+            # Tables lie in a hash by the low bits of their number.
+            where = (alias.table & 255, -alias.table, alias.prefix, -alias.prefixlen)
             places[where] = place = places.get(where, -1) + 1
             if chosen.wants(alias):
                 items.append(((*where, place), fill(alias)))

@@ -91,8 +91,10 @@ def fib_add_multipath(skb: "SkBuff", fi: FibInfo) -> None:
     nla_nest_end(skb, at)
 
 
-def fib_dump_info(skb: "SkBuff", portid: int, seq: int, kind: int, fa: "FibAlias", flags: int) -> int:
-    """Append a message about a route, and return where it starts.
+def fib_dump_info(
+    skb: "SkBuff", portid: int, seq: int, kind: int, fa: "FibAlias", flags: int, table: int | None = None
+) -> int:
+    """Append a message about a route, in its own table or another one, and return where it starts.
 
     Raises
     ------
@@ -100,13 +102,14 @@ def fib_dump_info(skb: "SkBuff", portid: int, seq: int, kind: int, fa: "FibAlias
         ``EMSGSIZE``.
     """
     fi = fa.info
-    table = fa.table if fa.table < 256 else _RT_TABLE_COMPAT
+    table = fa.table if table is None else table
+    short = table if table < 256 else _RT_TABLE_COMPAT
     dead = RTNH_F_DEAD if fi.dead else 0
     rtm_flags = _nh_flags(fi.nhs[0]) if len(fi.nhs) == 1 else dead
-    header = RTMSG.pack(AF_INET, fa.prefixlen, 0, fa.tos, table, fi.protocol, fi.scope, fa.type, rtm_flags)
+    header = RTMSG.pack(AF_INET, fa.prefixlen, 0, fa.tos, short, fi.protocol, fi.scope, fa.type, rtm_flags)
     at = nlmsg_put(skb, portid, seq, kind, header, flags)
     try:
-        nla_put_u32(skb, Rta.TABLE, fa.table)
+        nla_put_u32(skb, Rta.TABLE, table)
         if fa.prefixlen:
             _put_address(skb, Rta.DST, fa.prefix)
         if fi.priority:

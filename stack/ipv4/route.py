@@ -286,7 +286,7 @@ def __mkroute_output(
     if fl4.saddr >> 24 == 127 and not dev_out.flags & IFF_LOOPBACK:
         raise OSError(EINVAL, "a loopback address cannot leave the host")
     daddr = fl4.daddr
-    kind = res.type if res is not None else _UNICAST
+    kind = res.type if res is not None else _LOCAL if flags & RTCF_LOCAL else _UNICAST
     if daddr == 0xFFFFFFFF:
         kind = _BROADCAST
     elif daddr >> 28 == 0xE:

@@ -55,9 +55,6 @@ def _parse(skb: "SkBuff", nlh: Nlmsghdr) -> tuple[int, int, dict[int, Nlattr]]:
         for number, attr in tb.items():
             if number not in known:
                 raise NetlinkError(EINVAL, "ipv4: Unsupported attribute in route get request", attr)
-    for number in (Rta.SPORT, Rta.DPORT):
-        if number in tb and not tb[number].number:
-            raise NetlinkError(EINVAL, "ipv4: a port is not 0", tb[number])
     if Rta.IP_PROTO in tb and tb[Rta.IP_PROTO].u8 not in _IP_PROTOS:
         raise NetlinkError(EOPNOTSUPP, "Unsupported ip proto", tb[Rta.IP_PROTO])
     return tos, flags, tb
@@ -95,7 +92,13 @@ def _input_route(net: "Net", iif: int, fl4: Flowi4) -> RTable:
 
 
 def rt_fill_info(
-    net: "Net", skb: "SkBuff", rt: RTable, fl4: Flowi4, asked: tuple[int, int], metrics: "dict[int, int | str]"
+    net: "Net",
+    skb: "SkBuff",
+    rt: RTable,
+    fl4: Flowi4,
+    asked: tuple[int, int],
+    metrics: "dict[int, int | str]",
+    users: int,
 ) -> None:
     """Append what a message says of the route that a packet takes, behind the fixed part."""
     dst, src = asked
@@ -120,7 +123,7 @@ def rt_fill_info(
         nla_put_u32(skb, Rta.IIF, fl4.iif)
     else:
         nla_put_u32(skb, Rta.UID, fl4.uid)
-    nla_put(skb, Rta.CACHEINFO, _CACHEINFO.pack(0, 0, expires * 100 // HZ, rt.error, 0, 0, 0, 0))
+    nla_put(skb, Rta.CACHEINFO, _CACHEINFO.pack(users, 0, expires * 100 // HZ, rt.error, 0, 0, 0, 0))
 
 
 def inet_rtm_getroute(skb: "SkBuff", nlh: Nlmsghdr) -> None:
@@ -153,7 +156,9 @@ def inet_rtm_getroute(skb: "SkBuff", nlh: Nlmsghdr) -> None:
     answer = nlmsg_new(net.kernel, NLMSG_GOODSIZE)
     portid = skb.cb.portid
     if flags & RTM_F_FIB_MATCH and not isinstance(found, int):
-        fib_dump_info(answer, portid, nlh.seq, Rtm.NEWROUTE, found.alias, 0)
+        # The local table is a part of the main one, which is where it was found.
+        table = RtTable.MAIN if found.alias.table == RtTable.LOCAL else found.alias.table
+        fib_dump_info(answer, portid, nlh.seq, Rtm.NEWROUTE, found.alias, 0, table)
     else:
         metrics = found.fi.metrics if not isinstance(found, int) and rt.type == RtType.UNICAST else {}
         rtm_flags = rt.flags & _RTCF | RTM_F_CLONED | flags & RTM_F_NOTIFY
@@ -162,7 +167,8 @@ def inet_rtm_getroute(skb: "SkBuff", nlh: Nlmsghdr) -> None:
             rtm_flags,
         )
         at = nlmsg_put(answer, portid, nlh.seq, Rtm.NEWROUTE, header)
-        rt_fill_info(net, answer, rt, fl4, (dst, src), metrics)
+        kept = not isinstance(found, int) and rt in (found.nh.rth_output, found.nh.rth_input)
+        rt_fill_info(net, answer, rt, fl4, (dst, src), metrics, 2 if kept else 1)
         nlmsg_end(answer, at)
     rtnl_unicast(answer, net, portid)
 
