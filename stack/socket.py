@@ -5,7 +5,7 @@ from errno import EAFNOSUPPORT, EINVAL, EMSGSIZE
 from sys import byteorder
 from typing import TYPE_CHECKING, Any, Self
 
-from . import uapi, uapi_options
+from . import uapi, uapi_ioctl, uapi_options
 from .core.msghdr import EIOCBQUEUED, Kiocb, Msghdr, Octets, RecvMsghdr, Sockaddr
 from .core.proto_ops import ProtoOps
 from .core.sock_options import sock_setsockopt
@@ -15,6 +15,7 @@ from .netlink.af_netlink import netlink_create
 from .netlink.uapi import AF_NETLINK
 from .packet.af_packet import packet_create
 from .security import security_socket_sendmsg
+from .socket_ioctl import fcntl_ioctl
 from .socket_lookup import sockfd_lookup_light
 from .socket_recv import new_octets, sock_poll, sys_recvfrom, sys_recvmsg, user_buffers
 from .uapi import *  # noqa: F403 - the constants are part of this module, as in Python's own
@@ -30,6 +31,7 @@ from .uapi import (
     SOL_IP,
     SOL_SOCKET,
 )
+from .uapi_ioctl import *  # noqa: F403
 from .uapi_options import *  # noqa: F403
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Socket", "__sock_sendmsg", "sock_sendmsg", "sockfd_lookup_light", "sys_socket"]
 __all__ += uapi.__all__
+__all__ += uapi_ioctl.__all__
 __all__ += uapi_options.__all__
 
 # What a program gives for an address: of IPv4 (host, port), of AF_PACKET (device, protocol, ...), or octets.
@@ -227,9 +230,9 @@ class Socket:
         sockfd_lookup_light(self.kernel, self.fd)
         return self
 
-    def ioctl(self, request: int, arg: Any = None) -> Any:
+    def ioctl(self, request: int, arg: Any = 0, mutate_flag: bool = True) -> Any:
         """Make a request, by its number (``SIOC*``), of a socket or of what is behind it (Python: ``fcntl.ioctl``)."""
-        return self._checked().ops.ioctl(self.sk, request, arg)
+        return fcntl_ioctl(self._checked(), request, arg, mutate_flag)
 
     def shutdown(self, how: int) -> None:
         """End receiving (0), sending (1) or both (2)."""

@@ -21,6 +21,7 @@ from ..uapi_options import POLLPRI
 from ..wire.checksum import csum_add, csum_fold
 from .filter import sk_filter_trim_cap
 from .msghdr import Msghdr, RecvMsghdr, copy_from_iter, copy_to_iter
+from .platform import wake_up
 from .skbuff import SkBuff, consume_skb, skb_orphan
 from .skbuff_csum import __skb_checksum_complete
 from .skbuff_data import skb_checksum, skb_copy_bits, skb_runs_between
@@ -64,7 +65,7 @@ def sock_rcvtimeo(sk: Sock, noblock: bool) -> int | None:
 def sock_def_readable(sk: Sock) -> None:
     """Wake who waits for something to receive (``sk_data_ready``)."""
     if sk.sk_sleepers:
-        sk.kernel.platform.wake(sk.sk_wq)
+        wake_up(sk.kernel.platform, sk.sk_wq)
 
 
 def sock_queue_err_skb(sk: Sock, skb: SkBuff) -> bool:
@@ -91,7 +92,7 @@ def sock_dequeue_err_skb(sk: Sock) -> SkBuff | None:
 def sock_def_error_report(sk: Sock) -> None:
     """Wake who waits, since there is an error to see."""
     if sk.sk_sleepers or sk.sk_nospace:
-        sk.kernel.platform.wake(sk.sk_wq)
+        wake_up(sk.kernel.platform, sk.sk_wq)
 
 
 def sock_rfree(skb: SkBuff) -> None:

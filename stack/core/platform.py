@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Buffer", "Platform", "Timer", "WaitQueue"]
+__all__ = ["Buffer", "Platform", "Timer", "WaitQueue", "wake_up"]
 
 
 class Buffer(Protocol):
@@ -30,12 +30,19 @@ class Timer(Protocol):
 
 
 class WaitQueue:
-    """A place where tasks sleep until they are woken. Made by the stack, looked into by the platform only."""
+    """A place where tasks sleep until they are woken. Made by the stack; ``sleepers`` are the platform's only.
 
-    __slots__ = ("sleepers",)
+    Members
+    -------
+    pollers : tuple[WaitQueue, ...]
+        Where tasks sleep that wait for several such places at once; ``wake_up`` wakes those, too.
+    """
+
+    __slots__ = ("pollers", "sleepers")
 
     def __init__(self) -> None:
         self.sleepers: list[object] = []
+        self.pollers: tuple[WaitQueue, ...] = ()
 
 
 class Platform(Protocol):
@@ -78,3 +85,10 @@ class Platform(Protocol):
     def random_u32(self) -> int:
         """Return a random number of 32 bits from the run's seed."""
         ...
+
+
+def wake_up(platform: Platform, queue: WaitQueue) -> None:
+    """Wake who sleeps on a queue, or on several with this one among them."""
+    platform.wake(queue)
+    for poller in queue.pollers:
+        platform.wake(poller)

@@ -73,7 +73,7 @@ def sock_no_octets(name: Sockaddr) -> NoReturn:  # noqa: ARG001 - an operation's
     raise OSError(EOPNOTSUPP, "addresses of this family are not shown as octets")
 
 
-def sock_no_ioctl(sk: Any, request: int, arg: Any) -> NoReturn:  # noqa: ARG001 - an operation's arguments
+def sock_no_ioctl(sk: Any, request: int, arg: bytearray) -> NoReturn:  # noqa: ARG001 - an operation's arguments
     """Refuse a request: ``ENOTTY``."""
     raise OSError(ENOTTY, f"no request {request:#x}")
 
@@ -94,6 +94,7 @@ class ProtoOps:
         ``set_peek_off(sk, offset)``: says where the next ``MSG_PEEK`` begins (``SO_PEEK_OFF``).
     release, bind, connect, accept, getname, poll, ioctl, listen, shutdown, setsockopt, getsockopt, sendmsg, recvmsg
         The calls. ``getname(sk, peer)`` returns a ``Sockaddr``, ``accept(sk, flags)`` the new ``sk``.
+        ``ioctl(sk, request, arg)`` gets octets in ``arg``, and leaves those of the answer there.
     """
 
     __slots__ = (
@@ -131,7 +132,7 @@ class ProtoOps:
         accept: Callable[[Any, int], Any] = sock_no_accept,
         listen: Callable[[Any, int], int] = sock_no_listen,
         shutdown: Callable[[Any, int], int] = sock_no_shutdown,
-        ioctl: Callable[[Any, int, Any], Any] = sock_no_ioctl,
+        ioctl: Callable[[Any, int, bytearray], None] = sock_no_ioctl,
         setsockopt: Callable[[Any, int, int, bytes], int] = sock_common_setsockopt,
         getsockopt: Callable[[Any, int, int], "int | bytes"] = sock_common_getsockopt,
         octets: Callable[[Sockaddr], bytes] = sock_no_octets,

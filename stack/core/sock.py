@@ -6,7 +6,7 @@ from errno import EAGAIN, EPIPE
 from os import strerror
 from typing import TYPE_CHECKING, Any
 
-from .platform import WaitQueue
+from .platform import WaitQueue, wake_up
 from .skbuff import SkBuff, alloc_skb_with_frags
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class Proto:
         "connect",
         "get_port",
         "getsockopt",
+        "ioctl",
         "name",
         "recvmsg",
         "release_cb",
@@ -115,12 +116,14 @@ class Proto:
         setsockopt: Callable[[Any, int, int, bytes], int],
         getsockopt: Callable[[Any, int, int], "int | bytes"],
         bind: Callable[[Any, Any], int] | None = None,
+        ioctl: Callable[[Any, int, bytearray], None] | None = None,
         release_cb: Callable[[Any], None] | None = None,
     ) -> None:
         self.name = name
         self.sendmsg = sendmsg
         self.recvmsg = recvmsg
         self.bind = bind
+        self.ioctl = ioctl
         self.connect = connect
         self.get_port = get_port
         self.unhash = unhash
@@ -311,7 +314,7 @@ def sock_wfree(skb: SkBuff) -> None:
     sk.sk_wmem_alloc -= skb.truesize
     if sk.sk_nospace and sk.sk_wmem_alloc << 1 <= sk.sk_sndbuf:
         sk.sk_nospace = False
-        sk.kernel.platform.wake(sk.sk_wq)
+        wake_up(sk.kernel.platform, sk.sk_wq)
 
 
 def skb_orphan_partial(skb: SkBuff) -> None:

@@ -60,6 +60,7 @@ from ..uapi_options import (
     SO_WIFI_STATUS,
 )
 from .filter import sk_attach_filter, sk_detach_filter
+from .platform import wake_up
 from .sock import (
     PACING_UNLIMITED,
     SOCK_DBG,
@@ -214,7 +215,7 @@ def _set_sndbuf(sk: "Sock", value: int) -> None:
     # A larger one may be what a waiting task needs.
     if sk.sk_nospace:
         sk.sk_nospace = False
-        sk.kernel.platform.wake(sk.sk_wq)
+        wake_up(sk.kernel.platform, sk.sk_wq)
 
 
 def _set_rcvbuf(sk: "Sock", value: int) -> None:

@@ -7,8 +7,6 @@ from errno import (
     EAGAIN,
     EINVAL,
     ENOTCONN,
-    EPROTONOSUPPORT,
-    ESOCKTNOSUPPORT,
 )
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,8 @@ from ..core.msghdr import Msghdr, RecvMsghdr, Sockaddr
 from ..core.neighbour_table import neigh_carrier_down, neigh_changeaddr, neigh_ifdown
 from ..core.netdevice import IFF_LOOPBACK, netif_carrier_ok
 from ..core.packet_type import PacketType, dev_add_pack
-from ..core.proto_ops import ProtoOps
+from ..core.platform import wake_up
+from ..core.proto_ops import ProtoOps, sock_no_ioctl
 from ..core.sock import lock_sock_nested, release_sock, sk_dst_reset, sock_disable_timestamp
 from ..ethernet.eth import ETH_P_ARP, ETH_P_IP
 from ..netfilter.core import NetnsNf
@@ -33,16 +32,27 @@ from ..uapi import (
     SOCK_DGRAM,
     SOCK_RAW,
 )
+from ..uapi_ioctl import SIOCADDRT, SIOCDARP, SIOCDELRT, SIOCGARP, SIOCSARP
 from .arp import ARPOP_REQUEST, arp_init, arp_send_dst
+from .arp_ioctl import arp_ioctl
 from .arp_rcv import arp_rcv, parp_redo
 from .devinet import InIfaddr, inet_insert_ifa, inetdev_destroy, inetdev_init
+from .devinet_ioctl import DEVINET_REQUESTS, devinet_ioctl
 from .devinet_netlink import inetdev_changename
 from .fib_frontend import fib_disable_ip, fib_sync_up, inet_addr_type, rt_cache_flush
+from .fib_ioctl import ip_rt_ioctl
 from .icmp import icmp_sk_init
 from .icmp_limit import IcmpGlobal
 from .icmp_rcv import icmp_err, icmp_rcv
 from .igmp import ip_mc_down, ip_mc_up
 from .inet_offload import inet_gso_segment, inet_gso_send_check
+from .inet_protosw import (
+    INET_PROTOSW_PERMANENT,
+    INET_PROTOSW_REUSE,
+    InetProtosw,
+    inet_find_protosw,
+    inet_register_protosw,
+)
 from .inet_sock import INET_FLAGS_BIND_ADDRESS_NO_PORT, inet_can_nonlocal_bind
 from .ip_input import ip_list_rcv, ip_rcv
 from .netns import NetnsIpv4
@@ -69,6 +79,7 @@ __all__ = [
     "inet_dgram_ops",
     "inet_getname",
     "inet_init_net",
+    "inet_ioctl",
     "inet_release",
     "inet_send_prepare",
     "inet_sendmsg",
@@ -86,15 +97,11 @@ def inet_create(net: "Net", type: int, protocol: int) -> tuple["InetSock", Proto
     """
     if not 0 <= protocol < IPPROTO_MAX:
         raise OSError(EINVAL, f"protocol {protocol} is not in 0..{IPPROTO_MAX - 1}")
-    if type == SOCK_RAW:
-        if protocol == IPPROTO_IP:
-            raise OSError(EPROTONOSUPPORT, "a raw socket has a protocol")
-        return RawSock(net, AF_INET, type, protocol), inet_sockraw_ops
-    if type != SOCK_DGRAM:
-        raise OSError(ESOCKTNOSUPPORT, f"IPv4 has no sockets of type {type}")
-    if protocol not in (IPPROTO_IP, IPPROTO_UDP):
-        raise OSError(EPROTONOSUPPORT, f"no datagram sockets of protocol {protocol}")
-    return UdpSock(net, AF_INET, type, IPPROTO_UDP), inet_dgram_ops
+    answer, protocol = inet_find_protosw(net, type, protocol)
+    sk = answer.make(net, AF_INET, type, protocol)
+    if answer.flags & INET_PROTOSW_REUSE:
+        sk.sk_reuse = True
+    return sk, answer.ops
 
 
 def inet_autobind(sk: "InetSock") -> int:
@@ -228,10 +235,31 @@ def inet_shutdown(sk: "InetSock", how: int) -> int:
     if how not in (0, 1, 2):
         raise OSError(EINVAL, f"how must be 0, 1 or 2, not {how}")
     sk.sk_shutdown |= how + 1
-    sk.kernel.platform.wake(sk.sk_wq)  # Linux: sk_state_change
+    wake_up(sk.kernel.platform, sk.sk_wq)  # Linux: sk_state_change
     if not sk.connected:
         raise OSError(ENOTCONN, "not connected")
     return 0
+
+
+def inet_ioctl(sk: "InetSock", request: int, arg: bytearray) -> None:
+    """Answer a request about routes, ARP, addresses, or of the socket's protocol.
+
+    Raises
+    ------
+    OSError
+        ``ENOTTY`` for a request that there is not; what the request raises.
+    """
+    net = sk.net
+    if request in (SIOCADDRT, SIOCDELRT):
+        ip_rt_ioctl(net, request, arg)
+    elif request in (SIOCDARP, SIOCGARP, SIOCSARP):
+        arp_ioctl(net, request, arg)
+    elif request in DEVINET_REQUESTS:
+        devinet_ioctl(net, request, arg)
+    elif sk.sk_prot.ioctl is not None:
+        sk.sk_prot.ioctl(sk, request, arg)
+    else:
+        sock_no_ioctl(sk, request, arg)
 
 
 def inet_release(sk: "InetSock") -> None:
@@ -247,6 +275,7 @@ inet_dgram_ops = ProtoOps(
     set_peek_off=udp_set_peek_off,
     bind=inet_bind,
     connect=inet_dgram_connect,
+    ioctl=inet_ioctl,
     getname=inet_getname,
     poll=udp_poll,
     release=inet_release,
@@ -260,6 +289,7 @@ inet_sockraw_ops = ProtoOps(
     octets=sockaddr_in_octets,
     bind=inet_bind,
     connect=inet_dgram_connect,
+    ioctl=inet_ioctl,
     getname=inet_getname,
     poll=datagram_poll,
     release=inet_release,
@@ -278,9 +308,12 @@ def inet_init_net(net: "Net") -> None:
     net.ipv4.udp_table = UdpTable()
     net.ipv4.raw_hashinfo = {}
     net.ipv4.inet_protos = [None] * MAX_INET_PROTOS
+    net.ipv4.inetsw = {}
     inet_add_protocol(net, NetProtocol(icmp_rcv, icmp_err, no_policy=True), IPPROTO_ICMP)
     inet_add_protocol(net, NetProtocol(udp_rcv, udp_err, gso_segment=udp4_ufo_fragment, no_policy=True), IPPROTO_UDP)
     net.ipv4.icmp_global = IcmpGlobal()
+    inet_register_protosw(net, InetProtosw(SOCK_DGRAM, IPPROTO_UDP, UdpSock, inet_dgram_ops, INET_PROTOSW_PERMANENT))
+    inet_register_protosw(net, InetProtosw(SOCK_RAW, IPPROTO_IP, RawSock, inet_sockraw_ops, INET_PROTOSW_REUSE))
     icmp_sk_init(net)
     dev_add_pack(net, PacketType(ETH_P_ARP, arp_rcv))
     dev_add_pack(

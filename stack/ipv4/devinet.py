@@ -257,6 +257,7 @@ def inet_del_ifa(dev: "NetDevice", ifa: InIfaddr, portid: int = 0, nlh: "Nlmsghd
     OSError
         ``EADDRNOTAVAIL`` if the device does not have it.
     """
+    from ..core.neighbour_table import neigh_ifdown
     from .devinet_netlink import rtmsg_ifa
     from .fib_frontend import fib_del_ifaddr, fib_disable_ip
 
@@ -278,8 +279,9 @@ def inet_del_ifa(dev: "NetDevice", ifa: InIfaddr, portid: int = 0, nlh: "Nlmsghd
         fib_del_ifaddr(entry)
         for notifier in tuple(ipv4.inetaddr_chain):
             notifier(entry)
-    if not in_dev.ifa_list:  # Nothing goes through a device without an address.
+    if not in_dev.ifa_list:  # With the last address goes what needs one.
         fib_disable_ip(dev)
+        neigh_ifdown(ipv4.arp_tbl, dev)
 
 
 def inet_ifa_match(addr: int, ifa: InIfaddr) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..core.net import Net
     from .devinet import InIfaddr
     from .icmp_limit import IcmpGlobal
+    from .inet_protosw import InetProtosw
     from .inet_sock import InetSock
     from .ip_fragment import FragQueue
     from .ip_tunnel import IpTunnelNet
@@ -54,6 +55,8 @@ class NetnsIpv4:
         Who receives packets in packets, in the order in which they are asked.
     ipip : IpTunnelNet or None
         The tunnels of this kind, once there was one.
+    inetsw : dict[int, list[InetProtosw]]
+        Kinds of sockets, by type.
     raw_hashinfo : dict[int, list[RawSock]]
         Raw sockets by protocol.
     ra_chain : list[RawSock]
@@ -74,6 +77,7 @@ class NetnsIpv4:
     icmp_global: "IcmpGlobal"
     icmp_sk: "InetSock"
     inet_protos: "list[NetProtocol | None]"
+    inetsw: "dict[int, list[InetProtosw]]"
     raw_hashinfo: "dict[int, list[RawSock]]"
     udp_table: "UdpTable"
 

@@ -28,6 +28,7 @@ from ..core.datagram import (
 from ..core.drop_reasons import SkbDropReason
 from ..core.neighbour import neigh_confirm
 from ..core.netdevice import NET_RX_DROP, NET_RX_SUCCESS
+from ..core.proto_ops import sock_no_ioctl
 from ..core.skbuff import SkBuff, kfree_skb_reason, put_page
 from ..core.skbuff_data import skb_clone
 from ..core.sock import SOCK_RECV_CMSGS, Proto, lock_sock_nested, release_sock, sk_dst_reset
@@ -46,6 +47,7 @@ from ..uapi import (
     MSG_PROBE,
     MSG_TRUNC,
 )
+from ..uapi_ioctl import SIOCINQ, SIOCOUTQ
 from ..xfrm.xfrm_policy import xfrm4_policy_check
 from .datagram import ip4_datagram_connect, ip4_datagram_release_cb
 from .fib_frontend import inet_addr_type
@@ -96,6 +98,7 @@ __all__ = [
 
 _ADDRESSES = Struct("!II")
 _ADDRESS = Struct("!I")
+_INT = Struct("=i")
 
 
 class RawSock(InetSock):
@@ -115,7 +118,6 @@ class RawSock(InetSock):
         super().__init__(net, family, type, protocol, raw_prot)
         self.filter = 0
         self.hdrincl = protocol == IPPROTO_RAW
-        self.sk_reuse = True
         self.inet_num = protocol
         net.ipv4.raw_hashinfo.setdefault(protocol, []).append(self)  # raw_hash_sk()
 
@@ -408,6 +410,22 @@ def raw_close(sk: RawSock) -> None:
     sk_dst_reset(sk)
 
 
+def raw_ioctl(sk: RawSock, request: int, arg: bytearray) -> None:
+    """Tell how many octets wait to be sent, or the next packet has.
+
+    Raises
+    ------
+    OSError
+        ``ENOTTY`` for another request.
+    """
+    if request == SIOCOUTQ:
+        _INT.pack_into(arg, 0, sk.sk_wmem_alloc)
+    elif request == SIOCINQ:
+        _INT.pack_into(arg, 0, sk.sk_receive_queue[0].len if sk.sk_receive_queue else 0)
+    else:
+        sock_no_ioctl(sk, request, arg)
+
+
 def raw_get_port(sk: RawSock, port: int) -> int:
     """Return 0: raw sockets have a protocol in place of a port."""
     return 0
@@ -422,6 +440,7 @@ raw_prot = Proto(
     get_port=raw_get_port,
     unhash=raw_unhash_sk,
     close=raw_close,
+    ioctl=raw_ioctl,
     setsockopt=raw_setsockopt,
     getsockopt=raw_getsockopt,
     release_cb=ip4_datagram_release_cb,

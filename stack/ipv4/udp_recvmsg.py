@@ -16,11 +16,13 @@ from ..core.datagram import (
 )
 from ..core.drop_reasons import SkbDropReason
 from ..core.msghdr import put_cmsg
+from ..core.proto_ops import sock_no_ioctl
 from ..core.skbuff import SkBuff, consume_skb, kfree_skb_reason
 from ..core.skbuff_csum import __skb_checksum_complete, skb_csum_unnecessary
 from ..core.sock import RCV_SHUTDOWN, SOCK_RECV_CMSGS, sock_error
 from ..socket_cmsg import __sock_recv_cmsgs
 from ..uapi import AF_INET, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, POLLIN, POLLRDNORM, SOL_UDP
+from ..uapi_ioctl import SIOCINQ, SIOCOUTQ
 from ..uapi_options import UDP_GRO
 from .ip_recv import ip_cmsg_recv_offset, ip_recv_error
 
@@ -28,7 +30,15 @@ if TYPE_CHECKING:
     from ..core.msghdr import RecvMsghdr
     from .udp import UdpSock
 
-__all__ = ["__skb_recv_udp", "skb_consume_udp", "udp_poll", "udp_recvmsg", "udp_rmem_release", "udp_set_peek_off"]
+__all__ = [
+    "__skb_recv_udp",
+    "skb_consume_udp",
+    "udp_ioctl",
+    "udp_poll",
+    "udp_recvmsg",
+    "udp_rmem_release",
+    "udp_set_peek_off",
+]
 
 _PORT = Struct("!H")
 _ADDRESS = Struct("!I")
@@ -176,22 +186,38 @@ def _drop_wrong(sk: "UdpSock", skb: SkBuff, flags: int) -> None:
     kfree_skb_reason(skb, SkbDropReason.UDP_CSUM)
 
 
-def first_packet_length(sk: "UdpSock") -> bool:
-    """Drop datagrams with wrong checksums from the start of the queue; return whether one is left."""
+def first_packet_length(sk: "UdpSock") -> int:
+    """Drop datagrams with wrong checksums from the start of the queue; return the length of the next, -1 for none."""
     queue = sk.sk_receive_queue
     while queue:
         skb = queue[0]
         if skb_csum_unnecessary(skb) or not __skb_checksum_complete(skb):
-            return True
+            return skb.len
         queue.popleft()
         udp_rmem_release(sk, skb.truesize)
         _drop_wrong(sk, skb, 0)
-    return False
+    return -1
+
+
+def udp_ioctl(sk: "UdpSock", request: int, arg: bytearray) -> None:
+    """Tell how many octets wait to be sent, or the next datagram has.
+
+    Raises
+    ------
+    OSError
+        ``ENOTTY`` for another request.
+    """
+    if request == SIOCOUTQ:
+        _INT.pack_into(arg, 0, sk.sk_wmem_alloc)
+    elif request == SIOCINQ:
+        _INT.pack_into(arg, 0, max(first_packet_length(sk), 0))
+    else:
+        sock_no_ioctl(sk, request, arg)
 
 
 def udp_poll(sk: "UdpSock") -> int:
     """Return what could be done with a socket now, as ``POLL*`` bits."""
     mask = datagram_poll(sk)
-    if mask & POLLRDNORM and not sk.sk_shutdown & RCV_SHUTDOWN and not first_packet_length(sk):
+    if mask & POLLRDNORM and not sk.sk_shutdown & RCV_SHUTDOWN and first_packet_length(sk) < 0:
         mask &= ~(POLLIN | POLLRDNORM)
     return mask

@@ -1,7 +1,9 @@
 """Programs of socket calls, run on our stack and on a real Linux kernel: the same results, the same frames."""
 
+import fcntl
 import socket as real
 from collections.abc import Callable, Sequence
+from functools import partial
 from struct import pack
 from sys import byteorder
 from typing import Any
@@ -16,7 +18,7 @@ from hardwire.tb.stack.pair import PairHost
 
 __all__ = ["IFINDEX", "assert_same_program", "make_ours", "set_up"]
 
-# Name of a socket's method, and its arguments; or "arrive" and a frame, which arrives then.
+# Name of a socket's method, and its arguments; or "arrive" and a frame, which arrives then, or "ioctl" (of fcntl).
 Call = tuple[Any, ...]
 IFINDEX = b"\xf0et0"  # In the octets that a program gives: the number of eth0.
 _TIMES = (api.SO_TIMESTAMP, api.SO_TIMESTAMP_NEW, api.SO_TIMESTAMPNS, api.SO_TIMESTAMPNS_NEW)
@@ -54,6 +56,13 @@ def _run(
         try:
             if name == "arrive":
                 host.receive(*args)
+            elif name == "ioctl":
+                request, octets = _with_index(args, ifindex)
+                call = sock.ioctl if isinstance(host, PairHost) else partial(fcntl.ioctl, sock.fileno())
+                answer = call(request, octets)
+                if request in (api.SIOCGIFNAME, api.SIOCGIFINDEX):
+                    answer = answer.replace(pack("=i", ifindex), IFINDEX)
+                said.append(answer)
             else:
                 said.append(_common(getattr(sock, name)(*_with_index(args, ifindex)), ifindex))
         except OSError as error:

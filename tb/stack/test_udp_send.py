@@ -27,7 +27,7 @@ from hardwire.stack import socket as api
 from hardwire.stack.core.msghdr import EIOCBQUEUED, Kiocb, Msghdr
 from hardwire.stack.core.proto_ops import ProtoOps
 from hardwire.stack.core.skbuff import CHECKSUM_NONE, CHECKSUM_PARTIAL
-from hardwire.stack.iproute import addr_add, addr_del, route_add
+from hardwire.stack.iproute import addr_add, addr_del, neigh_add, route_add
 from hardwire.stack.sched.sch_api import qdisc_replace
 from hardwire.tb.stack.inet_host import MS, PEER, PEER_MAC, SECOND, InetHost, raises
 
@@ -140,6 +140,7 @@ def test_connected_socket_finds_a_new_route_when_its_own_goes(host):
     with raises(ENETUNREACH):  # Its source address is nobody's now.
         sock.send(b"2")
     addr_add(host.dev, "10.0.0.1/24")
+    neigh_add(host.dev, "10.0.0.2", "02:00:00:00:00:02")  # With the last address all neighbours went.
     assert sock.send(b"3") == 1
     assert [datagram.payload for datagram in host.datagrams()] == [b"1", b"3"]
 
