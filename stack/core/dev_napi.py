@@ -145,6 +145,7 @@ def net_rx_action(kernel: "Kernel") -> None:
             poll_list.append(napi)
         budget -= work
         if budget <= 0:
+            kernel.softnet.time_squeeze += 1
             break
     if poll_list:
         raise_softirq_irqoff(kernel, NET_RX_SOFTIRQ)
@@ -176,6 +177,7 @@ def enqueue_to_backlog(skb: SkBuff) -> int:
     if len(softnet.input_pkt_queue) >= NETDEV_MAX_BACKLOG:
         if skb.dev is not None:
             skb.dev.core_stats.rx_dropped += 1
+        softnet.dropped += 1
         kfree_skb_reason(skb, SkbDropReason.CPU_BACKLOG)
         return NET_RX_DROP
     softnet.input_pkt_queue.append(skb)

@@ -91,8 +91,10 @@ def __netif_receive_skb_core(skb: SkBuff) -> tuple[SkBuff, PacketType | None, in
     if skb.transport_header == NO_HEADER:
         skb.transport_header = skb.data
     net = dev.net
-    if skb.kernel.netstamp_needed and not skb.tstamp_ns:
-        skb.tstamp_ns = skb.kernel.now_ns()
+    kernel = skb.kernel
+    kernel.softnet.processed += 1
+    if kernel.netstamp_needed and not skb.tstamp_ns:
+        skb.tstamp_ns = kernel.now_ns()
     pt_prev: PacketType | None = None
     exact = False
     while True:

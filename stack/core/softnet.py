@@ -26,6 +26,8 @@ class SoftnetData:
         Packets that ``netif_rx`` took in.
     xmit_recursion : int
         Depth of nested transmissions through devices without a queue.
+    processed, dropped, time_squeeze : int
+        Packets that were received, those for which the backlog had no room, and how often the budget ran out.
     xmit_more : bool
         The frame that is being sent is followed by another at once (``netdev_xmit_more()``).
     """
@@ -33,9 +35,12 @@ class SoftnetData:
     __slots__ = (
         "backlog",
         "completion_queue",
+        "dropped",
         "input_pkt_queue",
         "output_queue",
         "poll_list",
+        "processed",
+        "time_squeeze",
         "xmit_more",
         "xmit_recursion",
     )
@@ -46,5 +51,5 @@ class SoftnetData:
         self.poll_list: deque[Napi] = deque()
         self.input_pkt_queue: deque[SkBuff] = deque()
         self.backlog: Napi | None = None
-        self.xmit_recursion = 0
+        self.xmit_recursion = self.processed = self.dropped = self.time_squeeze = 0
         self.xmit_more = False

@@ -25,7 +25,7 @@ from hardwire.stack.iproute import addr_add
 from hardwire.stack.wire.checksum import csum_fold, csum_partial
 from hardwire.tb.stack.fake import FakePlatform
 
-__all__ = ["Pair", "PairHost", "WireDevice"]
+__all__ = ["Pair", "PairHost", "WireDevice", "wire_poll"]
 
 
 class WireDevice(NetDevice):
@@ -86,6 +86,7 @@ def wire_start_xmit(skb: SkBuff, dev: NetDevice) -> int:
         frame[at : at + 2] = (csum_fold(csum_partial(frame[start:])) or 0xFFFF).to_bytes(2, "big")
     consume_skb(skb)
     dev.stats.tx_packets += 1
+    dev.stats.tx_bytes += len(frame)
     dev.sent.append(bytes(frame))
     if dev.peer is not None:
         peer, octets = dev.peer, bytes(frame.ljust(60, b"\0"))

@@ -105,6 +105,9 @@ def host() -> Host:
     return Host()
 
 
+NOBODY = "01:01:01:01:01:01"
+
+
 def test_an_empty_qdisc_is_bypassed_and_counts(host):
     assert host.send(b"one") == 0
     assert host.payloads == [b"one"]
