@@ -43,6 +43,7 @@ _PROGRAMS = (
     ("make", "make", "compiling the simulation", True),
     ("perl", "perl", "Verilator's front script", True),
     ("tshark", "tshark", "tests of the captures", False),
+    ("nft", "nftables", "tests that compare rules with the kernel's", False),
 )
 # Distribution, extra that brings it, what for.
 _PACKAGES = (

@@ -92,6 +92,9 @@ class _Rule:
         if key.protocol:
             self.need(key.protocol)
         match = parse_match(self.scanner, key, self.net)
+        if match.text.startswith("th ") and self.protocols is not None and len(self.protocols) == 1:
+            (protocol,) = self.protocols
+            match.text = _IMPLIED.get(protocol, "th") + match.text[2:]
         if match.protocols is not None and self.protocols is None:
             self.protocols = match.protocols
             self.implying = len(self.text) if len(match.protocols) == 1 else None

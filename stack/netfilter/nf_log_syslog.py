@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["nf_log_packet"]
 
 _HEADER = Struct("!BBHHHBBHII")
+_INCOMPLETE = " bytes] "  # What a packet ends with whose header is not whole.
+# Octets that a message of a type has at least.
+_ICMP_OCTETS = dict.fromkeys(ICMP_ERRORS, 28) | {13: 20, 14: 20, 17: 12, 18: 12}
 _TCP_FLAGS = ((32, "URG"), (16, "ACK"), (8, "PSH"), (4, "RST"), (2, "SYN"), (1, "FIN"))
 
 
@@ -37,7 +40,8 @@ def nf_log_packet(skb: "SkBuff", state: "NfHookState", prefix: str) -> None:
     if state.in_dev is not None:
         text += _mac_header(skb)
     text += dump_ipv4_packet(skb, 0)
-    if skb.mark:
+    cut_short = text.endswith(_INCOMPLETE) and skb.view[skb.network_header + 9] in (IPPROTO_TCP, IPPROTO_UDP)
+    if skb.mark and not cut_short:
         text += f"MARK=0x{skb.mark:x} "
     net.kernel.log.append(text)
 
@@ -75,7 +79,7 @@ def dump_ipv4_packet(skb: "SkBuff", nhoff: int) -> str:
 
 
 def _incomplete(skb: "SkBuff", at: int) -> str:
-    return f"INCOMPLETE [{skb.len - at} bytes] "
+    return f"INCOMPLETE [{skb.len - at}{_INCOMPLETE}"
 
 
 def _udp(skb: "SkBuff", at: int, fragment: int) -> str:
@@ -109,12 +113,14 @@ def _icmp(skb: "SkBuff", at: int, fragment: int, *, nested: bool) -> str:
         return text + _incomplete(skb, at)
     kind, code = header[0], header[1]
     text += f"TYPE={kind} CODE={code} "
+    if skb.len - at < _ICMP_OCTETS.get(kind, 0):
+        return text + _incomplete(skb, at)
     if kind in (ICMP_ECHO, ICMP_ECHOREPLY):
         return text + f"ID={header[4] << 8 | header[5]} SEQ={header[6] << 8 | header[7]} "
     if kind not in ICMP_ERRORS:
         return text
     if kind == ICMP_PARAMETERPROB:
-        text += f"PARAMETER={header[4]} "
+        return text + f"PARAMETER={header[4]} "
     if kind == ICMP_REDIRECT:
         text += f"GATEWAY={ipv4_to_text(int.from_bytes(header[4:8], 'big'))} "
     if not nested:

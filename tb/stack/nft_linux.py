@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from struct import pack
 from typing import Any, Self
 
 from hardwire.stack.core.netdevice import NETIF_F_HW_CSUM, NETIF_F_SG
@@ -12,15 +13,39 @@ from hardwire.stack.ipv4.devinet import inet_forward_change
 from hardwire.stack.netfilter.nf_conntrack_netns import NetnsCt
 from hardwire.stack.netfilter.nf_conntrack_standalone import ct_seq_show
 from hardwire.stack.nft import nft
+from hardwire.stack.wire.checksum import csum_partial, csum_tcpudp_nofold
 from hardwire.tb.stack.fake import FakePlatform
-from hardwire.tb.stack.frames import MY_MAC, arp
+from hardwire.tb.stack.frames import MY_MAC, PEER, arp
 from hardwire.tb.stack.linux_peer import LinuxPeer, can_make_namespaces
 from hardwire.tb.stack.pair import PairHost
 
-__all__ = ["FAR", "NARROW", "Both", "can_filter", "normal"]
+__all__ = ["FAR", "ME", "NARROW", "OTHER", "TABLE", "Both", "can_filter", "tcp"]
 
 FAR = 0x0A080001  # 10.8.0.1, behind 10.0.0.77.
 NARROW = 0x0A090001  # 10.9.0.1, likewise, by a route with an MTU of 600.
+ME = 0x0A000002
+OTHER = 0x0A080002
+TABLE = """
+table ip t {
+    chain x {
+    }
+    chain f {
+        type filter hook forward priority 0
+    }
+    chain i {
+        type filter hook input priority 0
+    }
+    chain p {
+        type nat hook postrouting priority srcnat
+    }
+    chain d {
+        type nat hook prerouting priority dstnat
+    }
+    chain r {
+        type filter hook prerouting priority raw
+    }
+}
+"""
 NEIGHBOURS = ("10.0.0.1", "10.0.0.77")
 _ASKER = bytes.fromhex("020000000063")
 _SENTINEL = arp(sip=0x0A000063, sha=_ASKER)
@@ -34,7 +59,7 @@ def can_filter() -> bool:
     return subprocess.run(("unshare", "-n", "nft", "add table ip t"), capture_output=True, check=False).returncode == 0
 
 
-def normal(frame: bytes) -> bytes:
+def _normal(frame: bytes) -> bytes:
     """Return a frame without what is up to the host: the identification."""
     if frame[12:14] != b"\x08\x00":
         return frame.ljust(60, b"\0")
@@ -126,7 +151,7 @@ class Both:
         sent = self.ours.dev.sent[self._seen :]
         self._seen += len(sent)
         mine = [frame for frame in sent if frame[12:14] != b"\x08\x06" or frame[32:38] != _ASKER]
-        return [normal(frame) for frame in theirs], [normal(frame) for frame in mine]
+        return [_normal(frame) for frame in theirs], [_normal(frame) for frame in mine]
 
     def ports(self) -> set[int]:
         """Return the ports and identifiers of our connections."""
@@ -143,3 +168,12 @@ class Both:
         late = {key: (entries[key], value) for key, value in my_entries.items() if abs(entries[key] - value) > 1}
         assert not late, f"timeouts, theirs and ours: {late}"
         return mine
+
+
+def tcp(
+    dport: int, flags: int, src: int = PEER, dst: int = FAR, sport: int = 1234, seq: int = 1000, ack: int = 2000
+) -> bytes:
+    """Return a segment."""
+    octets = pack("!HHIIBBHHH", sport, dport, seq, ack, 0x50, flags, 512, 0, 0)
+    check = ~csum_partial(octets, csum_tcpudp_nofold(src, dst, 20, 6)) & 0xFFFF
+    return octets[:16] + check.to_bytes(2, "big") + octets[18:]
