@@ -13,6 +13,7 @@ from ..stack.uapi import AF_INET, IPPROTO_ICMP, SOCK_RAW
 from ..stack.wire.address import ipv4_from_text
 from ..stack.wire.checksum import csum_fold, csum_partial
 from .capture import Capture
+from .commands import COMMANDS, run_command, split_commands
 from .machine import Machine
 from .send import Endpoint, parse_number
 from .sniffer import Sniffer
@@ -269,18 +270,58 @@ def _idle(words: list[str]) -> Program:
 PROGRAMS = {"ping": _ping, "udp-echo": _udp_echo, "send": _send, "tcpdump": _tcpdump, "idle": _idle}
 
 
+def _command(words: list[str]) -> Program:
+    """Configure the host, or look at it."""
+
+    def run(program: Program, machine: Machine) -> None:
+        try:
+            output = run_command(machine.net, words)
+        except OSError as error:
+            program.lines.append(f"{shlex.join(words)}: {error.strerror}")
+            program.result["failed"] = shlex.join(words)
+        else:
+            program.lines += output.splitlines()
+
+    return Program(shlex.join(words), run)
+
+
+def _sequence(programs: list[Program]) -> Program:
+    """Run one after the other; the last one may serve."""
+    for program in programs[:-1]:
+        if program.serves:
+            raise ProgramError(f"{program.text!r} does not end: nothing comes after it")
+
+    def run(program: Program, machine: Machine) -> None:
+        for part in programs:
+            part.lines, part.result = program.lines, program.result
+            part.run(part, machine)
+
+    return Program("; ".join(program.text for program in programs), run, programs[-1].serves)
+
+
 def parse_program(text: str) -> Program:
-    """Return the program that a line of words asks for.
+    """Return the program that a line of words asks for; ``;`` parts several, for one after the other.
 
     Raises
     ------
     ProgramError
         If there is no such program, or it has no use for the words.
     """
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=";")
+    lexer.whitespace_split = True
+    lexer.commenters = ""
     try:
-        words = shlex.split(text)
+        parts = split_commands(list(lexer))
     except ValueError as error:
         raise ProgramError(f"{text!r}: {error}") from error
-    if not words or words[0] not in PROGRAMS:
-        raise ProgramError(f"there is no program {text!r}; there are {', '.join(PROGRAMS)}")
-    return PROGRAMS[words[0]](words[1:])
+    programs: list[Program] = []
+    for words in parts:
+        if words[0] in COMMANDS:
+            programs.append(_command(words))
+        elif words[0] in PROGRAMS:
+            programs.append(PROGRAMS[words[0]](words[1:]))
+        else:
+            raise ProgramError(f"there is no program {words[0]!r}; there are {', '.join((*PROGRAMS, *COMMANDS))}")
+    if not programs:
+        raise ProgramError(f"there is no program {text!r}; there are {', '.join((*PROGRAMS, *COMMANDS))}")
+    return programs[0] if len(programs) == 1 else _sequence(programs)

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ... import __version__
-from . import bench, doctor, formal, lan, regs, send, tb, verilog
+from . import bench, doctor, formal, lan, net, regs, send, tb, verilog
 from .report import FAILED, CommandError
 
 __all__ = ["main"]
@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 app.command("send")(send.send)
 app.command("lan")(lan.lan)
+for _name in ("ip", "tc", "ethtool", "nft"):
+    app.command(_name, context_settings=net.PASS_ON, add_help_option=False)(net.command(_name))
 app.command("tb", context_settings=tb.PASS_ON, add_help_option=False)(tb.tb)
 app.command("formal")(formal.formal)
 app.command("verilog")(verilog.verilog)
