@@ -22,10 +22,10 @@ from ..uapi_ioctl import (
     SIOCSIFMTU,
     SIOCSIFTXQLEN,
 )
-from .dev_addr_lists import dev_mc_add, dev_mc_del, dev_set_allmulti, dev_set_promiscuity
-from .dev_register import dev_close, dev_open, dev_set_mac_address, dev_set_mtu
+from .dev_addr_lists import dev_mc_add, dev_mc_del
+from .dev_change import dev_change_flags
+from .dev_register import dev_set_mac_address, dev_set_mtu
 from .link_watch import dev_get_flags
-from .netdevice import IFF_ALLMULTI, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, IFF_UP
 
 if TYPE_CHECKING:
     from .net import Net
@@ -154,15 +154,7 @@ def dev_change_flags_ioctl(dev: "NetDevice", arg: bytearray) -> None:
     OSError
         What bringing it up raises.
     """
-    flags: int = _SHORT.unpack_from(arg, _VALUE)[0]
-    plain = IFF_NOARP | IFF_MULTICAST
-    dev.flags = dev.flags & ~plain | flags & plain
-    if (dev.flags ^ flags) & IFF_UP:
-        (dev_open if flags & IFF_UP else dev_close)(dev)
-    if (dev.flags ^ flags) & IFF_PROMISC:
-        dev_set_promiscuity(dev, 1 if flags & IFF_PROMISC else -1)
-    if (dev.flags ^ flags) & IFF_ALLMULTI:
-        dev_set_allmulti(dev, 1 if flags & IFF_ALLMULTI else -1)
+    dev_change_flags(dev, _SHORT.unpack_from(arg, _VALUE)[0])
 
 
 def _set_metric(dev: "NetDevice", arg: bytearray) -> None:

@@ -28,13 +28,13 @@ def rtmsg_ifinfo(
 ) -> None:
     """Notify of a device: ``RTM_NEWLINK`` or ``RTM_DELLINK``, and which flags have changed.
 
-    One that a request is still making is notified of when it is done.
+    One that a request is still making is notified of when it is done, one that is not registered never.
     """
     from ..netlink.rtnetlink import Rtnlgrp
     from .rtnetlink_link import if_nlmsg_size, rtnl_fill_ifinfo
     from .rtnetlink_rcv import rtnl_broadcast
 
-    if dev in dev.kernel.rtnl_initializing:
+    if dev in dev.kernel.rtnl_initializing or dev.net.devices.get(dev.ifindex) is not dev:
         return
     size = if_nlmsg_size(dev, 0)
     rtnl_broadcast(

@@ -479,8 +479,16 @@ def test_devices_are_named_numbered_and_announced(host):
 @pytest.mark.parametrize(
     ("call", "number", "text"),
     [
-        (lambda dev: dev_set_mtu(dev, 67), EINVAL, "eth0 takes an MTU of 68..9000, not 67"),
-        (lambda dev: dev_set_mtu(dev, 9001), EINVAL, "eth0 takes an MTU of 68..9000, not 9001"),
+        (
+            lambda dev: dev_set_mtu(dev, 67),
+            EINVAL,
+            "mtu less than device minimum: eth0 takes an MTU of 68..9000, not 67",
+        ),
+        (
+            lambda dev: dev_set_mtu(dev, 9001),
+            EINVAL,
+            "mtu greater than device maximum: eth0 takes an MTU of 68..9000, not 9001",
+        ),
         (
             lambda dev: dev_set_mac_address(dev, b"\x01" * 6),
             EADDRNOTAVAIL,
