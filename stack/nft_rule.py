@@ -94,7 +94,7 @@ class _Rule:
         match = parse_match(self.scanner, key, self.net)
         if match.text.startswith("th ") and self.protocols is not None and len(self.protocols) == 1:
             (protocol,) = self.protocols
-            match.text = _IMPLIED.get(protocol, "th") + match.text[2:]
+            match.text = {IPPROTO_TCP: "tcp", IPPROTO_UDP: "udp"}.get(protocol, "th") + match.text[2:]
         if match.protocols is not None and self.protocols is None:
             self.protocols = match.protocols
             self.implying = len(self.text) if len(match.protocols) == 1 else None
