@@ -12,9 +12,11 @@ from .rtnetlink import RtScope, RtType
 if TYPE_CHECKING:
     from ..core.net import Net
     from ..core.netdevice import NetDevice
+    from ..core.timer import TimerList
     from ..netlink.message import Nlmsghdr
 
 __all__ = [
+    "IFA_F_DEPRECATED",
     "IFA_F_NOPREFIXROUTE",
     "IFA_F_PERMANENT",
     "IFA_F_SECONDARY",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 IFA_F_SECONDARY = 0x01
+IFA_F_DEPRECATED = 0x20
 IFA_F_PERMANENT = 0x80
 IFA_F_NOPREFIXROUTE = 0x200
 
@@ -61,6 +64,8 @@ class InIfaddr:
         Metric of its network's route; who made the address.
     cstamp, tstamp : int
         When it was made and last changed, in jiffies.
+    valid_lft, preferred_lft : int
+        For how many seconds from then on it is good, and preferred; 2**32 - 1: for ever.
 
     Raises
     ------
@@ -70,7 +75,7 @@ class InIfaddr:
 
     __slots__ = (
         *("address", "broadcast", "cstamp", "dev", "flags", "label", "local", "mask", "prefixlen", "proto"),
-        *("rt_priority", "scope", "tstamp"),
+        *("preferred_lft", "rt_priority", "scope", "timer", "tstamp", "valid_lft"),
     )
 
     def __init__(
@@ -97,6 +102,8 @@ class InIfaddr:
         self.label = ""
         self.rt_priority = self.proto = 0
         self.cstamp = self.tstamp = 0
+        self.valid_lft = self.preferred_lft = 0xFFFF_FFFF
+        self.timer: TimerList | None = None
 
     @property
     def prefix(self) -> int:
@@ -244,7 +251,8 @@ def inet_insert_ifa(dev: "NetDevice", ifa: InIfaddr, portid: int = 0, nlh: "Nlms
     dev.net.ipv4.inet_addr_lst.setdefault(ifa.local, []).append(ifa)
     dev.net.ipv4.dev_addr_genid += 1
     ifa.label = ifa.label or dev.name
-    ifa.cstamp = ifa.tstamp = jiffies(dev.kernel)
+    ifa.cstamp = jiffies(dev.kernel)
+    ifa.tstamp = ifa.tstamp or ifa.cstamp
     rtmsg_ifa(Rtm.NEWADDR, ifa, portid, nlh)
     fib_add_ifaddr(ifa)
 

@@ -1,7 +1,7 @@
 """Messages about addresses of devices (Linux: net/ipv4/devinet.c)."""
 
 from collections.abc import Mapping
-from errno import EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EOPNOTSUPP
+from errno import EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ from ..netlink.af_netlink_kernel import DumpFill, dump_items
 from ..netlink.attr import (
     NetlinkError,
     NlaPolicy,
-    Nlattr,
     nla_put,
     nla_put_string,
     nla_put_u8,
@@ -26,6 +25,7 @@ from ..netlink.rtnetlink import Rtm, Rtnlgrp
 from ..netlink.uapi import NLMSG_HDRLEN, NlmF
 from ..uapi import AF_INET
 from .devinet import IFA_F_PERMANENT, IFA_F_SECONDARY, InDevice, InIfaddr, inet_del_ifa, inet_insert_ifa
+from .devinet_lifetime import ifa_lifetimes, set_ifa_lifetime
 from .fib_trie import MASKS
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ __all__ = [
 
 IFADDRMSG = Struct("=BBBBI")  # Family, prefix length, flags, scope, device.
 _CACHEINFO = Struct("=4I")  # For how long it is preferred and valid, when it was made and changed.
-_INFINITY = 0xFFFF_FFFF
 _IFNAMSIZ = 16
 
 IFA_POLICY: Mapping[int, NlaPolicy] = {
@@ -103,7 +102,7 @@ def inet_fill_ifaddr(skb: "SkBuff", ifa: InIfaddr, portid: int, seq: int, kind: 
         nla_put_u32(skb, Ifa.FLAGS, ifa.flags)
         if ifa.rt_priority:
             nla_put_u32(skb, Ifa.RT_PRIORITY, ifa.rt_priority)
-        times = (_INFINITY, _INFINITY, _hundredths(ifa.cstamp), _hundredths(ifa.tstamp))
+        times = (*ifa_lifetimes(dev, ifa), _hundredths(ifa.cstamp), _hundredths(ifa.tstamp))
         nla_put(skb, Ifa.CACHEINFO, _CACHEINFO.pack(*times))
     except OSError:
         nlmsg_cancel(skb, at)
@@ -156,17 +155,11 @@ def _rtm_to_ifaddr(net: "Net", nlh: Nlmsghdr) -> "tuple[NetDevice, InIfaddr]":
     ifa.proto = tb[Ifa.PROTO].u8 if Ifa.PROTO in tb else 0
     ifa.dev = dev
     if Ifa.CACHEINFO in tb:
-        _check_lifetime(tb[Ifa.CACHEINFO])
+        preferred, valid, _, _ = _CACHEINFO.unpack_from(tb[Ifa.CACHEINFO].data)
+        if not valid or preferred > valid:
+            raise NetlinkError(EINVAL, "ipv4: address lifetime invalid", tb[Ifa.CACHEINFO])
+        ifa.valid_lft, ifa.preferred_lft = valid, preferred
     return dev, ifa
-
-
-def _check_lifetime(attr: Nlattr) -> None:
-    """Check for how long an address shall be good: for ever is all that there is here."""
-    preferred, valid, _, _ = _CACHEINFO.unpack_from(attr.data)
-    if not valid or preferred > valid:
-        raise NetlinkError(EINVAL, "ipv4: address lifetime invalid", attr)
-    if (preferred, valid) != (_INFINITY, _INFINITY):
-        raise NetlinkError(EOPNOTSUPP, "addresses are good for ever here", attr)
 
 
 def _find(dev: "NetDevice", ifa: InIfaddr) -> InIfaddr | None:
@@ -189,11 +182,13 @@ def inet_rtm_newaddr(skb: "SkBuff", nlh: Nlmsghdr) -> None:
     dev, ifa = _rtm_to_ifaddr(skb.sk.net, nlh)
     found = _find(dev, ifa)
     if found is None:
+        set_ifa_lifetime(dev, ifa, ifa.valid_lft, ifa.preferred_lft)
         inet_insert_ifa(dev, ifa, skb.cb.portid, nlh)
         return
     if nlh.flags & NlmF.EXCL or not nlh.flags & NlmF.REPLACE:
         raise OSError(EEXIST, "ipv4: Address already assigned")
     found.rt_priority = ifa.rt_priority or found.rt_priority
+    set_ifa_lifetime(dev, found, ifa.valid_lft, ifa.preferred_lft)
     rtmsg_ifa(Rtm.NEWADDR, found, skb.cb.portid, nlh)
 
 

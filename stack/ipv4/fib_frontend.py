@@ -13,7 +13,7 @@ from .fib_config import FibConfig, FibNhConfig
 from .fib_rtmsg import rtmsg_fib
 from .fib_semantics import FIB_ERRORS, fib_rebalance, fib_result_prefsrc
 from .fib_table import fib_new_table, fib_table_delete, fib_table_insert, rt_cache_flush
-from .fib_trie import FibAlias, fib_lookup, fib_remove_alias, fib_table_lookup
+from .fib_trie import FibAlias, FibTable, fib_lookup, fib_remove_alias, fib_table_lookup
 from .flow import Flowi4
 from .rtnetlink import RtProtocol, RtScope, RtTable, RtType
 
@@ -212,6 +212,12 @@ def fib_del_ifaddr(ifa: InIfaddr) -> None:
     rt_cache_flush(dev.net)
 
 
+def _aliases(net: "Net") -> list[tuple[FibTable, FibAlias]]:
+    """Return every route with its table."""
+    tables = {id(table): table for table in net.ipv4.fib_tables.values()}  # One may stand for two.
+    return [(table, alias) for table in tables.values() for alias in table]
+
+
 def fib_sync_down_addr(dev: "NetDevice", local: int) -> None:
     """Take away the routes that were to be sent from an address that is gone."""
     table = dev.net.ipv4.fib_main
@@ -224,8 +230,7 @@ def fib_sync_down_addr(dev: "NetDevice", local: int) -> None:
 
 def fib_disable_ip(dev: "NetDevice") -> None:
     """Take routes through a device that went down out of use; addresses of the host stay its own."""
-    table = dev.net.ipv4.fib_main
-    for alias in list(table):
+    for table, alias in _aliases(dev.net):
         info = alias.info
         for nh in info.nhs:
             if nh.dev is dev and nh.scope != RtScope.NOWHERE:
@@ -243,7 +248,7 @@ def fib_sync_up(dev: "NetDevice") -> None:
     if dev.ip_ptr is not None:
         for ifa in dev.ip_ptr.ifa_list:
             fib_add_ifaddr(ifa)
-    for alias in dev.net.ipv4.fib_main:
+    for _, alias in _aliases(dev.net):
         for nh in alias.info.nhs:
             if nh.dev is dev and nh.dead:
                 nh.dead = False

@@ -28,6 +28,7 @@ __all__ = [
     "nla_put_u16",
     "nla_put_u32",
     "nla_total_size",
+    "nlattr",
     "nlmsg_parse",
 ]
 
@@ -251,6 +252,18 @@ def nla_total_size(payload: int) -> int:
     return nlmsg_align(NLA_HDRLEN + payload)
 
 
+def nlattr(kind: int, data: bytes) -> bytes:
+    """Return an attribute's octets, up to where the next one starts: for programs that make requests.
+
+    Examples
+    --------
+    >>> nlattr(3, b"lo").hex()
+    '060003006c6f0000'
+    """
+    octets = _HEADER.pack(NLA_HDRLEN + len(data), kind) + data
+    return octets.ljust(nlmsg_align(len(octets)), b"\0")
+
+
 def nla_put(skb: SkBuff, kind: int, data: bytes) -> int:
     """Append an attribute, and return where it starts.
 
@@ -259,13 +272,12 @@ def nla_put(skb: SkBuff, kind: int, data: bytes) -> int:
     OSError
         ``EMSGSIZE`` if there is no room.
     """
-    size = nla_total_size(len(data))
+    octets = nlattr(kind, data)
+    size = len(octets)
     if skb_tailroom(skb) < size:
         raise OSError(EMSGSIZE, "no room for one more attribute")
     at = skb_put(skb, size)
-    view = skb.view
-    _HEADER.pack_into(view, at, NLA_HDRLEN + len(data), kind)
-    view[at + NLA_HDRLEN : at + size] = data.ljust(size - NLA_HDRLEN, b"\0")
+    skb.view[at : at + size] = octets
     return at
 
 

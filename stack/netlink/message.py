@@ -17,6 +17,7 @@ __all__ = [
     "Nlmsghdr",
     "__nlmsg_put",
     "nl_dump_check_consistent",
+    "nlmsg",
     "nlmsg_align",
     "nlmsg_cancel",
     "nlmsg_end",
@@ -87,6 +88,17 @@ def nlmsg_iter(octets: bytes) -> Iterator[Nlmsghdr]:
             return
         yield Nlmsghdr(octets[at : at + length])
         at += nlmsg_align(length)
+
+
+def nlmsg(kind: int, flags: int, payload: bytes, seq: int = 0, pid: int = 0) -> bytes:
+    """Return a message's octets: for programs that make requests.
+
+    Examples
+    --------
+    >>> nlmsg(18, 0x301, bytes(1), 7).hex()
+    '1100000012000103070000000000000000'
+    """
+    return _HEADER.pack(nlmsg_msg_size(len(payload)), kind, flags, seq, pid) + payload
 
 
 def nlmsg_new(kernel: "Kernel", payload: int) -> SkBuff:

@@ -89,6 +89,10 @@ def plain(one: Nlmsghdr) -> tuple[object, ...]:
     else:
         kinds = {Rtm.NEWADDR: Ifa, Rtm.NEWROUTE: Rta, Rtm.NEWNEIGH: Nda}[base]
         names = {kinds(kind).name: value.hex() for kind, value in attrs.items() if kind != _TIMES[base]}
+        if base == Rtm.NEWADDR:
+            # For ever, no more, or for some seconds.
+            lifetimes = struct.unpack_from("=II", attrs[Ifa.CACHEINFO])
+            names["lifetimes"] = str([one if one in (0, 0xFFFFFFFF) else "some" for one in lifetimes])
         if base == Rtm.NEWROUTE and "CACHEINFO" in names:
             names["CACHEINFO"] = names["CACHEINFO"][8:]  # Behind the number of references.
     return Rtm(one.type).name, hex(one.flags), one.octets[16:start].hex(), names

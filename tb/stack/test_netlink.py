@@ -4,6 +4,7 @@ import os
 import socket as py
 import struct
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from errno import (
     EADDRINUSE,
     EAGAIN,
@@ -21,16 +22,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardwire.stack.core.dev_register import dev_close, dev_open
+from hardwire.stack.core.dev_register import dev_close, dev_open, register_netdevice, unregister_netdevice
+from hardwire.stack.core.dev_upper import netdev_master_upper_dev_link, netdev_upper_dev_unlink
+from hardwire.stack.core.rtnl_link import RtnlLinkOps
 from hardwire.stack.netlink.attr import NetlinkError, NlaPolicy, nla_parse
+from hardwire.stack.netlink.if_link import Ifla, IflaInfo
 from hardwire.stack.netlink.message import nlmsg_iter
 from hardwire.stack.netlink.rtnetlink import Rtm, Rtnlgrp
 from hardwire.stack.netlink.uapi import NLMSG_DONE, NLMSG_ERROR, NetlinkOpt, NlmF
 from hardwire.stack.uapi import MSG_TRUNC, POLLIN
-from hardwire.tb.stack.fake import make_kernel
+from hardwire.tb.stack.fake import FakeNetDevice, make_kernel
 from hardwire.tb.stack.inet_host import raises
 from hardwire.tb.stack.linux_peer import LinuxPeer, can_make_namespaces
-from hardwire.tb.stack.netlink_peer import attr, attrs_of, kernel_namespace, message
+from hardwire.tb.stack.netlink_peer import attr, attrs_of, kernel_namespace, message, nested
 from hardwire.tb.stack.netlink_words import addr, link, neigh, route, veth
 
 ROUTE, USERSOCK, SOL_NETLINK = 0, 2, 270
@@ -381,6 +385,54 @@ def test_an_echo_comes_back_to_who_asked():
     talk.sock.send(message(Rtm.NEWADDR, NlmF.CREATE | NlmF.ECHO | NlmF.ACK, addr(2, "10.0.0.1/24"), 9))
     one, ack = (next(nlmsg_iter(talk.sock.recv(1000))) for _ in range(2))
     assert (one.type, one.seq, ack.type) == (Rtm.NEWADDR, 9, NLMSG_ERROR)
+
+
+def test_enslaving_is_done_by_the_master_s_driver_and_shown():
+    """A master whose driver is a test's: what is shown of slaves and of their values, and the notifications."""
+    talk = Talk(1)
+    policy = {1: "u16", 2: "mac", 3: "be32", 4: "string", 5: "flag"}
+    values = {1: 258, 2: b"abcdef", 3: 0x0A000001, 4: "text", 5: True}
+    changes = []
+    ops = RtnlLinkOps(
+        "team",
+        lambda *_: None,
+        unregister_netdevice,
+        slave_policy=policy,
+        fill_slave_info=lambda dev: values,
+        slave_changelink=lambda dev, data: changes.append((dev.name, dict(data))),
+    )
+    master = FakeNetDevice(talk.net, "m0")
+    master.netdev_ops = replace(
+        master.netdev_ops,
+        ndo_add_slave=lambda master, dev: netdev_master_upper_dev_link(dev, master),
+        ndo_del_slave=lambda master, dev: netdev_upper_dev_unlink(dev, master),
+    )
+    master.rtnl_link_ops = ops
+    register_netdevice(master)
+    listener = talk.net.socket(py.AF_NETLINK, py.SOCK_RAW, ROUTE)
+    listener.bind((0, 1))
+    assert talk.do(Rtm.SETLINK, 0, link(2, 0, 0, attr(Ifla.MASTER, 4))) == 0
+    (one,) = nlmsg_iter(listener.recv(5000))
+    attrs = attrs_of(one.octets, 32)
+    assert attrs[Ifla.MASTER] == struct.pack("=I", 4)
+    info = attrs_of(attrs[Ifla.LINKINFO], 0)
+    assert (info[IflaInfo.KIND], info[IflaInfo.SLAVE_KIND]) == (b"veth\0", b"team\0")
+    encoded = attrs_of(info[IflaInfo.SLAVE_DATA], 0)
+    assert encoded == {1: b"\2\1", 2: b"abcdef", 3: b"\x0a\0\0\1", 4: b"text\0", 5: b""}
+    assert talk.do(Rtm.SETLINK, 0, link(3, 0, 0, attr(Ifla.MASTER, 2))) == EOPNOTSUPP
+    data = nested(Ifla.LINKINFO, nested(IflaInfo.SLAVE_DATA, *(attr(kind, octets) for kind, octets in encoded.items())))
+    assert talk.do(Rtm.NEWLINK, 0, link(2, 0, 0, data)) == 0
+    assert changes == [("b0", {**values, 5: 1})]
+    assert talk.do(Rtm.NEWLINK, 0, link(3, 0, 0, data)) == EOPNOTSUPP
+    talk.sock.send(message(Rtm.GETLINK, NlmF.DUMP, link(0, 0, 0, attr(Ifla.MASTER, 4))))
+    assert [struct.unpack_from("=i", one.data, 4)[0] for one in nlmsg_iter(talk.sock.recv(9000))] == [2]
+    assert next(nlmsg_iter(talk.sock.recv(9000))).type == NLMSG_DONE
+    while listener.poll(POLLIN, 0):
+        listener.recv(5000)
+    assert talk.do(Rtm.SETLINK, 0, link(2, 0, 0, attr(Ifla.MASTER, 0))) == 0
+    (one,) = nlmsg_iter(listener.recv(5000))
+    assert Ifla.MASTER not in attrs_of(one.octets, 32)
+    assert master.slaves == []
 
 
 @given(st.binary(max_size=60), st.sampled_from(["u8", "u32", "string", "nul_string", "binary", "nested", "flag"]))

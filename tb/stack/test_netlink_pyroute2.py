@@ -158,6 +158,25 @@ def test_addresses_bring_their_routes(host):
     assert len(host.dump(Rtm.GETADDR, ifaddrmsg(), family=py.AF_INET)) == 1
 
 
+def test_an_address_is_good_for_its_time(host):
+    address = [["IFA_LOCAL", "10.1.0.1"], ["IFA_ADDRESS", "10.1.0.1"]]
+    times = [["IFA_CACHEINFO", {"ifa_preferred": 10, "ifa_valid": 20}]]
+    host.ask(Rtm.NEWADDR, CREATE, ifaddrmsg(), address + times, index=3, family=py.AF_INET, prefixlen=24)
+    host.heard()
+    host.platform.advance(9_500_000_000)
+    _, mine = host.dump(Rtm.GETADDR, ifaddrmsg(), family=py.AF_INET)
+    assert mine.get_attr("IFA_FLAGS") == 0
+    assert (mine.get_attr("IFA_CACHEINFO")["ifa_preferred"], mine.get_attr("IFA_CACHEINFO")["ifa_valid"]) == (1, 11)
+    host.platform.advance(1_000_000_000)
+    (deprecated,) = host.heard()
+    assert (deprecated["header"]["type"], deprecated.get_attr("IFA_FLAGS")) == (Rtm.NEWADDR, 0x20)
+    host.platform.advance(9_000_000_000)
+    assert not host.heard()
+    host.platform.advance(1_000_000_000)
+    assert [one["header"]["type"] for one in host.heard()] == [Rtm.DELADDR] + [Rtm.DELROUTE] * 3
+    assert len(host.dump(Rtm.GETADDR, ifaddrmsg(), family=py.AF_INET)) == 1
+
+
 def test_routes_with_metrics_and_several_hops(host):
     address = [["IFA_LOCAL", "10.1.0.1"], ["IFA_ADDRESS", "10.1.0.1"]]
     host.ask(Rtm.NEWADDR, CREATE, ifaddrmsg(), address, index=3, family=py.AF_INET, prefixlen=24)
