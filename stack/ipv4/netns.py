@@ -116,9 +116,9 @@ class NetnsIpv4:
         self.sysctl_ipfrag_high_thresh = 4 << 20  # In octets.
         self.sysctl_ipfrag_time = 30  # In s.
         self.sysctl_ipfrag_max_dist = 64
-        self.sysctl_ip_local_port_range = (32768, 60999)
+        self.sysctl_ip_local_port_range: tuple[int, int] = (32768, 60999)
         self.sysctl_ip_local_reserved_ports: frozenset[int] = frozenset()
-        self.sysctl_ip_unprivileged_port_start = 0  # Every program here is root.
+        self.sysctl_ip_unprivileged_port_start = 1024  # Of no effect: every program here is root.
         self.sysctl_ip_early_demux = 1
         self.sysctl_icmp_echo_ignore_all = 0
         self.sysctl_icmp_echo_ignore_broadcasts = 1
