@@ -207,7 +207,7 @@ def _show(ip: "Ip", args: Args) -> None:
         if not wanted.wants_link(link) or (index not in found and (wanted.of_inet or index in others)):
             continue
         ip.out.open(None, {})
-        if ip.brief or not ip.oneline:
+        if ip.brief or not (ip.oneline or wanted.label is not None):
             print_linkinfo(ip, link, with_mode=False, with_address=not wanted.of_inet)
         ip.out.open("addr_info", [])
         for answer in found.get(index, []):

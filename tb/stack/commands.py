@@ -89,5 +89,5 @@ def _same(command: str, output: str) -> str:
     for pattern, text in _DIFFERENCES:
         output = re.sub(pattern, text, output)
     if " neigh" in command:
-        return "".join(sorted(re.split(r"(?<=\n)|(?<=\}),", output.strip("[]\n"))))
+        return "\n".join(sorted(output.strip("[]\n").replace("},{", "}\n{").split("\n")))
     return output

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest.register_assert_rewrite("hardwire.tb.stack.frames", "hardwire.tb.stack.programs")
+pytest.register_assert_rewrite(*(f"hardwire.tb.stack.{name}" for name in ("commands", "frames", "programs")))
 
 from hardwire.tb.stack.inet_host import InetHost  # noqa: E402 - those must not be imported before
 

@@ -14,10 +14,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from hardwire.stack.sched.cls_u32 import TC_U32_SEL, U32Sel
-from hardwire.stack.sched.pkt_sched import TcStruct
+from hardwire.stack.sched.tc_options import decode_options, encode_options
 
-__all__ = ["LinuxTc", "encode_options", "frame", "run_on_linux"]
+__all__ = ["LinuxTc", "frame", "run_on_linux"]
 
 _RTM_NEWLINK, _RTM_NEWQDISC, _RTM_DELQDISC, _RTM_GETQDISC, _RTM_NEWTFILTER, _RTM_DELTFILTER = 16, 36, 37, 38, 44, 45
 _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_DUMP = 1, 4, 0x300
@@ -26,7 +25,6 @@ _TCA_KIND, _TCA_OPTIONS, _TCA_XSTATS, _TCA_STATS2 = 1, 2, 4, 7
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 2, 0x1000
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _ROOT = 0xFFFFFFFF
-_FORMATS = {"u8": "B", "s8": "b", "u16": "H", "s16": "h", "u32": "I", "s32": "i", "u64": "Q", "s64": "q"}
 
 
 def frame(number: int, flow: int, length: int) -> bytes:
@@ -45,47 +43,6 @@ def _attribute(kind: int, octets: bytes) -> bytes:
     return (struct.pack("=HH", 4 + len(octets), kind) + octets).ljust(-(-len(octets) // 4) * 4 + 4, b"\0")
 
 
-def _pack(encoding: str, value: Any) -> bytes:
-    if isinstance(value, U32Sel):
-        octets = TC_U32_SEL.pack(
-            {
-                "flags": value.flags,
-                "offshift": value.offshift,
-                "nkeys": len(value.keys),
-                "offmask": socket.htons(value.offmask),
-                "off": value.off,
-                "offoff": value.offoff,
-                "hoff": value.hoff,
-                "hmask": socket.htonl(value.hmask),
-            }
-        )
-        for key in value.keys:
-            octets += struct.pack("!II", key.mask, key.val)
-            octets += struct.pack("=ii", key.off, key.offmask - (key.offmask >> 31 << 32))
-        return octets
-    kind, array, _ = encoding.partition("[")
-    values = list(value) if array else [value]
-    return struct.pack(f"={len(values)}{_FORMATS[kind]}", *values)
-
-
-def _encode(layout: Any, kind: int, options: Mapping[str, Any]) -> bytes:
-    if isinstance(layout, TcStruct):
-        present = any(name in options for name, _ in layout.fields)
-        return _attribute(kind, layout.pack(options)) if present else b""
-    if isinstance(layout, dict):
-        inner = b"".join(_encode(each, number, options) for number, each in layout.items())
-        return _attribute(kind | 0x8000, inner) if inner else b""
-    name, encoding = layout
-    return _attribute(kind, _pack(encoding, options[name])) if name in options else b""
-
-
-def encode_options(ops: Any, options: Mapping[str, Any]) -> bytes:
-    """Return ``TCA_OPTIONS`` of a qdisc or filter, by the tables that its module has."""
-    qopt = getattr(ops, "qopt", None)
-    octets = b"" if qopt is None else qopt.pack(options)
-    return octets + b"".join(_encode(layout, kind, options) for kind, layout in ops.policy.items())
-
-
 def _decode(octets: bytes) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     while len(octets) >= 4:
@@ -95,33 +52,6 @@ def _decode(octets: bytes) -> dict[int, bytes]:
         found[kind & 0x3FFF] = octets[4:length]
         octets = octets[-(-length // 4) * 4 :]
     return found
-
-
-def _values(layout: Any, octets: bytes) -> dict[str, Any]:
-    if isinstance(layout, TcStruct):
-        return layout.unpack(octets)
-    if isinstance(layout, dict):
-        found: dict[str, Any] = {}
-        for kind, value in _decode(octets).items():
-            found |= _values(layout[kind], value)
-        return found
-    name, encoding = layout
-    kind, array, _ = encoding.partition("[")
-    size = struct.calcsize("=" + _FORMATS[kind])
-    values = struct.unpack(f"={len(octets) // size}{_FORMATS[kind]}", octets)
-    return {name: values if array else values[0]}
-
-
-def decode_options(ops: Any, octets: bytes) -> dict[str, Any]:
-    """Return what ``TCA_OPTIONS`` of a qdisc say; of attributes that our tables do not have, nothing."""
-    options: dict[str, Any] = {}
-    if ops.qopt is not None:
-        options = ops.qopt.unpack(octets)
-        octets = octets[-(-ops.qopt.size_octets // 4) * 4 :]
-    for kind, value in _decode(octets).items():
-        if kind in ops.policy:
-            options |= _values(ops.policy[kind], value)
-    return options
 
 
 class LinuxTc:
@@ -210,7 +140,7 @@ class LinuxTc:
                     "kind": kind,
                     "handle": handle,
                     "parent": parent,
-                    "options": decode_options(kinds[kind], attributes.get(_TCA_OPTIONS, b"")),
+                    "options": decode_options(kinds[kind].qopt, kinds[kind].policy, attributes.get(_TCA_OPTIONS, b"")),
                     "bytes": octets_sent,
                     "packets": packets,
                     "drops": drops,
@@ -260,7 +190,9 @@ def run_on_linux(program: list[list[Any]], queues: int = 1) -> list[Any]:
                     flags, kind, parent, handle, options = args
                     octets = None
                     if options is not None:
-                        octets = encode_options(qdiscs[kind], options) if kind in qdiscs else b""
+                        octets = (
+                            encode_options(qdiscs[kind].qopt, qdiscs[kind].policy, options) if kind in qdiscs else b""
+                        )
                     tc.message(_RTM_NEWQDISC, flags, parent, handle, 0, kind, octets)
                 elif step == "del":
                     kind, parent, handle = args
@@ -270,7 +202,9 @@ def run_on_linux(program: list[list[Any]], queues: int = 1) -> list[Any]:
                     info = prio << 16 | socket.htons(protocol)
                     octets = None
                     if options is not None:
-                        octets = encode_options(filters[kind], as_options(options)) if kind in filters else b""
+                        octets = (
+                            encode_options(None, filters[kind].policy, as_options(options)) if kind in filters else b""
+                        )
                     tc.message(_RTM_NEWTFILTER, flags, parent, handle, info, kind, octets)
                 elif step == "delfilter":
                     kind, parent, protocol, prio, handle = args
