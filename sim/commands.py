@@ -1,4 +1,4 @@
-"""The administrator's commands inside a simulated host: ``ip``, ``tc``, ``ethtool``, ``nft``, ``cat``."""
+"""The administrator's commands inside a simulated host: ``ip``, ``tc``, ``ethtool``, ``sysctl``, ``nft``, ``cat``."""
 
 import shlex
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from ..stack.iproute2.ip import ip
 from ..stack.iproute2.tc import tc
 from ..stack.nft import nft
 from ..stack.proc import proc_net
+from ..stack.sysctl import sysctl, sysctl_names
 
 __all__ = ["COMMANDS", "run_command", "split_commands"]
 
@@ -26,10 +27,23 @@ def _proc_net(net: Net, path: str) -> str:
     return proc_net(net, name)
 
 
+def _sysctl(net: Net, command: str) -> str:
+    """Show settings, ``NAME``, or set them, ``[-w] NAME=VALUE``; ``-a`` shows all (sysctl(8))."""
+    words = [word for word in shlex.split(command) if word != "-w"]
+    lines: list[str] = []
+    for word in sysctl_names(net) if words == ["-a"] else words:
+        name, given, value = word.partition("=")
+        if given:
+            sysctl(net, name, value)
+        lines.append(f"{name} = {sysctl(net, name)}\n")
+    return "".join(lines)
+
+
 COMMANDS: dict[str, Callable[[Net, str], str]] = {
     "ip": ip,
     "tc": tc,
     "ethtool": ethtool,
+    "sysctl": _sysctl,
     "nft": nft,
     "cat": _cat,
 }
@@ -43,7 +57,8 @@ def run_command(net: Net, words: list[str]) -> str:
     OSError
         As the command says it.
     """
-    return COMMANDS[words[0]](net, shlex.join(words[1:]))
+    join = " ".join if words[0] == "nft" else shlex.join  # nft puts its words together itself.
+    return COMMANDS[words[0]](net, join(words[1:]))
 
 
 def split_commands(words: list[str]) -> list[list[str]]:

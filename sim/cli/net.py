@@ -1,4 +1,4 @@
-"""``hardwire ip``, ``tc``, ``ethtool``, ``nft``: the administrator's commands, on one simulated host."""
+"""``hardwire ip``, ``tc``, ``ethtool``, ``sysctl``, ``nft``: the administrator's commands, on one simulated host."""
 
 import sys
 from collections.abc import Callable
