@@ -1,12 +1,15 @@
 """The words of a command, and what is said when they make no sense (iproute2: lib/utils.c)."""
 
+import shlex
+from collections.abc import Callable, Mapping
 from errno import EINVAL
-from typing import NoReturn
+from itertools import takewhile
+from typing import Any, NoReturn
 
 from ..wire.address import ipv4_from_text, mac_from_text
 from ..wire.error import WireError
 
-__all__ = ["Args", "CommandError", "addr", "invarg", "lladdr", "matches", "prefix"]
+__all__ = ["Args", "CommandError", "addr", "dispatch", "invarg", "lladdr", "matches", "prefix", "split_options"]
 
 
 class CommandError(OSError):
@@ -84,6 +87,32 @@ class Args:
         words = self._words[self._at :]
         self._at = len(self._words)
         return words
+
+
+def dispatch(run: Any, args: Args, commands: "Mapping[str, Callable[[Any, Args], None]]", what: str) -> None:
+    """Do the command that the present word names, or abbreviates; without a word, the first one.
+
+    Raises
+    ------
+    CommandError
+        If there is none; what the command raises.
+    """
+    if not args:
+        next(iter(commands.values()))(run, args)
+        return
+    word = args.take()
+    for name, do in commands.items():
+        if matches(word, name):
+            do(run, args)
+            return
+    raise CommandError(f'Command "{word}" is unknown, try "{what} help".', status=255)
+
+
+def split_options(command: str) -> tuple[list[str], Args]:
+    """Return the options in front of a command's words, and the words."""
+    words = shlex.split(command)
+    options = list(takewhile(lambda word: word.startswith("-"), words))
+    return options, Args(words[len(options) :])
 
 
 def addr(word: str) -> int:

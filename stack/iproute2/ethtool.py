@@ -101,7 +101,7 @@ def _operation(dev: "NetDevice", name: str) -> Callable[..., Any]:
     return operation
 
 
-def _called(operation: Callable[..., Any], **values: int) -> None:
+def _called(operation: Callable[..., Any], **values: Any) -> None:
     """Have a driver set something."""
     try:
         operation(**values)
@@ -153,6 +153,7 @@ def _features(dev: "NetDevice", args: Args, out: Printer) -> None:
 
 
 def _set_features(dev: "NetDevice", args: Args, out: Printer) -> None:
+    del out
     wanted = mask = 0
     while args:
         word = args.take()
@@ -168,15 +169,7 @@ def _set_features(dev: "NetDevice", args: Args, out: Printer) -> None:
         wanted = wanted | bits if value == "on" else wanted & ~bits
     if wanted & ~dev.capabilities.features:
         raise CommandError("Could not change any device features")
-    before = dev.features
-    try:
-        dev_change_features(dev, wanted, mask & dev.capabilities.features)
-    except OSError as error:
-        raise CommandError(f"netlink error: {error.strerror}", errno=error.errno or EINVAL, status=75) from error
-    if mask & ~dev.capabilities.features and not mask & dev.capabilities.features:
-        return
-    if (before ^ dev.features) & mask != (wanted ^ before) & mask & dev.capabilities.features:
-        out.text("Actual changes:\n")
+    _called(dev_change_features, dev=dev, wanted=wanted, mask=mask & dev.capabilities.features)
 
 
 def _stats(dev: "NetDevice", args: Args, out: Printer) -> None:

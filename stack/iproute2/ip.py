@@ -1,9 +1,8 @@
 """``ip``: devices, addresses, routes, rules, neighbours and tunnels of a namespace (iproute2: ip/ip.c; ip(8))."""
 
-import shlex
 from typing import TYPE_CHECKING
 
-from .args import Args, CommandError, matches
+from .args import Args, CommandError, matches, split_options
 from .ipaddress import do_ipaddr
 from .iplink import do_iplink
 from .ipneigh import do_ipneigh
@@ -89,13 +88,9 @@ def ip(net: "Net", command: str) -> str:
     --------
     ``ip(net, "route add 192.0.2.0/24 via 10.0.0.254 dev eth0")``; ``json.loads(ip(net, "-j neigh show"))``.
     """
-    words = shlex.split(command)
-    options: list[str] = []
-    while words and words[0].startswith("-"):
-        options.append(words.pop(0))
-    if not words:
+    options, args = split_options(command)
+    if not args:
         raise CommandError(f"ip takes an object: {', '.join(_OBJECTS)}", status=255)
-    args = Args(words)
     word = args.take()
     do = next((do for name, do in _OBJECTS.items() if matches(word, name)), None)
     if do is None:

@@ -1,5 +1,6 @@
 """``ip address``, and how ``ip link`` shows devices (iproute2: ip/ipaddress.c)."""
 
+from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from ..netlink.rtnetlink import Rtm
 from ..netlink.uapi import NlmF
 from ..uapi import AF_INET
 from ..wire.address import ipv4_to_text
-from .args import Args, CommandError, addr, matches, prefix
+from .args import Args, CommandError, addr, dispatch, prefix
 from .iplink_show import linkinfo, print_linkinfo, print_name, print_stats
 from .libnetlink import IFINFO, Answer, Request
 from .rt_names import number, scope_name, scope_number
@@ -33,15 +34,7 @@ def do_ipaddr(ip: "Ip", args: Args) -> None:
     CommandError
         As the command says it.
     """
-    if not args:
-        _show(ip, args)
-        return
-    word = args.take()
-    for name, do in _COMMANDS.items():
-        if matches(word, name):
-            do(ip, args)
-            return
-    raise CommandError(f'Command "{word}" is unknown, try "ip address help".', status=255)
+    dispatch(ip, args, _COMMANDS, "ip address")
 
 
 def _modify(ip: "Ip", args: Args, kind: int, flags: int) -> None:
@@ -100,22 +93,6 @@ def _modify(ip: "Ip", args: Args, kind: int, flags: int) -> None:
     if label is not None:
         request.put(Ifa.LABEL, label, "string")
     ip.rtnl.talk(request)
-
-
-def _add(ip: "Ip", args: Args) -> None:
-    _modify(ip, args, Rtm.NEWADDR, NlmF.CREATE | NlmF.EXCL)
-
-
-def _replace(ip: "Ip", args: Args) -> None:
-    _modify(ip, args, Rtm.NEWADDR, NlmF.CREATE | NlmF.REPLACE)
-
-
-def _change(ip: "Ip", args: Args) -> None:
-    _modify(ip, args, Rtm.NEWADDR, NlmF.REPLACE)
-
-
-def _del(ip: "Ip", args: Args) -> None:
-    _modify(ip, args, Rtm.DELADDR, 0)
 
 
 class _Filter:
@@ -286,12 +263,12 @@ def _flush(ip: "Ip", args: Args) -> None:
 
 
 _COMMANDS: dict[str, Any] = {
-    "add": _add,
-    "change": _change,
-    "chg": _change,
-    "replace": _replace,
-    "delete": _del,
     "show": _show,
+    "add": partial(_modify, kind=Rtm.NEWADDR, flags=NlmF.CREATE | NlmF.EXCL),
+    "change": partial(_modify, kind=Rtm.NEWADDR, flags=NlmF.REPLACE),
+    "chg": partial(_modify, kind=Rtm.NEWADDR, flags=NlmF.REPLACE),
+    "replace": partial(_modify, kind=Rtm.NEWADDR, flags=NlmF.CREATE | NlmF.REPLACE),
+    "delete": partial(_modify, kind=Rtm.DELADDR, flags=0),
     "lst": _show,
     "list": _show,
     "flush": _flush,

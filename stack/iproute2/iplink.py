@@ -1,13 +1,14 @@
 """``ip link`` (iproute2: ip/iplink.c)."""
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ..core.netdevice import IFF_ALLMULTI, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, IFF_UP
 from ..netlink.if_link import Ifla, IflaInfo, VethInfo
 from ..netlink.rtnetlink import Rtm
 from ..netlink.uapi import NlmF
 from ..uapi import AF_UNSPEC
-from .args import Args, CommandError, invarg, matches
+from .args import Args, CommandError, dispatch, invarg
 from .ipaddress import show_links
 from .libnetlink import IFINFO, Request, nla, nla_nest
 from .link_kinds import KINDS, SLAVE_KINDS, parse_options
@@ -34,22 +35,7 @@ def do_iplink(ip: "Ip", args: Args) -> None:
     CommandError
         As the command says it.
     """
-    if not args:
-        show_links(ip, args)
-        return
-    word = args.take()
-    if matches(word, "add"):
-        _modify(ip, args, Rtm.NEWLINK, NlmF.CREATE | NlmF.EXCL)
-    elif matches(word, "set") or matches(word, "change"):
-        _modify(ip, args, Rtm.NEWLINK, 0)
-    elif matches(word, "replace"):
-        _modify(ip, args, Rtm.NEWLINK, NlmF.CREATE | NlmF.REPLACE)
-    elif matches(word, "delete"):
-        _modify(ip, args, Rtm.DELLINK, 0)
-    elif matches(word, "show") or matches(word, "lst") or matches(word, "list"):
-        show_links(ip, args)
-    else:
-        raise CommandError(f'Command "{word}" is unknown, try "ip link help".', status=255)
+    dispatch(ip, args, _COMMANDS, "ip link")
 
 
 class _Words:
@@ -183,3 +169,15 @@ def _veth(ip: "Ip", args: Args) -> list[bytes]:
         attrs.append(nla(Ifla.IFNAME, words.name or words.dev, "string"))
     peer = IFINFO.pack(AF_UNSPEC, 0, 0, words.flags, words.change) + b"".join(attrs)
     return [nla_nest(IflaInfo.DATA, nla(VethInfo.PEER, peer, "binary"))]
+
+
+_COMMANDS: dict[str, Any] = {
+    "show": show_links,
+    "add": partial(_modify, kind=Rtm.NEWLINK, flags=NlmF.CREATE | NlmF.EXCL),
+    "set": partial(_modify, kind=Rtm.NEWLINK, flags=0),
+    "change": partial(_modify, kind=Rtm.NEWLINK, flags=0),
+    "replace": partial(_modify, kind=Rtm.NEWLINK, flags=NlmF.CREATE | NlmF.REPLACE),
+    "delete": partial(_modify, kind=Rtm.DELLINK, flags=0),
+    "list": show_links,
+    "lst": show_links,
+}

@@ -1,5 +1,6 @@
 """``ip neighbour`` (iproute2: ip/ipneigh.c)."""
 
+from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from ..netlink.rtnetlink import Rtm
 from ..netlink.uapi import NlmF
 from ..uapi import AF_INET
 from ..wire.address import ipv4_to_text
-from .args import Args, CommandError, addr, invarg, lladdr, matches, prefix
+from .args import Args, CommandError, addr, dispatch, invarg, lladdr, prefix
 from .libnetlink import Answer, Request
 
 if TYPE_CHECKING:
@@ -23,22 +24,14 @@ _STATES = {name.lower(): state for state, name in NUD_NAMES.items()}
 
 
 def do_ipneigh(ip: "Ip", args: Args) -> None:
-    """Do ``ip neighbour ...``.
+    """Do ``ip neigh ...``.
 
     Raises
     ------
     CommandError
         As the command says it.
     """
-    if not args:
-        _show(ip, args)
-        return
-    word = args.take()
-    for name, do in _COMMANDS.items():
-        if matches(word, name):
-            do(ip, args)
-            return
-    raise CommandError(f'Command "{word}" is unknown, try "ip neigh help".', status=255)
+    dispatch(ip, args, _COMMANDS, "ip neigh")
 
 
 def _state(word: str) -> int:
@@ -81,22 +74,6 @@ def _modify(ip: "Ip", args: Args, kind: int, flags: int) -> None:
     if mac is not None:
         request.put(Nda.LLADDR, mac, "binary")
     ip.rtnl.talk(request)
-
-
-def _add(ip: "Ip", args: Args) -> None:
-    _modify(ip, args, Rtm.NEWNEIGH, NlmF.CREATE | NlmF.EXCL)
-
-
-def _change(ip: "Ip", args: Args) -> None:
-    _modify(ip, args, Rtm.NEWNEIGH, NlmF.REPLACE)
-
-
-def _replace(ip: "Ip", args: Args) -> None:
-    _modify(ip, args, Rtm.NEWNEIGH, NlmF.CREATE | NlmF.REPLACE)
-
-
-def _delete(ip: "Ip", args: Args) -> None:
-    _modify(ip, args, Rtm.DELNEIGH, 0)
 
 
 class _Filter:
@@ -228,13 +205,13 @@ def _get(ip: "Ip", args: Args) -> None:
 
 
 _COMMANDS: dict[str, Any] = {
-    "add": _add,
-    "change": _change,
-    "chg": _change,
-    "replace": _replace,
-    "delete": _delete,
-    "get": _get,
     "show": _show,
+    "add": partial(_modify, kind=Rtm.NEWNEIGH, flags=NlmF.CREATE | NlmF.EXCL),
+    "change": partial(_modify, kind=Rtm.NEWNEIGH, flags=NlmF.REPLACE),
+    "chg": partial(_modify, kind=Rtm.NEWNEIGH, flags=NlmF.REPLACE),
+    "replace": partial(_modify, kind=Rtm.NEWNEIGH, flags=NlmF.CREATE | NlmF.REPLACE),
+    "delete": partial(_modify, kind=Rtm.DELNEIGH, flags=0),
+    "get": _get,
     "list": _show,
     "lst": _show,
     "flush": _flush,

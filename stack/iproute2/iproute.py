@@ -1,5 +1,6 @@
 """``ip route`` (iproute2: ip/iproute.c)."""
 
+from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from ..netlink.rtnetlink import (
 from ..netlink.uapi import NlmF
 from ..uapi import AF_INET
 from ..wire.address import ipv4_to_text
-from .args import Args, CommandError, addr, matches, prefix
+from .args import Args, CommandError, addr, dispatch, prefix
 from .libnetlink import Answer, Request, attributes, nla
 from .rt_names import (
     number,
@@ -68,15 +69,7 @@ def do_iproute(ip: "Ip", args: Args) -> None:
     CommandError
         As the command says it.
     """
-    if not args:
-        _show(ip, args)
-        return
-    word = args.take()
-    for name, do in _COMMANDS.items():
-        if matches(word, name):
-            do(ip, args)
-            return
-    raise CommandError(f'Command "{word}" is unknown, try "ip route help".', status=255)
+    dispatch(ip, args, _COMMANDS, "ip route")
 
 
 class _Route:
@@ -208,30 +201,6 @@ def _modify(ip: "Ip", args: Args, kind: int, flags: int) -> None:
     if route.hops:
         request.put(Rta.MULTIPATH, b"".join(route.hops), "binary")
     ip.rtnl.talk(request)
-
-
-def _add(ip: "Ip", args: Args) -> None:
-    _modify(ip, args, Rtm.NEWROUTE, NlmF.CREATE | NlmF.EXCL)
-
-
-def _append(ip: "Ip", args: Args) -> None:
-    _modify(ip, args, Rtm.NEWROUTE, NlmF.CREATE | NlmF.APPEND)
-
-
-def _change(ip: "Ip", args: Args) -> None:
-    _modify(ip, args, Rtm.NEWROUTE, NlmF.REPLACE)
-
-
-def _prepend(ip: "Ip", args: Args) -> None:
-    _modify(ip, args, Rtm.NEWROUTE, NlmF.CREATE)
-
-
-def _replace(ip: "Ip", args: Args) -> None:
-    _modify(ip, args, Rtm.NEWROUTE, NlmF.CREATE | NlmF.REPLACE)
-
-
-def _delete(ip: "Ip", args: Args) -> None:
-    _modify(ip, args, Rtm.DELROUTE, 0)
 
 
 class _Filter:
@@ -503,16 +472,16 @@ def _print_hops(ip: "Ip", octets: bytes) -> None:
 
 
 _COMMANDS: dict[str, Any] = {
-    "list": _show,
     "show": _show,
+    "list": _show,
     "lst": _show,
     "get": _get,
-    "add": _add,
-    "append": _append,
-    "change": _change,
-    "chg": _change,
-    "prepend": _prepend,
-    "replace": _replace,
-    "delete": _delete,
+    "add": partial(_modify, kind=Rtm.NEWROUTE, flags=NlmF.CREATE | NlmF.EXCL),
+    "append": partial(_modify, kind=Rtm.NEWROUTE, flags=NlmF.CREATE | NlmF.APPEND),
+    "change": partial(_modify, kind=Rtm.NEWROUTE, flags=NlmF.REPLACE),
+    "chg": partial(_modify, kind=Rtm.NEWROUTE, flags=NlmF.REPLACE),
+    "prepend": partial(_modify, kind=Rtm.NEWROUTE, flags=NlmF.CREATE),
+    "replace": partial(_modify, kind=Rtm.NEWROUTE, flags=NlmF.CREATE | NlmF.REPLACE),
+    "delete": partial(_modify, kind=Rtm.DELROUTE, flags=0),
     "flush": _flush,
 }

@@ -10,7 +10,7 @@ from ..netlink.rtnetlink import Rtm
 from ..netlink.uapi import NlmF
 from ..uapi import AF_INET
 from ..wire.address import ipv4_to_text
-from .args import Args, CommandError, invarg, matches, prefix
+from .args import Args, CommandError, dispatch, invarg, prefix
 from .libnetlink import Answer, Request
 from .rt_names import number, protocol_name, protocol_number, table_name, table_number, tos_number
 
@@ -40,15 +40,7 @@ def do_iprule(ip: "Ip", args: Args) -> None:
     CommandError
         As the command says it.
     """
-    if not args:
-        _show(ip, args)
-        return
-    word = args.take()
-    for name, do in _COMMANDS.items():
-        if matches(word, name):
-            do(ip, args)
-            return
-    raise CommandError(f'Command "{word}" is unknown, try "ip rule help".', status=255)
+    dispatch(ip, args, _COMMANDS, "ip rule")
 
 
 def _range(word: str, what: str) -> bytes:
@@ -284,9 +276,9 @@ def _print_action(ip: "Ip", header: tuple[int, ...], tb: dict[int, Nlattr], acti
 
 
 _COMMANDS: dict[str, Any] = {
+    "show": _show,
     "list": _show,
     "lst": _show,
-    "show": _show,
     "add": _add,
     "delete": _delete,
     "flush": _flush,

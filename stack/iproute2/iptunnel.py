@@ -1,13 +1,14 @@
 """``ip tunnel``: devices of kind ipip, in the words of its time (iproute2: ip/iptunnel.c)."""
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ..netlink.attr import Nlattr
 from ..netlink.if_link import Ifla, IflaInfo
 from ..netlink.rtnetlink import Rtm
 from ..netlink.uapi import NlmF
 from ..uapi import AF_UNSPEC
-from .args import Args, CommandError, invarg, matches
+from .args import Args, CommandError, dispatch, invarg, matches
 from .ipaddress import links
 from .iplink_show import linkinfo
 from .libnetlink import IFINFO, Request, nla, nla_nest
@@ -27,18 +28,11 @@ def do_iptunnel(ip: "Ip", args: Args) -> None:
     CommandError
         As the command says it.
     """
-    word = args.take() if args else "show"
-    if matches(word, "add"):
-        _modify(ip, args, NlmF.CREATE | NlmF.EXCL)
-    elif matches(word, "change"):
-        _modify(ip, args, 0)
-    elif matches(word, "delete"):
-        name = _name(args)
-        ip.rtnl.talk(Request(Rtm.DELLINK, IFINFO.pack(AF_UNSPEC, 0, ip.rtnl.index(name), 0, 0)))
-    elif matches(word, "show") or matches(word, "lst") or matches(word, "list"):
-        _show(ip, args)
-    else:
-        raise CommandError(f'Command "{word}" is unknown, try "ip tunnel help".', status=255)
+    dispatch(ip, args, _COMMANDS, "ip tunnel")
+
+
+def _delete(ip: "Ip", args: Args) -> None:
+    ip.rtnl.talk(Request(Rtm.DELLINK, IFINFO.pack(AF_UNSPEC, 0, ip.rtnl.index(_name(args)), 0, 0)))
 
 
 def _name(args: Args) -> str:
@@ -117,3 +111,13 @@ def _print_tunnel(ip: "Ip", name: str, data: dict[int, Nlattr]) -> None:
         out.any("pmtudisc", " nopmtudisc", False)
     out.text("\n")
     out.close()
+
+
+_COMMANDS: dict[str, Any] = {
+    "show": _show,
+    "add": partial(_modify, flags=NlmF.CREATE | NlmF.EXCL),
+    "change": partial(_modify, flags=0),
+    "delete": _delete,
+    "list": _show,
+    "lst": _show,
+}

@@ -1,8 +1,8 @@
 """``tc``: qdiscs, classes and filters (iproute2: tc/tc.c, tc_qdisc.c, tc_class.c; tc(8))."""
 
-import shlex
+from functools import partial
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..netlink.attr import Nlattr
 from ..netlink.rtnetlink import Rtm, Tca
@@ -10,7 +10,7 @@ from ..netlink.uapi import NlmF
 from ..sched.sch_api import QDISCS
 from ..sched.tc_options import decode_options, encode_options
 from ..uapi import AF_UNSPEC
-from .args import Args, CommandError, matches
+from .args import Args, CommandError, dispatch, matches, split_options
 from .json_print import Printer
 from .libnetlink import Answer, Request, Rtnl, attributes
 from .tc_filter import do_filter
@@ -81,13 +81,9 @@ def tc(net: "Net", command: str) -> str:
     CommandError
         An ``OSError`` with the kernel's errno (``EINVAL`` for words that make no sense), that says what ``tc`` says.
     """
-    words = shlex.split(command)
-    options: list[str] = []
-    while words and words[0].startswith("-"):
-        options.append(words.pop(0))
-    if not words:
+    options, args = split_options(command)
+    if not args:
         raise CommandError(f"tc takes an object: {', '.join(_OBJECTS)}", status=255)
-    args = Args(words)
     word = args.take()
     do = next((do for name, do in _OBJECTS.items() if matches(word, name)), None)
     if do is None:
@@ -100,22 +96,7 @@ def tc(net: "Net", command: str) -> str:
 
 def _do_qdisc(tc: Tc, args: Args) -> None:
     """Do ``tc qdisc ...``."""
-    word = args.take() if args else "show"
-    for name, flags in (
-        ("add", NlmF.CREATE | NlmF.EXCL),
-        ("change", NlmF(0)),
-        ("replace", NlmF.CREATE | NlmF.REPLACE),
-        ("link", NlmF.REPLACE),
-    ):
-        if matches(word, name):
-            _modify(tc, args, Rtm.NEWQDISC, flags)
-            return
-    if matches(word, "delete"):
-        _modify(tc, args, Rtm.DELQDISC, 0)
-    elif matches(word, "list") or matches(word, "show") or word == "lst":
-        _show_qdiscs(tc, args)
-    else:
-        raise CommandError(f'Command "{word}" is unknown, try "tc qdisc help".', status=255)
+    dispatch(tc, args, _QDISC_COMMANDS, "tc qdisc")
 
 
 def _modify(tc: Tc, args: Args, kind: int, flags: int) -> None:
@@ -247,10 +228,11 @@ def print_tcstats(tc: Tc, tb: dict[int, Nlattr]) -> None:
 
 
 def _do_class(tc: Tc, args: Args) -> None:
-    """Do ``tc class show``."""
-    word = args.take() if args else "show"
-    if not (matches(word, "list") or matches(word, "show") or word == "lst"):
-        raise CommandError(f'Command "{word}" is unknown, try "tc class help".', status=255)
+    """Do ``tc class ...``."""
+    dispatch(tc, args, _CLASS_COMMANDS, "tc class")
+
+
+def _show_classes(tc: Tc, args: Args) -> None:
     wanted = _Filter(tc, args)
     if wanted.dev is None:
         raise CommandError('Error: argument "dev" is required')
@@ -275,4 +257,15 @@ def _do_class(tc: Tc, args: Args) -> None:
         out.close()
 
 
+_QDISC_COMMANDS: dict[str, Any] = {
+    "show": _show_qdiscs,
+    "add": partial(_modify, kind=Rtm.NEWQDISC, flags=NlmF.CREATE | NlmF.EXCL),
+    "change": partial(_modify, kind=Rtm.NEWQDISC, flags=0),
+    "replace": partial(_modify, kind=Rtm.NEWQDISC, flags=NlmF.CREATE | NlmF.REPLACE),
+    "link": partial(_modify, kind=Rtm.NEWQDISC, flags=NlmF.REPLACE),
+    "delete": partial(_modify, kind=Rtm.DELQDISC, flags=0),
+    "list": _show_qdiscs,
+    "lst": _show_qdiscs,
+}
+_CLASS_COMMANDS: dict[str, Any] = {"show": _show_classes, "list": _show_classes, "lst": _show_classes}
 _OBJECTS: "dict[str, Callable[[Tc, Args], None]]" = {"qdisc": _do_qdisc, "class": _do_class, "filter": do_filter}

@@ -1,5 +1,6 @@
 """``tc filter``: by mark and by the packet's octets (iproute2: tc/tc_filter.c, f_fw.c, f_u32.c; tc-u32(8))."""
 
+from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from ..sched.cls_filter import KINDS
 from ..sched.cls_u32 import TC_U32_TERMINAL, U32Key, U32Sel
 from ..sched.tc_options import decode_options, encode_options
 from ..uapi import AF_UNSPEC
-from .args import Args, CommandError, matches, prefix
+from .args import Args, CommandError, dispatch, prefix
 from .libnetlink import Answer, Request
 from .tc_units import get_handle, get_whole, handle_text
 
@@ -46,20 +47,7 @@ def do_filter(tc: "Tc", args: Args) -> None:
     CommandError
         As the command says it.
     """
-    word = args.take() if args else "show"
-    for name, kind, flags in (
-        ("add", Rtm.NEWTFILTER, NlmF.CREATE | NlmF.EXCL),
-        ("change", Rtm.NEWTFILTER, NlmF(0)),
-        ("replace", Rtm.NEWTFILTER, NlmF.CREATE),
-        ("delete", Rtm.DELTFILTER, NlmF(0)),
-    ):
-        if matches(word, name):
-            _modify(tc, args, kind, flags)
-            return
-    if matches(word, "list") or matches(word, "show") or word == "lst":
-        _show(tc, args)
-        return
-    raise CommandError(f'Command "{word}" is unknown, try "tc filter help".', status=255)
+    dispatch(tc, args, _COMMANDS, "tc filter")
 
 
 class _Where:
@@ -360,3 +348,14 @@ def _print_u32(out: "Printer", handle: int, options: dict[str, Any]) -> None:
         out.text(f"\n  match {key.val:08x}/{key.mask:08x} at {nexthdr}{key.off}")
         out.json(None, {"value": f"{key.val:x}", "mask": f"{key.mask:x}", "offmask": nexthdr, "off": key.off})
     out.close()
+
+
+_COMMANDS: dict[str, Any] = {
+    "show": _show,
+    "add": partial(_modify, kind=Rtm.NEWTFILTER, flags=NlmF.CREATE | NlmF.EXCL),
+    "change": partial(_modify, kind=Rtm.NEWTFILTER, flags=0),
+    "replace": partial(_modify, kind=Rtm.NEWTFILTER, flags=NlmF.CREATE),
+    "delete": partial(_modify, kind=Rtm.DELTFILTER, flags=0),
+    "list": _show,
+    "lst": _show,
+}

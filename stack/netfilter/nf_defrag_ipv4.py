@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ..core.skbuff import SkBuff
-from ..core.skbuff_data import skb_morph
+from ..core.skbuff_morph import skb_morph
 from .core import NF_ACCEPT, NF_INET_PRE_ROUTING, NF_STOLEN
 from .nf_conntrack_common import IP_CT_UNTRACKED
 
