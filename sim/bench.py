@@ -26,6 +26,7 @@ Say = Callable[[str], None]
 
 def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
     """Measure everything; ``say`` hears what goes on."""
+    from .bench_protocols import memory_of, protocol_rates
     from .bench_receive import echo, line_rate, wire_to_interrupt
     from .bench_stack import send_rate, sim_speed
 
@@ -39,6 +40,8 @@ def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
     sim = sim_speed()
     say("sending")
     send = send_rate()
+    say("the stack alone")
+    stack = protocol_rates() | {"memory": memory_of()}
     say("echo")
     echoes = echo()
     say("simulation speed under cocotb")
@@ -49,6 +52,7 @@ def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
         "line_rate_cycles": {str(o): {"achieved": achieved, "limit": limit} for o, (achieved, limit) in cycles.items()},
         "sim": sim,
         "send": send,
+        "stack": stack,
         "echo": echoes,
         "latency": {"doorbell_to_preamble_cycles": to_preamble, "wire_to_interrupt_cycles": to_interrupt},
         "start": start(),

@@ -55,6 +55,17 @@ def _print(figures: dict[str, Any]) -> None:
         f"{send['datagrams_per_s']:,.0f} datagrams/s",
         f"{send['frame_octets']}-octet frames: {send['python_us']:.1f} µs Python, {send['rtl_us']:.1f} µs RTL each",
     )
+    stack = figures["stack"]
+    for what in ("send", "receive", "forward"):
+        ratio = stack[what]["vs_scapy"]
+        compared = "against scapy: it is not installed (pip install 'hardwire[tb]')"
+        if ratio is not None:
+            compared = f"{ratio:.1f} times as fast as scapy"
+        table.add_row(f"the stack alone: {what}", f"{stack[what]['per_s']:,.0f} packets/s", f"64 octets, {compared}")
+    memory = stack["memory"]
+    table.add_row(
+        "memory", f"{memory['socket_octets']:,.0f} octets", f"a socket; a neighbour {memory['neighbour_octets']:,.0f}"
+    )
     echo = figures["echo"]
     table.add_row(
         "UDP echo between two hosts",

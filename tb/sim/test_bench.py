@@ -1,6 +1,9 @@
 """The benchmark measures what it says; how fast it is, is not tested here."""
 
+import pytest
+
 from hardwire.sim.bench import LINE_RATE_OCTETS, cocotb_speed, latency
+from hardwire.sim.bench_protocols import memory_of, protocol_rates
 from hardwire.sim.bench_receive import echo, line_rate, wire_to_interrupt
 from hardwire.sim.bench_stack import bare_speed, driver_speed, send_rate
 
@@ -37,3 +40,22 @@ def test_the_same_frames_run_under_cocotb() -> None:
     figures = cocotb_speed(repeats=1)
     assert figures["cocotb_cycles_per_s"]
     assert figures["vs_cocotb"]
+
+
+def test_the_stack_is_at_least_five_times_as_fast_as_scapy() -> None:
+    for name, figures in protocol_rates(repeats=3).items():
+        assert figures["per_s"], name
+        assert figures["vs_scapy"] is not None, name
+        assert figures["vs_scapy"] > 5, name
+
+
+def test_without_scapy_the_stack_is_measured_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    figures = protocol_rates(repeats=1)
+    assert all(one["per_s"] and one["vs_scapy"] is None for one in figures.values())
+
+
+def test_sockets_and_neighbours_are_small() -> None:
+    figures = memory_of(200)
+    assert 500 < figures["socket_octets"] < 6000
+    assert 300 < figures["neighbour_octets"] < 3000
