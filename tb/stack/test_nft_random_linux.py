@@ -123,15 +123,17 @@ DNAT = ["udp dport 8 dnat to 10.0.0.1:9", "udp dport 8 redirect to :9000", "icmp
 DNAT += ["ip daddr 10.8.0.2 dnat to 10.8.0.1", "tcp dport 9 dnat to 10.8.0.2:8", "ip saddr 10.8.0.1 dnat to 10.0.0.1"]
 
 
-ODD = re.compile(r"icmp .*th dport|th dport.*icmp |{ tcp, udp } .*(udp|tcp|icmp|th) [a-z]")
+ODD = re.compile(
+    r"icmp .*th dport|th dport.*icmp |{ tcp, udp } .*(udp|tcp|icmp|th) [a-z]|\b(ip|udp|tcp|icmp) [a-z].*\b\2 [a-z]"
+)
 
 
 def rules(matches, acts, ends):
     """Return rules that are not refused for looking at two protocols."""
     one = st.tuples(st.lists(st.sampled_from(matches), max_size=2), st.sampled_from(acts), st.sampled_from(ends))
     lines = one.map(lambda parts: " ".join([*parts[0], parts[1], parts[2]]).strip())
-    # nft 1.0.6 shows what lies at the place of ICMP's ports as something else, and takes the last of several protocols
-    # for the only one.
+    # nft 1.0.6 shows what lies at the place of ICMP's ports as something else, takes the last of several protocols for
+    # the only one, and puts fields of one header that lie side by side in their order there.
     return st.lists(lines.filter(lambda line: not ODD.search(line)), max_size=4)
 
 
