@@ -156,17 +156,16 @@ def icmp_reply(param: IcmpBxm) -> None:
 def icmp_send(skb: "SkBuff", type: int, code: int, info: int = 0) -> None:
     """Tell the sender of a packet what happened to it.
 
-    When the sender is a socket of this host, a packet to itself would come back with the error; here that goes to the
-    socket at once. Unless it asked for all errors (``IP_RECVERR``) only a connected socket is told; but of a host that
-    does not answer every sender is, as the mission map's row B12 wants it, where a UDP socket of Linux 6.1 would see
-    nothing.
+    A socket of this host that asked for all errors (``IP_RECVERR``) gets the message by the loopback device, as any
+    other. Others are told at once, without one: if they are connected, and of a host that does not answer always, as
+    the mission map's row B12 wants it, where a UDP socket of Linux 6.1 would see nothing.
 
     Nobody is told about a packet to a group, a fragment that is not the first, or an ICMP error (RFC 1122 §3.2.2).
     """
     sk = skb.sk
-    if isinstance(sk, InetSock):
+    if isinstance(sk, InetSock) and not sk.recverr:
         if type == ICMP_DEST_UNREACH and code < len(icmp_err_convert):
-            if code == ICMP_HOST_UNREACH or sk.recverr or sk.connected:
+            if code == ICMP_HOST_UNREACH or sk.connected:
                 sk.sk_err = icmp_err_convert[code][0]
         return
     __icmp_send(skb, type, code, info)

@@ -184,6 +184,8 @@ def test_df_on_the_way_out_is_emsgsize_and_may_wait_for_the_next_call(connected,
     assert host.mib["Ip:FragFails"] == 1
     assert host.kernel.drop_counts() == {"PKT_TOO_BIG": 1}
     assert sock.getsockopt(api.SOL_SOCKET, api.SO_ERROR) == told
+    assert len(sock.sk.sk_error_queue) == recverr
+    sock.close()
     host.check_memory()
 
 
