@@ -35,13 +35,13 @@ def theirs() -> tuple[list[tuple[float, bytes]], float, list]:
                 sock.sendto(bytes((number,)), NOBODY)
             questions = []
             while True:
-                ready, _, _ = select.select([peer.fd, sock], [], [], 6)
+                ready, _, _ = select.select([peer.fd, sock.fileno()], [], [], 6)
                 now = time.monotonic() - start
                 if peer.fd in ready:
                     frame = os.read(peer.fd, 65536)
                     if is_arp(frame):
                         questions.append((now, frame))
-                elif sock in ready:
+                elif sock.fileno() in ready:
                     return questions, now, [error_of(sock) for _ in range(3)]
                 else:
                     raise TimeoutError("no error came")
