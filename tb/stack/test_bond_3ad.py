@@ -133,6 +133,7 @@ class Partner:
         self.heard: dict[str, list[tuple[int, Ether]]] = {dev.name: [] for dev in self.bonds.peers}
         dev_add_pack(self.bonds.pb, PacketType(ETH_P_ALL, self.tapped))
         self.system = ["02:00:00:00:99:00"] * count
+        self.key = [7] * count
 
     def tapped(self, skb, dev, _, __) -> int:
         if skb.pkt_type != PACKET_OUTGOING and skb.protocol == 0x8809:
@@ -156,7 +157,7 @@ class Partner:
         values = {
             "actor_system_priority": 100,
             "actor_system": self.system[number],
-            "actor_key": 7,
+            "actor_key": self.key[number],
             "actor_port_priority": 200,
             "actor_port_number": 40 + number,
             "actor_state": state,
@@ -264,7 +265,9 @@ def test_a_silent_partner_is_expired_then_forgotten(fast, seconds):
     assert port.periodic_state == PeriodicState.FAST_PERIODIC
     partner.bonds.run(3 * SECOND)
     assert port.rx_state == RxState.DEFAULTED
+    partner.bonds.run(SECOND)
     assert partner.state(0) & LacpState.DEFAULTED
+    assert not port.aggregator.has_partner
     partner.agree()
     assert partner.state(0) & COLLECTING == COLLECTING
 
@@ -283,9 +286,13 @@ def test_at_most_three_lacpdus_a_second_are_sent_however_much_there_is_to_tell()
     assert 25 <= len(times) <= 34
 
 
-def test_ports_that_lead_to_different_systems_are_not_used_together():
+@pytest.mark.parametrize("by_key", [False, True])
+def test_ports_that_lead_to_different_systems_or_aggregates_of_one_are_not_used_together(by_key):
     partner = Partner(3)
-    partner.system = ["02:00:00:00:99:00", "02:00:00:00:aa:00", "02:00:00:00:99:00"]
+    if by_key:
+        partner.key = [7, 8, 7]
+    else:
+        partner.system = ["02:00:00:00:99:00", "02:00:00:00:aa:00", "02:00:00:00:99:00"]
     partner.bonds.run(SECOND)
     partner.agree()
     ids = [info(dev)[0] for dev in partner.bonds.slaves]
@@ -312,6 +319,7 @@ def test_the_aggregator_is_chosen_as_it_was_asked_to(select, stays):
     partner.agree()
     used = [not slave_of(dev).inactive for dev in partner.bonds.slaves]
     assert used == ([True, False, False] if stays else [False, True, True])
+    assert [bool(partner.state(number) & LacpState.COLLECTING) for number in range(3)] == used
     dev_close(partner.bonds.peers[0])
     partner.bonds.run(300 * MS)
     partner.agree([1, 2])
@@ -327,6 +335,14 @@ def test_a_partner_that_cannot_be_aggregated_gets_one_link():
         partner.bonds.run(SECOND)
     assert len({info(dev)[0] for dev in partner.bonds.slaves}) == 2
     assert sum(not slave_of(dev).inactive for dev in partner.bonds.slaves) == 1
+
+
+def test_ports_are_numbered_anew_when_all_have_gone():
+    partner = Partner()
+    for dev in partner.bonds.slaves:
+        do_set_master(dev, None)
+    do_set_master(partner.bonds.slaves[1], partner.bonds.bond)
+    assert slave_of(partner.bonds.slaves[1]).ad.number == 1
 
 
 def test_a_port_that_leaves_says_so():

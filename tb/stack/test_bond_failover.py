@@ -159,3 +159,12 @@ def test_monitoring_waits_while_somebody_changes_devices():
         assert bonds.bond.curr_active_slave.dev is bonds.slaves[0]
     bonds.run(10 * MS)
     assert bonds.bond.curr_active_slave.dev is bonds.slaves[1]
+
+
+@pytest.mark.parametrize("mode", [BondMode.ACTIVEBACKUP, BondMode.AD])
+def test_a_bond_that_is_down_looks_at_nothing(mode):
+    bonds = Bonds(mode, miimon=100)
+    works = (bonds.bond.mii_work, bonds.bond.ad_work)
+    assert [work.timer is not None for work in works] == [True, mode == BondMode.AD]
+    dev_close(bonds.bond)
+    assert [work.timer for work in works] == [None, None]
