@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+ADMINISTRATORS = ("ip", "tc", "ethtool", "sysctl", "nft")
 COMMANDS = sorted(set(re.findall(r"^    (hardwire .+?)(?: +#.*)?$", README, re.MULTILINE)))
 
 
@@ -24,6 +25,10 @@ def help_of(command: str) -> str:
 @pytest.mark.parametrize("line", COMMANDS)
 def test_command_and_its_options_exist(line: str) -> None:
     _, command, *arguments = shlex.split(line)
+    if command in ADMINISTRATORS:  # These have words of their own, and take no time.
+        call = [sys.executable, "-c", "from hardwire.sim.cli import main; main()", command, *arguments]
+        assert subprocess.run(call, capture_output=True, check=False).returncode == 0
+        return
     known = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", help_of(command)))
     for argument in arguments:
         if re.fullmatch(r"--?[a-z][\w-]*", argument):

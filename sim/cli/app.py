@@ -23,7 +23,7 @@ app = typer.Typer(
 app.command("send")(send.send)
 app.command("lan")(lan.lan)
 for _name in ("ip", "tc", "ethtool", "sysctl", "nft"):
-    app.command(_name, context_settings=net.PASS_ON, add_help_option=False)(net.command(_name))
+    app.command(_name, context_settings=net.PASS_ON)(net.command(_name))
 app.command("tb", context_settings=tb.PASS_ON, add_help_option=False)(tb.tb)
 app.command("formal")(formal.formal)
 app.command("verilog")(verilog.verilog)

@@ -10,7 +10,7 @@ from .report import FAILED, CommandError
 
 __all__ = ["PASS_ON", "command"]
 
-PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}
 
 
 def command(name: str) -> Callable[..., None]:
