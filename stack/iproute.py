@@ -1,5 +1,6 @@
 """Setting a host's IPv4 up, with the words of ip(8): addresses, routes and neighbours as text."""
 
+from collections.abc import Sequence
 from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOENT, ESRCH
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,10 @@ from .core.neighbour_table import __neigh_create, neigh_lookup, neigh_remove_one
 from .core.neighbour_update import NEIGH_UPDATE_F_ADMIN, NEIGH_UPDATE_F_OVERRIDE, neigh_update
 from .ipv4.devinet import InIfaddr, inet_del_ifa, inet_insert_ifa, inetdev_init
 from .ipv4.fib_config import FibConfig
-from .ipv4.fib_frontend import fib_new_route
-from .ipv4.fib_table import fib_table_delete
+from .ipv4.fib_frontend import NextHop, fib_new_route
+from .ipv4.fib_table import fib_new_table, fib_table_delete
 from .ipv4.fib_trie import FibAlias
-from .ipv4.rtnetlink import RtProtocol, RtScope, RtType
+from .ipv4.rtnetlink import RtProtocol, RtScope, RtTable, RtType
 from .wire.address import ipv4_from_text, ipv4_to_text, mac_from_text, mac_to_text
 
 if TYPE_CHECKING:
@@ -78,13 +79,18 @@ def route_add(
     *,
     dev: "NetDevice | None" = None,
     via: str | None = None,
+    nexthops: Sequence[NextHop] = (),
     type: RtType = RtType.UNICAST,
     src: str | None = None,
     metric: int = 0,
     tos: int = 0,
     mtu: int = 0,
+    table: int = RtTable.MAIN,
+    append: bool = False,
 ) -> FibAlias:
     """Add a route: ``ip route add 192.0.2.0/24 via 10.0.0.254 dev DEV``; the prefix may be ``"default"``.
+
+    Instead of ``via`` and ``dev`` there may be several ``nexthops``: device or None, gateway's address or 0, weight.
 
     Raises
     ------
@@ -93,15 +99,27 @@ def route_add(
     """
     address, prefixlen = (0, 0) if prefix == "default" else _prefix(prefix)
     gateway = ipv4_from_text(via) if via is not None else 0
-    if via is None and dev is None and type == RtType.UNICAST:
+    hops = [(dev, gateway, 1)] if dev is not None or gateway else list(nexthops)
+    if not hops and type == RtType.UNICAST:
         raise OSError(ENODEV, "a route needs a gateway or a device")
-    hops = [(dev, gateway, 1)] if dev is not None or gateway else []
-    source = ipv4_from_text(src) if src is not None else 0
-    return fib_new_route(net, address, prefixlen, hops, type=type, prefsrc=source, priority=metric, tos=tos, mtu=mtu)
+    return fib_new_route(
+        net,
+        address,
+        prefixlen,
+        hops,
+        type=type,
+        scope=RtScope.UNIVERSE if nexthops else None,
+        prefsrc=ipv4_from_text(src) if src is not None else 0,
+        priority=metric,
+        tos=tos,
+        mtu=mtu,
+        table=table,
+        append=append,
+    )
 
 
-def route_del(net: "Net", prefix: str) -> None:
-    """Delete the first route to a prefix that was not made by an address: ``ip route del 192.0.2.0/24``.
+def route_del(net: "Net", prefix: str, table: int = RtTable.MAIN) -> None:
+    """Delete a table's first route to a prefix that was not made by an address: ``ip route del 192.0.2.0/24``.
 
     Raises
     ------
@@ -109,9 +127,11 @@ def route_del(net: "Net", prefix: str) -> None:
         ``ESRCH`` if there is none.
     """
     wanted = (0, 0) if prefix == "default" else _prefix(prefix)
-    for alias in net.ipv4.fib_main:
-        if (alias.prefix, alias.prefixlen) == wanted and alias.info.protocol != RtProtocol.KERNEL:
-            info = alias.info
+    routes = fib_new_table(net, table)
+    for alias in routes:
+        info = alias.info
+        key = (alias.prefix, alias.prefixlen, alias.table)
+        if key == (*wanted, table) and info.protocol != RtProtocol.KERNEL:
             cfg = FibConfig(
                 alias.prefix,
                 alias.prefixlen,
@@ -122,7 +142,7 @@ def route_del(net: "Net", prefix: str) -> None:
                 type=alias.type,
                 priority=info.priority,
             )
-            fib_table_delete(net, net.ipv4.fib_main, cfg)
+            fib_table_delete(net, routes, cfg)
             return
     raise OSError(ESRCH, f"no route to {prefix}")
 

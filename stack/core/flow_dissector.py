@@ -1,5 +1,6 @@
 """Which flow a packet belongs to, and where its headers are (Linux: net/core/flow_dissector.c)."""
 
+from struct import Struct
 from typing import NamedTuple
 
 from ..ethernet.eth import ETH_P_IP, ETH_P_IPV6
@@ -7,9 +8,17 @@ from .netdevice import NetDevice
 from .skbuff import SkBuff
 from .skbuff_data import skb_copy_bits
 
-__all__ = ["FlowKeysBasic", "__skb_flow_dissect", "skb_get_hash", "skb_get_poff", "skb_tx_hash"]
+__all__ = [
+    "FlowKeysBasic",
+    "__skb_flow_dissect",
+    "skb_flow_dissect_flow_keys",
+    "skb_get_hash",
+    "skb_get_poff",
+    "skb_tx_hash",
+]
 
 _WITH_PORTS = (6, 17)  # TCP, UDP.
+_PORTS = Struct("!HH")
 _FRAGMENT = 0x3FFF  # Offset, and "more fragments".
 _VLAN = (0x8100, 0x88A8)
 _ARP = (0x0806, 0x8035)  # ARP, RARP.
@@ -106,16 +115,20 @@ def skb_get_hash(skb: SkBuff) -> int:
         flow: tuple[int, ...] = (skb.protocol,)
         at = skb.network_header
         if skb.protocol == ETH_P_IP and skb.tail - at >= 20:
-            view = skb.view
-            protocol = view[at + 9]
-            flow = (protocol, int.from_bytes(view[at + 12 : at + 20], "big"))
-            whole = not int.from_bytes(view[at + 6 : at + 8], "big") & _FRAGMENT
-            if whole and protocol in _WITH_PORTS:
-                ports = at + 4 * (view[at] & 15)
-                flow = (*flow, int.from_bytes(view[ports : min(ports + 4, skb.tail)], "big"))
+            flow = (*skb_flow_dissect_flow_keys(skb), int.from_bytes(skb.view[at + 12 : at + 20], "big"))
         # 0 means that it is not known yet.
         skb.hash = hash((flow, skb.dev.net.ipv4.hash_secret)) & 0xFFFFFFFF or 1
     return skb.hash
+
+
+def skb_flow_dissect_flow_keys(skb: SkBuff) -> tuple[int, int, int]:
+    """Return an IPv4 packet's protocol and, unless it is a fragment or has none, its source and destination port."""
+    view, at = skb.view, skb.network_header
+    protocol = view[at + 9]
+    ports = at + ((view[at] & 15) << 2)
+    if protocol not in _WITH_PORTS or int.from_bytes(view[at + 6 : at + 8], "big") & _FRAGMENT or ports + 4 > skb.tail:
+        return protocol, 0, 0
+    return (protocol, *_PORTS.unpack_from(view, ports))
 
 
 def skb_tx_hash(dev: NetDevice, skb: SkBuff) -> int:

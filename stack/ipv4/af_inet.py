@@ -41,6 +41,7 @@ from .devinet_ioctl import DEVINET_REQUESTS, devinet_ioctl
 from .devinet_netlink import inetdev_changename
 from .fib_frontend import fib_disable_ip, fib_sync_up, inet_addr_type, rt_cache_flush
 from .fib_ioctl import ip_rt_ioctl
+from .fib_rules import fib4_rules_init
 from .icmp import icmp_sk_init
 from .icmp_limit import IcmpGlobal
 from .icmp_rcv import icmp_err, icmp_rcv
@@ -303,6 +304,7 @@ def inet_init_net(net: "Net") -> None:
     """Set IPv4 up in a namespace, and follow its devices."""
     net.ipv4 = NetnsIpv4(net)
     net.nf = NetnsNf()
+    fib4_rules_init(net)
     net.ipv4.arp_tbl = arp_init(net)
     net.ipv4.arp_tbl.proxy_redo = parp_redo
     net.ipv4.udp_table = UdpTable()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from ..core.timer import jiffies
 from ..netlink.attr import NetlinkError
 from ..netlink.rtnetlink import Rtm
-from .rtnetlink import RtScope, RtType
+from .flow import Flowi4
+from .rtnetlink import RtScope, RtTable, RtType
 
 if TYPE_CHECKING:
     from ..core.net import Net
@@ -217,11 +218,10 @@ def __ip_dev_find(net: "Net", addr: int) -> "NetDevice | None":
     if found is not None:
         return found[0].dev
     # Addresses of a whole local network have no entry of their own.
-    for mask, prefixes in net.ipv4.fib_main.levels:
-        for alias in prefixes.get(addr & mask, ()):
-            if alias.type == RtType.LOCAL:
-                return alias.info.nhs[0].dev
-    return None
+    from .fib_trie import fib_table_lookup
+
+    local = fib_table_lookup(net.ipv4.fib_tables[RtTable.LOCAL], Flowi4(addr))
+    return local.nh.dev if not isinstance(local, int) and local.type == RtType.LOCAL else None
 
 
 def inet_insert_ifa(dev: "NetDevice", ifa: InIfaddr, portid: int = 0, nlh: "Nlmsghdr | None" = None) -> None:

@@ -9,7 +9,7 @@ from .devinet import inet_select_addr
 from .fib_semantics import FIB_ERRORS, FibInfo, FibNh, fib_rebalance
 from .fib_trie import fib_lookup, fib_table_lookup
 from .flow import Flowi4
-from .rtnetlink import RtScope, RtType
+from .rtnetlink import RtScope, RtTable, RtType
 
 if TYPE_CHECKING:
     from ..core.net import Net
@@ -98,7 +98,7 @@ def fib_check_nh_v4_gw(net: "Net", hop: "FibNhConfig", table: int, scope: int) -
         return _check_onlink(net, hop, scope)
     # The gateway must be nearer than what lies behind it, so the lookup asks for a nearer scope.
     key = Flowi4(hop.gw, scope=max(scope + 1, RtScope.LINK), oif=hop.oif)
-    own = net.ipv4.fib_tables.get(table)
+    own = net.ipv4.fib_tables.get(table) if table != RtTable.MAIN else None
     found = fib_table_lookup(own, key) if own is not None else -1
     if isinstance(found, int):
         found = fib_lookup(net, key)

@@ -13,7 +13,7 @@ from .fib_config import FibConfig, FibNhConfig
 from .fib_rtmsg import rtmsg_fib
 from .fib_semantics import FIB_ERRORS, fib_rebalance, fib_result_prefsrc
 from .fib_table import fib_new_table, fib_table_delete, fib_table_insert, rt_cache_flush
-from .fib_trie import FibAlias, FibTable, fib_lookup, fib_remove_alias, fib_table_lookup
+from .fib_trie import FibAlias, FibTable, fib_insert_alias, fib_lookup, fib_remove_alias, fib_table_lookup
 from .flow import Flowi4
 from .rtnetlink import RtProtocol, RtScope, RtTable, RtType
 
@@ -29,8 +29,10 @@ __all__ = [
     "fib_compute_spec_dst",
     "fib_del_ifaddr",
     "fib_disable_ip",
+    "fib_insert_route",
     "fib_new_route",
     "fib_sync_up",
+    "fib_unmerge",
     "inet_addr_type",
     "inet_addr_type_dev_table",
     "rt_cache_flush",
@@ -43,13 +45,25 @@ _RTCF_KINDS = 0xB0000000  # RTCF_LOCAL | RTCF_MULTICAST | RTCF_BROADCAST
 NextHop = tuple["NetDevice | None", int, int]
 
 
+def fib_unmerge(net: "Net") -> None:
+    """Give the local routes a table of their own, so that rules can tell it from the main one."""
+    ipv4 = net.ipv4
+    if ipv4.fib_tables[RtTable.LOCAL] is not ipv4.fib_main:
+        return
+    local = ipv4.fib_tables[RtTable.LOCAL] = FibTable(RtTable.LOCAL)
+    for alias in list(ipv4.fib_main):
+        if alias.table == RtTable.LOCAL:
+            fib_remove_alias(ipv4.fib_main, alias)
+            fib_insert_alias(local, alias)
+
+
 def inet_addr_type_dev_table(net: "Net", dev: "NetDevice | None", addr: int) -> RtType:
-    """Return what kind of address it is, going by the routing table (and by one device's routes, if given)."""
+    """Return what kind of address it is, going by the local table (and by one device's routes, if given)."""
     if not addr or addr == 0xFFFFFFFF:
         return RtType.BROADCAST
     if addr >> 28 == 0xE:
         return RtType.MULTICAST
-    found = fib_table_lookup(net.ipv4.fib_main, Flowi4(addr))
+    found = fib_table_lookup(net.ipv4.fib_tables[RtTable.LOCAL], Flowi4(addr))
     if isinstance(found, int):
         return RtType.UNICAST
     return RtType(found.type) if dev is None or found.nh.dev is dev else RtType.UNICAST
@@ -105,7 +119,8 @@ def fib_new_route(
         What ``fib_table_insert`` raises.
     """
     if scope is None:
-        scope = RtScope.UNIVERSE if type in FIB_ERRORS or any(gateway for _, gateway, _ in hops) else RtScope.LINK
+        on_link = type not in FIB_ERRORS and len(hops) == 1 and not hops[0][1]
+        scope = RtScope.LINK if on_link else RtScope.UNIVERSE
     cfg = FibConfig(
         prefix,
         prefixlen,
@@ -123,7 +138,15 @@ def fib_new_route(
     )
     if not hops and type not in FIB_ERRORS:
         cfg.hops = [FibNhConfig()]
-    return fib_table_insert(net, fib_new_table(net, table), cfg)
+    return fib_insert_route(net, cfg)
+
+
+def fib_insert_route(net: "Net", cfg: FibConfig) -> FibAlias:
+    """Add a route that somebody asked for, not an address; as ``fib_table_insert``."""
+    alias = fib_table_insert(net, fib_new_table(net, cfg.table), cfg)
+    if cfg.type == RtType.LOCAL:
+        net.ipv4.fib_has_custom_local_routes = True
+    return alias
 
 
 def fib_magic(kind: int, type: RtType, prefix: int, prefixlen: int, ifa: InIfaddr, priority: int = 0) -> None:
@@ -220,9 +243,8 @@ def _aliases(net: "Net") -> list[tuple[FibTable, FibAlias]]:
 
 def fib_sync_down_addr(dev: "NetDevice", local: int) -> None:
     """Take away the routes that were to be sent from an address that is gone."""
-    table = dev.net.ipv4.fib_main
-    for alias in list(table):
-        if alias.info.prefsrc == local:
+    for table, alias in _aliases(dev.net):
+        if alias.table == RtTable.MAIN and alias.info.prefsrc == local:
             alias.info.dead = True
             rtmsg_fib(dev.net, Rtm.DELROUTE, alias, FibConfig(), 0)
             fib_remove_alias(table, alias)

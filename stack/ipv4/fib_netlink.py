@@ -12,8 +12,9 @@ from ..netlink.rtnetlink import RTM_F_CLONED, RTM_F_PREFIX, Rta, Rtax, Rtm
 from ..netlink.uapi import NLMSG_HDRLEN, NlmF
 from ..uapi import AF_INET
 from .fib_config import FibConfig, FibNhConfig
+from .fib_frontend import fib_insert_route
 from .fib_rtmsg import RTMSG, RTNEXTHOP, fib_dump_info
-from .fib_table import fib_get_table, fib_new_table, fib_table_delete, fib_table_insert
+from .fib_table import fib_get_table, fib_table_delete
 from .rtnetlink import RtTable
 
 if TYPE_CHECKING:
@@ -171,9 +172,7 @@ def inet_rtm_newroute(skb: "SkBuff", nlh: Nlmsghdr) -> None:
     OSError
         What ``rtm_to_fib_config`` and ``fib_table_insert`` raise.
     """
-    cfg = rtm_to_fib_config(skb, nlh)
-    net = _net(skb)
-    fib_table_insert(net, fib_new_table(net, cfg.table), cfg)
+    fib_insert_route(_net(skb), rtm_to_fib_config(skb, nlh))
 
 
 def inet_rtm_delroute(skb: "SkBuff", nlh: Nlmsghdr) -> None:

@@ -1,15 +1,22 @@
 """What a route leads to: next hops, and the choice between them (Linux: net/ipv4/fib_semantics.c)."""
 
 from errno import EACCES, EAGAIN, EHOSTUNREACH, EINVAL
+from struct import Struct
 from typing import TYPE_CHECKING
 
+from ..core.flow_dissector import skb_flow_dissect_flow_keys
+from ..core.neighbour import NUD_INCOMPLETE, NUD_REACHABLE, NUD_VALID
+from ..core.neighbour_table import neigh_lookup
 from ..netlink.rtnetlink import Rtax
+from ..uapi import IPPROTO_ICMP
 from .devinet import inet_select_addr
+from .icmp_defs import ICMP_ERRORS
 from .rtnetlink import RtProtocol, RtScope, RtType
 
 if TYPE_CHECKING:
     from ..core.net import Net
     from ..core.netdevice import NetDevice
+    from ..core.skbuff import SkBuff
     from .fib_exception import FibNhException
     from .fib_trie import FibResult
     from .flow import Flowi4
@@ -22,9 +29,12 @@ __all__ = [
     "fib_multipath_hash",
     "fib_rebalance",
     "fib_result_prefsrc",
+    "fib_select_default",
     "fib_select_multipath",
     "fib_select_path",
 ]
+
+_ADDRESSES = Struct("!II")
 
 # What a lookup that ends at such a route returns.
 FIB_ERRORS: dict[int, int] = {
@@ -157,14 +167,91 @@ def fib_select_multipath(res: "FibResult", hash31: int) -> None:
             return
 
 
-def fib_multipath_hash(net: "Net", fl4: "Flowi4") -> int:
-    """Return the hash of a flow's addresses and protocol (policy 0: layer 3)."""
-    return hash((fl4.saddr, fl4.daddr, fl4.proto, net.ipv4.hash_secret)) & 0x7FFFFFFF
+def fib_select_default(net: "Net", res: "FibResult") -> None:
+    """Choose, among default routes as good as the one found, a gateway that is not known to be dead (RFC 1122 §3.3.1).
+
+    One that answers, or has not been asked, is best; of those that are only believed to be there another than the one
+    in use, so that they take turns.
+    """
+    first = res.alias
+    choices = [
+        alias
+        for alias in res.table
+        if not alias.prefixlen
+        and alias.order == first.order
+        and not alias.info.dead
+        and alias.type == RtType.UNICAST
+        and alias.info.scope == res.fi.scope
+        and alias.info.nhs[0].gw
+        and alias.info.nhs[0].scope == RtScope.LINK
+    ]
+    if len(choices) < 2 or choices[0] is not first:
+        return
+    last_resort = -1
+    for order, alias in enumerate(choices):
+        alive, is_resort = fib_detect_death(net, alias.info, order, first.default, last_resort)
+        if alive:
+            last_resort = order
+            break
+        if is_resort:
+            last_resort = order
+    if last_resort >= 0:
+        res.alias = choices[last_resort]
+        res.fi = res.alias.info
+        res.nh = res.fi.nhs[0]
+    first.default = last_resort
+
+
+def fib_detect_death(net: "Net", fi: FibInfo, order: int, default: int, last_resort: int) -> tuple[bool, bool]:
+    """Return whether a route's gateway lives, and whether it is the one to use if none does.
+
+    ``order`` is its number among the default routes, ``default`` that of the one in use, ``last_resort`` the best yet.
+    """
+    nh = fi.nhs[0]
+    neigh = neigh_lookup(net.ipv4.arp_tbl, nh.gw, nh.dev)
+    if neigh is None:
+        return True, False  # Nothing says that it does not.
+    state = neigh.nud_state
+    valid = state & NUD_VALID
+    if state == NUD_REACHABLE or (valid and order != default):
+        return True, False
+    return False, bool(valid) or (last_resort < 0 and order > default and state != NUD_INCOMPLETE)
+
+
+def fib_multipath_hash(net: "Net", fl4: "Flowi4", skb: "SkBuff | None" = None) -> int:
+    """Return the hash of 31 bits that chooses the path of a flow, of a received packet if it is given.
+
+    ``fib_multipath_hash_policy`` 0 takes the addresses (of what an ICMP error is about), 1 protocol and ports, too.
+    """
+    keys: tuple[int, ...]
+    if net.ipv4.sysctl_fib_multipath_hash_policy == 1:
+        ports = (fl4.proto, fl4.sport, fl4.dport) if skb is None else skb_flow_dissect_flow_keys(skb)
+        keys = (fl4.saddr, fl4.daddr, *ports)
+    else:
+        keys = (fl4.saddr, fl4.daddr) if skb is None else ip_multipath_l3_keys(skb, fl4)
+    mhash = hash((keys, net.ipv4.hash_secret))
+    if fl4.multipath_hash:
+        mhash = hash((mhash, fl4.multipath_hash))
+    return mhash & 0x7FFFFFFF
+
+
+def ip_multipath_l3_keys(skb: "SkBuff", fl4: "Flowi4") -> tuple[int, int]:
+    """Return the addresses that choose a received packet's path: an error goes the way of what it is about."""
+    view, at = skb.view, skb.network_header
+    inner = at + ((view[at] & 15) << 2) + 8
+    whole = not (view[at + 6] & 0x1F or view[at + 7])
+    if view[at + 9] == IPPROTO_ICMP and whole and inner + 20 <= skb.tail and view[inner - 8] in ICMP_ERRORS:
+        saddr, daddr = _ADDRESSES.unpack_from(view, inner + 12)
+        return daddr, saddr
+    return fl4.saddr, fl4.daddr
 
 
 def fib_select_path(net: "Net", res: "FibResult", fl4: "Flowi4") -> None:
     """Choose among a route's next hops, and fill in the flow's source address."""
-    if len(res.fi.nhs) > 1 and not fl4.oif:
-        fib_select_multipath(res, fib_multipath_hash(net, fl4))
+    if not fl4.oif:
+        if len(res.fi.nhs) > 1:
+            fib_select_multipath(res, fib_multipath_hash(net, fl4))
+        elif res.table.num_default > 1 and not res.alias.prefixlen and res.type == RtType.UNICAST:
+            fib_select_default(net, res)
     if not fl4.saddr:
         fl4.saddr = fib_result_prefsrc(net, res)

@@ -31,7 +31,7 @@ def fib_new_table(net: "Net", number: int) -> FibTable:
     """Return a routing table by its number, made if needed."""
     table = net.ipv4.fib_tables.get(number)
     if table is None:
-        table = net.ipv4.fib_tables[number] = FibTable()
+        table = net.ipv4.fib_tables[number] = FibTable(number)
     return table
 
 

@@ -35,7 +35,7 @@ MASKS = tuple(0xFFFFFFFF << 32 - length & 0xFFFFFFFF for length in range(33))
 class FibAlias:
     """One route to a prefix: several differ by TOS, priority or table (Linux: ``struct fib_alias``)."""
 
-    __slots__ = ("error", "info", "prefix", "prefixlen", "table", "tos", "type")
+    __slots__ = ("default", "error", "info", "prefix", "prefixlen", "table", "tos", "type")
 
     def __init__(self, prefix: int, prefixlen: int, info: FibInfo, tos: int = 0, table: int = RtTable.MAIN) -> None:
         self.prefix = prefix
@@ -45,6 +45,7 @@ class FibAlias:
         self.table = table
         self.type = info.type
         self.error = FIB_ERRORS.get(info.type, 0)
+        self.default = -1  # Of several default routes: which one is in use.
 
     @property
     def order(self) -> tuple[int, int, int]:
@@ -53,11 +54,12 @@ class FibAlias:
 
 
 class FibResult:
-    """What a lookup found (Linux: ``struct fib_result``)."""
+    """What a lookup found, and in which table (Linux: ``struct fib_result``)."""
 
-    __slots__ = ("alias", "fi", "nh", "type")
+    __slots__ = ("alias", "fi", "nh", "table", "type")
 
-    def __init__(self, alias: FibAlias, nh: FibNh) -> None:
+    def __init__(self, table: "FibTable", alias: FibAlias, nh: FibNh) -> None:
+        self.table = table
         self.alias = alias
         self.fi = alias.info
         self.nh = nh
@@ -65,17 +67,23 @@ class FibResult:
 
 
 class FibTable:
-    """A routing table. The main one holds the routes of the local one, too, as in a kernel without policy rules.
+    """A routing table. The main one holds the routes of the local one, too, until there are policy rules.
 
     Members
     -------
+    tb_id : int
+        Its number.
+    num_default : int
+        How many default routes it has.
     levels : list[tuple[int, dict[int, list[FibAlias]]]]
         Mask and routes by prefix, for each prefix length in use, the longest first.
     """
 
-    __slots__ = ("levels",)
+    __slots__ = ("levels", "num_default", "tb_id")
 
-    def __init__(self) -> None:
+    def __init__(self, tb_id: int = RtTable.MAIN) -> None:
+        self.tb_id = tb_id
+        self.num_default = 0
         self.levels: list[tuple[int, dict[int, list[FibAlias]]]] = []
 
     def __iter__(self) -> "Iterator[FibAlias]":
@@ -109,6 +117,7 @@ def fib_insert_alias(table: FibTable, alias: FibAlias, before: FibAlias | None =
         aliases.insert(aliases.index(before), alias)
     else:
         insort(aliases, alias, key=lambda entry: entry.order)
+    table.num_default += not alias.prefixlen
 
 
 def fib_remove_alias(table: FibTable, alias: FibAlias) -> int:
@@ -124,6 +133,7 @@ def fib_remove_alias(table: FibTable, alias: FibAlias) -> int:
     if alias not in aliases:
         return -ESRCH
     aliases.remove(alias)
+    table.num_default -= not alias.prefixlen
     if not aliases:
         del prefixes[alias.prefix]
         table.levels = [level for level in table.levels if level[1]]
@@ -153,12 +163,12 @@ def fib_table_lookup(table: FibTable, flp: "Flowi4") -> FibResult | int:
                 return alias.error
             for nh in fi.nhs:
                 if not nh.dead and (not oif or nh.dev.ifindex == oif):
-                    return FibResult(alias, nh)
+                    return FibResult(table, alias, nh)
     return -EAGAIN
 
 
 def fib_lookup(net: "Net", flp: "Flowi4") -> FibResult | int:
-    """Find the route for a flow in the main table, then in the default one.
+    """Find the route for a flow as the rules say; without rules in the main table, then in the default one.
 
     Returns
     -------
@@ -166,6 +176,10 @@ def fib_lookup(net: "Net", flp: "Flowi4") -> FibResult | int:
         What was found, or a negative errno: ``-ENETUNREACH`` if there is no route.
     """
     ipv4 = net.ipv4
+    if ipv4.fib_has_custom_rules:
+        from .fib_rules import __fib_lookup  # Rules lead to tables.
+
+        return __fib_lookup(net, flp)
     found = fib_table_lookup(ipv4.fib_main, flp)
     if found == -EAGAIN and ipv4.fib_default.levels:
         found = fib_table_lookup(ipv4.fib_default, flp)

@@ -8,6 +8,7 @@ from .fib_trie import FibTable
 from .rtnetlink import RtTable
 
 if TYPE_CHECKING:
+    from ..core.fib_rules import FibRulesOps
     from ..core.neighbour_table import NeighTable
     from ..core.net import Net
     from .devinet import InIfaddr
@@ -31,10 +32,16 @@ class NetnsIpv4:
 
     Members
     -------
-    fib_main, fib_default : FibTable
-        Routing tables; the main one includes the local one.
     fib_tables : dict[int, FibTable]
-        All tables by their numbers.
+        Routing tables by number.
+    fib_main, fib_default : FibTable
+        Two of them; the main one includes the local one while there are no rules.
+    rules_ops : FibRulesOps
+        The rules; ``fib_has_custom_rules`` once they were changed.
+    fib_rules_require_fldissect : int
+        How many of them want to know a packet's protocol or ports.
+    fib_has_custom_local_routes : bool
+        There are routes to this host that no address made.
     inet_addr_lst : dict[int, list[InIfaddr]]
         Addresses of this host.
     inetaddr_chain : list
@@ -79,17 +86,20 @@ class NetnsIpv4:
     inet_protos: "list[NetProtocol | None]"
     inetsw: "dict[int, list[InetProtosw]]"
     raw_hashinfo: "dict[int, list[RawSock]]"
+    rules_ops: "FibRulesOps"
     udp_table: "UdpTable"
 
     def __init__(self, net: "Net") -> None:
         random_u32 = net.kernel.platform.random_u32
-        self.fib_main = FibTable()
-        self.fib_default = FibTable()
+        self.fib_main = FibTable(RtTable.MAIN)
+        self.fib_default = FibTable(RtTable.DEFAULT)
         self.fib_tables: dict[int, FibTable] = {
-            RtTable.MAIN: self.fib_main,
             RtTable.LOCAL: self.fib_main,
+            RtTable.MAIN: self.fib_main,
             RtTable.DEFAULT: self.fib_default,
         }
+        self.fib_has_custom_rules = self.fib_has_custom_local_routes = False
+        self.fib_rules_require_fldissect = 0
         self.devconf_all = IpDevConf()
         self.devconf_dflt = IpDevConf()
         self.devconf_dflt.accept_source_route = 1
@@ -107,6 +117,7 @@ class NetnsIpv4:
         self.redirects: dict[int, tuple[int, int]] = {}
         self.tunnel4_handlers: list[XfrmTunnel] = []
         self.ipip: IpTunnelNet | None = None
+        self.sysctl_fib_multipath_hash_policy = 0
         self.sysctl_ip_default_ttl = 64
         self.sysctl_ip_no_pmtu_disc = 0
         self.sysctl_ip_nonlocal_bind = 0

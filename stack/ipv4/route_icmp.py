@@ -17,6 +17,7 @@ from ..uapi import IP_PMTUDISC_INTERFACE
 from .devinet import inet_addr_onlink
 from .fib_exception import update_or_create_fnhe
 from .fib_frontend import inet_addr_type
+from .fib_semantics import fib_select_path
 from .fib_trie import fib_lookup
 from .flow import Flowi4
 from .icmp import icmp_send
@@ -150,6 +151,7 @@ def __ip_rt_update_pmtu(rt: RTable, fl4: Flowi4, mtu: int) -> None:
         mtu = min(known, lowest)
     found = fib_lookup(net, fl4)
     if not isinstance(found, int):
+        fib_select_path(net, found, fl4)
         update_or_create_fnhe(found.nh, fl4.daddr, 0, mtu, lock, now + _MTU_EXPIRES)
 
 
@@ -201,4 +203,5 @@ def _do_redirect(rt: RTable, skb: "SkBuff", fl4: Flowi4) -> None:
         return
     found = fib_lookup(net, fl4)
     if not isinstance(found, int):
+        fib_select_path(net, found, fl4)
         update_or_create_fnhe(found.nh, fl4.daddr, new, 0, False, jiffies(net.kernel) + _GC_TIMEOUT)

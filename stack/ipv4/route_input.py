@@ -8,6 +8,7 @@ from ..core.skbuff import kfree_skb_reason
 from ..ethernet.eth import ETH_P_IP
 from .devinet import inet_addr_onlink
 from .fib_exception import find_exception
+from .fib_rules import LOOPBACK_IFINDEX, fib4_rules_early_flow_dissect
 from .fib_semantics import fib_multipath_hash, fib_select_multipath
 from .fib_trie import FibResult, fib_lookup
 from .flow import Flowi4
@@ -127,6 +128,8 @@ def ip_route_input_slow(skb: "SkBuff", daddr: int, saddr: int, tos: int, dev: "N
         return SkbDropReason.IP_LOCALNET
     forwarding = in_dev.cnf.forwarding
     fl4 = Flowi4(daddr, saddr, tos=tos, iif=dev.ifindex, mark=skb.mark)
+    if ipv4.fib_rules_require_fldissect:
+        fib4_rules_early_flow_dissect(net, skb, fl4)
     found = fib_lookup(net, fl4)
     if isinstance(found, int):
         _no_route(skb, net, -found if forwarding else EHOSTUNREACH)
@@ -151,7 +154,7 @@ def ip_route_input_slow(skb: "SkBuff", daddr: int, saddr: int, tos: int, dev: "N
 def ip_mkroute_input(skb: "SkBuff", res: FibResult, fl4: Flowi4, in_dev: "InDevice") -> SkbDropReason | None:
     """Choose among a route's next hops, and give a packet the route that sends it on; as ``ip_route_input_noref``."""
     if len(res.fi.nhs) > 1:
-        fib_select_multipath(res, fib_multipath_hash(in_dev.dev.net, fl4))
+        fib_select_multipath(res, fib_multipath_hash(in_dev.dev.net, fl4, skb))
     return __mkroute_input(skb, res, fl4, in_dev)
 
 
@@ -190,7 +193,7 @@ def _has_a_shorter_way(net: "Net", fl4: Flowi4, nh: "FibNh", in_dev: "InDevice")
     conf_all = net.ipv4.devconf_all
     if not (in_dev.cnf.send_redirects or conf_all.send_redirects):
         return False
-    back = fib_lookup(net, Flowi4(fl4.saddr, fl4.daddr, tos=fl4.tos, iif=net.loopback_dev.ifindex))
+    back = fib_lookup(net, Flowi4(fl4.saddr, fl4.daddr, tos=fl4.tos, iif=LOOPBACK_IFINDEX))
     if isinstance(back, int) or all(hop.dev is not in_dev.dev or hop.gw for hop in back.fi.nhs):
         return False
     return bool(in_dev.cnf.shared_media or conf_all.shared_media) or inet_addr_onlink(in_dev, fl4.saddr, nh.gw)
@@ -249,12 +252,15 @@ def fib_validate_source(
     """
     ipv4 = dev.net.ipv4
     cnf = in_dev.cnf
-    rpf = cnf.rp_filter or ipv4.devconf_all.rp_filter
-    if not rpf:
-        if not cnf.accept_local and inet_lookup_ifaddr_rcu(ipv4, src):
-            return SkbDropReason.IP_LOCAL_SOURCE
-        return None
-    return __fib_validate_source(skb, src, dst, tos, max(cnf.rp_filter, ipv4.devconf_all.rp_filter), dev, in_dev)
+    conf_all = ipv4.devconf_all
+    rpf = max(cnf.rp_filter, conf_all.rp_filter)
+    if not rpf and (dev.ifindex != oif or not (cnf.send_redirects or conf_all.send_redirects)):
+        if cnf.accept_local:
+            return None
+        # With rules or local routes of somebody's own the addresses alone do not tell what is ours.
+        if not ipv4.fib_has_custom_rules and not ipv4.fib_has_custom_local_routes:
+            return SkbDropReason.IP_LOCAL_SOURCE if inet_lookup_ifaddr_rcu(ipv4, src) else None
+    return __fib_validate_source(skb, src, dst, tos, oif, rpf, dev, in_dev)
 
 
 def inet_lookup_ifaddr_rcu(ipv4: NetnsIpv4, addr: int) -> bool:
@@ -263,17 +269,23 @@ def inet_lookup_ifaddr_rcu(ipv4: NetnsIpv4, addr: int) -> bool:
 
 
 def __fib_validate_source(
-    skb: "SkBuff", src: int, dst: int, tos: int, rpf: int, dev: "NetDevice", in_dev: "InDevice"
+    skb: "SkBuff", src: int, dst: int, tos: int, oif: int, rpf: int, dev: "NetDevice", in_dev: "InDevice"
 ) -> SkbDropReason | None:
-    """Check a source by the route back to it (RFC 3704): strictly with ``rpf`` 1, loosely with 2."""
+    """Check a source by the route back to it (RFC 3704): strictly with ``rpf`` 1, loosely with 2.
+
+    Without either it may be anything but one of this host, or what is no host at all.
+    """
     net = dev.net
-    found = fib_lookup(net, Flowi4(src, dst, tos=tos, iif=net.loopback_dev.ifindex))
+    fl4 = Flowi4(src, dst, tos=tos, iif=oif or LOOPBACK_IFINDEX)
+    if fib4_rules_early_flow_dissect(net, skb, fl4):
+        fl4.sport, fl4.dport = fl4.dport, fl4.sport
+    found = fib_lookup(net, fl4)
     if isinstance(found, int):
-        return SkbDropReason.IP_RPFILTER
+        return SkbDropReason.IP_RPFILTER if rpf else None
     if found.type != _UNICAST and (found.type != _LOCAL or not in_dev.cnf.accept_local):
         return SkbDropReason.IP_LOCAL_SOURCE if found.type == _LOCAL else SkbDropReason.IP_INVALID_SOURCE
     if any(nh.dev is dev for nh in found.fi.nhs):
         return None
-    if not in_dev.ifa_list or rpf == 1:
+    if rpf == 1 or (rpf and not in_dev.ifa_list):
         return SkbDropReason.IP_RPFILTER
     return None
