@@ -12,16 +12,67 @@ if TYPE_CHECKING:
     from .skbuff import SkBuff
     from .sock import Sock
 
-__all__ = ["DstEntry", "DstOps", "dst_discard", "dst_input", "dst_link_failure", "dst_output"]
+__all__ = [
+    "DstEntry",
+    "DstOps",
+    "dst_discard",
+    "dst_hold",
+    "dst_ifdown",
+    "dst_input",
+    "dst_link_failure",
+    "dst_metric_advmss",
+    "dst_negative_advice",
+    "dst_output",
+    "dst_release",
+    "dst_use",
+]
 
 DstOutput = Callable[["Net", "Sock | None", "SkBuff"], int]
 DstInput = Callable[["SkBuff"], int]
 
 
 class DstOps:
-    """What a protocol does with its destinations (Linux: ``struct dst_ops``)."""
+    """What a protocol does with its destinations (Linux: ``struct dst_ops``).
 
-    __slots__ = ("check", "link_failure", "mtu", "neigh_lookup", "update_pmtu")
+    Members
+    -------
+    check : callable
+        Takes a destination; returns it if it is still good, else None.
+    mtu : callable
+        Returns its MTU.
+    link_failure : callable
+        Takes a packet whose next hop does not answer.
+    neigh_lookup : callable
+        Returns the neighbour that a packet goes to.
+    update_pmtu : callable
+        Takes a destination, a socket or None, a packet, and the MTU of its way.
+    gc : callable
+        Takes a namespace, and makes room in its cache; returns whether there is none.
+    gc_thresh : callable
+        Takes a namespace; returns how many there may be before that, 0 for any number.
+    destroy : callable
+        Takes one that nobody uses any more.
+    ifdown : callable
+        Takes one whose device goes, and the device.
+    negative_advice : callable
+        Takes one that leads nowhere, it seems; returns it or None if it is better to look for another.
+    default_advmss : callable
+        Returns the largest TCP segment that a peer shall send.
+    """
+
+    __slots__ = (
+        "check",
+        "default_advmss",
+        "destroy",
+        "gc",
+        "gc_thresh",
+        "ifdown",
+        "link_failure",
+        "mtu",
+        "negative_advice",
+        "neigh_lookup",
+        "update_pmtu",
+    )
 
     def __init__(
         self,
@@ -30,12 +81,24 @@ class DstOps:
         link_failure: Callable[["SkBuff"], None],
         neigh_lookup: Callable[[Any, "SkBuff"], "Neighbour | None"],
         update_pmtu: Callable[[Any, "Sock | None", "SkBuff", int], None],
+        gc: Callable[["Net"], bool],
+        gc_thresh: Callable[["Net"], int],
+        destroy: Callable[[Any], None],
+        ifdown: Callable[[Any, "NetDevice"], None],
+        negative_advice: Callable[[Any], "DstEntry | None"],
+        default_advmss: Callable[[Any], int],
     ) -> None:
         self.check = check
         self.mtu = mtu
         self.link_failure = link_failure
         self.neigh_lookup = neigh_lookup
         self.update_pmtu = update_pmtu
+        self.gc = gc
+        self.gc_thresh = gc_thresh
+        self.destroy = destroy
+        self.ifdown = ifdown
+        self.negative_advice = negative_advice
+        self.default_advmss = default_advmss
 
 
 class DstEntry:
@@ -53,9 +116,13 @@ class DstEntry:
         What happens to a received packet that has this destination.
     error : int
         Why packets cannot be received for it, as a positive errno; 0 if they can.
+    refcnt : int
+        How many sockets and tunnels keep it; packets, which go soon, are not counted.
+    use, lastuse : int
+        How often a cache has given it out, and when last, in jiffies.
     """
 
-    __slots__ = ("dev", "error", "gw", "input", "obsolete", "ops", "output")
+    __slots__ = ("dev", "error", "gw", "input", "lastuse", "obsolete", "ops", "output", "refcnt", "use")
 
     def __init__(self, ops: DstOps, dev: "NetDevice", output: DstOutput) -> None:
         self.ops = ops
@@ -65,6 +132,7 @@ class DstEntry:
         self.error = 0
         self.obsolete = -1
         self.gw = 0
+        self.refcnt = self.use = self.lastuse = 0
 
 
 def dst_discard(skb: "SkBuff") -> int:
@@ -91,3 +159,50 @@ def dst_link_failure(skb: "SkBuff") -> None:
     """Say that a packet's next hop does not answer."""
     if skb.dst is not None:
         skb.dst.ops.link_failure(skb)
+
+
+def dst_use(dst: DstEntry, now: int) -> None:
+    """Note that a cache gives a destination out."""
+    dst.use += 1
+    dst.lastuse = now
+
+
+def dst_hold(dst: DstEntry) -> None:
+    """Keep a destination, until ``dst_release``."""
+    dst.refcnt += 1
+
+
+def dst_release(dst: DstEntry | None) -> None:
+    """Keep it no longer; one that is in no cache any more goes with the last that kept it."""
+    if dst is not None:
+        dst.refcnt -= 1
+        if not dst.refcnt and dst.obsolete > 0:
+            dst.ops.destroy(dst)
+
+
+def dst_ifdown(dst: DstEntry, dev: "NetDevice", unregister: bool) -> None:
+    """Have a destination whose device went down, or away, drop packets, and let go of the device."""
+    dst.ops.ifdown(dst, dev)
+    dst.input = dst_discard
+    dst.output = dst_discard_out
+    if unregister:
+        dst.dev = dev.net.loopback_dev
+
+
+def dst_discard_out(net: "Net", sk: "Sock | None", skb: "SkBuff") -> int:
+    """Drop a packet whose destination's device is gone."""
+    kfree_skb(skb)
+    return 0
+
+
+def dst_metric_advmss(dst: DstEntry) -> int:
+    """Return the largest TCP segment to ask a peer for."""
+    return dst.ops.default_advmss(dst)
+
+
+def dst_negative_advice(sk: "Sock") -> None:
+    """Say that a socket's packets do not arrive: it may have to look for another way."""
+    dst = sk.sk_dst_cache
+    if dst is not None and dst.ops.negative_advice(dst) is None:
+        sk.sk_dst_cache = None
+        dst_release(dst)

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from .dst import dst_hold, dst_release
+
 if TYPE_CHECKING:
     from ..ipv4.route import RTable
 
@@ -28,16 +30,20 @@ def dst_cache_per_cpu_get(cache: DstCache) -> "RTable | None":
     """Return the route if there is one that is still good, else forget it."""
     dst = cache.dst
     if dst is not None and dst.obsolete and dst.ops.check(dst) is None:
-        cache.dst = dst = None
+        dst_cache_reset(cache)
+        return None
     return dst
 
 
 def dst_cache_set_ip4(cache: DstCache, rt: "RTable", saddr: int) -> None:
     """Keep a route."""
+    dst_hold(rt)
+    dst_release(cache.dst)
     cache.dst = rt
     cache.saddr = saddr
 
 
 def dst_cache_reset(cache: DstCache) -> None:
     """Forget the route."""
+    dst_release(cache.dst)
     cache.dst = None

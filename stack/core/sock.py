@@ -6,6 +6,7 @@ from errno import EAGAIN, EPIPE
 from os import strerror
 from typing import TYPE_CHECKING, Any
 
+from .dst import dst_hold, dst_release
 from .platform import WaitQueue, wake_up
 from .skbuff import SkBuff, alloc_skb_with_frags
 
@@ -375,11 +376,14 @@ def _sock_wait_until_writable(sk: Sock, noblock: bool) -> None:
 
 def sk_dst_set(sk: Sock, dst: "DstEntry") -> None:
     """Keep a route for the socket's next packets."""
+    dst_hold(dst)
+    dst_release(sk.sk_dst_cache)
     sk.sk_dst_cache = dst
 
 
 def sk_dst_reset(sk: Sock) -> None:
     """Forget the socket's route."""
+    dst_release(sk.sk_dst_cache)
     sk.sk_dst_cache = None
 
 
@@ -387,6 +391,6 @@ def sk_dst_check(sk: Sock) -> "DstEntry | None":
     """Return the socket's route if it is still good, else forget it."""
     dst = sk.sk_dst_cache
     if dst is not None and dst.obsolete and dst.ops.check(dst) is None:
-        sk.sk_dst_cache = None
+        sk_dst_reset(sk)
         return None
     return dst

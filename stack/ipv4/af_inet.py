@@ -59,6 +59,7 @@ from .ip_input import ip_list_rcv, ip_rcv
 from .netns import NetnsIpv4
 from .protocol import MAX_INET_PROTOS, NetProtocol, inet_add_protocol
 from .raw import RawSock
+from .route_cache import rt_cache_ifdown
 from .rtnetlink import RtScope, RtType
 from .sockaddr_in import sockaddr_in, sockaddr_in_address, sockaddr_in_octets
 from .udp import UdpSock
@@ -346,9 +347,11 @@ def inetdev_event(event: NetdevEvent, dev: "NetDevice") -> None:
         if dev.ip_ptr is not None:
             ip_mc_down(dev.ip_ptr)
         fib_disable_ip(dev)
+        rt_cache_ifdown(dev.net, dev, unregister=False)
         neigh_ifdown(tbl, dev)
     elif event == NetdevEvent.UNREGISTER:
         inetdev_destroy(dev)
+        rt_cache_ifdown(dev.net, dev, unregister=True)
         neigh_ifdown(tbl, dev)
     elif event == NetdevEvent.CHANGENAME:
         inetdev_changename(dev)

@@ -67,6 +67,11 @@ def update_or_create_fnhe(nh: "FibNh", daddr: int, gw: int, pmtu: int, lock: boo
         fnhe.pmtu = pmtu
         fnhe.mtu_locked = lock
     fnhe.expires = max(1, expires)
+    net = nh.dev.net
+    if net.ipv4.rt_cache is not None:
+        from .route_cache import rt_cache_invalidate_peer  # It asks next hops.
+
+        rt_cache_invalidate_peer(net, daddr)
 
 
 def _kill(keeper: "FibNh | FibNhException") -> None:

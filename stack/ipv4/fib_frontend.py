@@ -83,6 +83,8 @@ def fib_compute_spec_dst(skb: "SkBuff") -> int:
     if rt.flags & _RTCF_KINDS == _RTCF_LOCAL:
         address: int = daddr
         return address
+    if rt.rt_spec_dst:
+        return rt.rt_spec_dst
     net = dev.net
     scope = RtScope.LINK
     if saddr:

@@ -72,10 +72,17 @@ def _filter_del(in_dev: "InDevice", group: int) -> None:
         dev_mc_del(in_dev.dev, ip_eth_mc_map(group))
 
 
+def ip_rt_multicast_event(in_dev: "InDevice") -> None:
+    """Make routes stale: those to a group tell whether this host is in it."""
+    in_dev.dev.net.ipv4.rt_genid += 1
+
+
 def ip_mc_inc_group(in_dev: "InDevice", group: int) -> None:
     """Have a device receive a group, for one more user."""
     users = in_dev.mc_list.get(group, 0)
     in_dev.mc_list[group] = users + 1
+    if not users:
+        ip_rt_multicast_event(in_dev)
     if not users and in_dev.dev.flags & IFF_UP:
         _filter_add(in_dev, group)
 
@@ -87,6 +94,7 @@ def ip_mc_dec_group(in_dev: "InDevice", group: int) -> None:
         in_dev.mc_list[group] = users - 1
     elif users:
         del in_dev.mc_list[group]
+        ip_rt_multicast_event(in_dev)
         if in_dev.dev.flags & IFF_UP:
             _filter_del(in_dev, group)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..core.timer import HZ
 from .devinet import IpDevConf
 from .fib_trie import FibTable
 from .rtnetlink import RtTable
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
     from .icmp_limit import IcmpGlobal
     from .inet_protosw import InetProtosw
     from .inet_sock import InetSock
+    from .inetpeer import InetPeer
     from .ip_fragment import FragQueue
     from .ip_tunnel import IpTunnelNet
     from .protocol import NetProtocol
     from .raw import RawSock
+    from .route_cache import RouteCache
     from .tunnel4 import XfrmTunnel
     from .udp_table import UdpTable
 
@@ -74,6 +77,10 @@ class NetnsIpv4:
         Packets of which not all fragments are here, and the memory that they have, in octets.
     frag_sources : dict[int, list[int]]
         Their senders: how many such packets each has, and how many fragments have come from it.
+    peers : dict[int, InetPeer]
+        What is known of others, by address.
+    rt_cache : RouteCache or None
+        The route cache; ``sysctl_route_cache`` makes it.
     redirects : dict[int, tuple[int, int]]
         How often senders were told of shorter ways, by address, and when last, in jiffies.
     sysctl_* : int
@@ -115,9 +122,16 @@ class NetnsIpv4:
         self.frag_mem = 0
         self.ra_chain: list[RawSock] = []
         self.redirects: dict[int, tuple[int, int]] = {}
+        self.peers: dict[int, InetPeer] = {}
+        self.rt_cache: RouteCache | None = None
         self.tunnel4_handlers: list[XfrmTunnel] = []
         self.ipip: IpTunnelNet | None = None
         self.sysctl_fib_multipath_hash_policy = 0
+        self.sysctl_route_gc_elasticity = 8
+        self.sysctl_route_gc_min_interval = HZ // 2  # In jiffies, as the next one.
+        self.sysctl_route_gc_timeout = 300 * HZ
+        self.sysctl_route_gc_thresh = 1024
+        self.sysctl_route_max_size = 16384
         self.sysctl_ip_default_ttl = 64
         self.sysctl_ip_no_pmtu_disc = 0
         self.sysctl_ip_nonlocal_bind = 0
@@ -143,3 +157,17 @@ class NetnsIpv4:
         self.sysctl_wmem_max = 212992
         self.sysctl_rmem_default = 212992
         self.sysctl_rmem_max = 212992
+
+    @property
+    def sysctl_route_cache(self) -> int:
+        """Whether routes are cached by flow."""
+        return int(self.rt_cache is not None)
+
+    @sysctl_route_cache.setter
+    def sysctl_route_cache(self, value: int) -> None:
+        from .route_cache import RouteCache, rt_cache_clear
+
+        self.rt_genid += 1  # Routes of the other kind become stale.
+        if self.rt_cache is not None:
+            rt_cache_clear(self.rt_cache)
+        self.rt_cache = RouteCache() if value else None

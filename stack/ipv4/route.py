@@ -18,6 +18,7 @@ from .fib_trie import FibResult, fib_lookup
 from .flow import FLOWI_FLAG_ANYSRC, FLOWI_FLAG_KNOWN_NH, Flowi4
 from .icmp_defs import ICMP_DEST_UNREACH, ICMP_HOST_UNREACH
 from .igmp import ip_check_mc_rcu
+from .inetpeer import inet_getid, inet_getpeer
 from .ip import DADDR, IP_MAX_MTU
 from .netns import IP_IDENTS
 from .rtnetlink import RtScope, RtType
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
     from ..core.netdevice import NetDevice
     from ..core.skbuff import SkBuff
     from ..core.sock import Sock
+    from .inetpeer import InetPeer
 
 __all__ = [
+    "IPTOS_RT_MASK",
     "IPV4_DST_OPS",
     "RTCF_BROADCAST",
     "RTCF_LOCAL",
@@ -39,6 +42,7 @@ __all__ = [
     "__ip_select_ident",
     "__mkroute_output",
     "ip_neigh_for_gw",
+    "ip_route_output_flow",
     "ip_route_output_flow",
     "ip_route_output_key",
     "ip_route_output_key_hash",
@@ -57,13 +61,15 @@ RTCF_BROADCAST = 0x10000000
 RTCF_MULTICAST = 0x20000000
 RTCF_LOCAL = 0x80000000
 
+_MIN_ADVMSS = 256  # ip_rt_min_advmss.
+
 # Plain numbers: looking a member of an enum up costs more than all else in a comparison.
 _UNICAST = int(RtType.UNICAST)
 _LOCAL = int(RtType.LOCAL)
 _BROADCAST = int(RtType.BROADCAST)
 _MULTICAST = int(RtType.MULTICAST)
 
-_IPTOS_RT_MASK = 0x1C  # The bits of the TOS that routes are chosen by.
+IPTOS_RT_MASK = 0x1C  # The bits of the TOS that routes are chosen by.
 
 
 class RTable(DstEntry):
@@ -82,9 +88,30 @@ class RTable(DstEntry):
     pmtu, expires, mtu_locked : int, int, bool
         MTU of the way as it was learned, or 0; until when, in jiffies; and if packets are to be fragmented on their
         way all the same.
+    rt_key : tuple[int, ...]
+        Of a cached route: the flow that it is for. Then ``rt_src``, ``rt_dst`` and ``rt_oif`` are the addresses and the
+        device that were chosen for it, ``rt_iif`` where it comes from, ``rt_spec_dst`` the address of this host that
+        its packets mean, and ``peer`` what is known of ``rt_dst``.
     """
 
-    __slots__ = ("expires", "flags", "genid", "iif", "is_input", "mtu", "mtu_locked", "pmtu", "type")
+    __slots__ = (
+        "expires",
+        "flags",
+        "genid",
+        "iif",
+        "is_input",
+        "mtu",
+        "mtu_locked",
+        "peer",
+        "pmtu",
+        "rt_dst",
+        "rt_iif",
+        "rt_key",
+        "rt_oif",
+        "rt_spec_dst",
+        "rt_src",
+        "type",
+    )
 
     def __init__(self, dev: "NetDevice", output: "DstOutput", flags: int, type: int, genid: int) -> None:
         super().__init__(IPV4_DST_OPS, dev, output)
@@ -97,6 +124,14 @@ class RTable(DstEntry):
         self.pmtu = 0
         self.expires = 0
         self.mtu_locked = False
+        self.rt_key: tuple[int, ...] = ()
+        self.rt_src = self.rt_dst = self.rt_oif = self.rt_iif = self.rt_spec_dst = 0
+        self.peer: InetPeer | None = None
+
+    @property
+    def rt_gateway(self) -> int:
+        """Where packets of a cached route are handed to."""
+        return self.gw or self.rt_dst
 
 
 def ipv4_dst_check(dst: RTable) -> RTable | None:
@@ -122,6 +157,44 @@ def ipv4_link_failure(skb: "SkBuff") -> None:
     from .icmp import icmp_send  # Sending is built on this module.
 
     icmp_send(skb, ICMP_DEST_UNREACH, ICMP_HOST_UNREACH)
+    rt: RTable | None = skb.dst  # type: ignore[assignment]  # What an IPv4 packet has.
+    if rt is not None and rt.rt_key:
+        rt.expires = max(1, jiffies(rt.dev.net.kernel) - 1)  # Its flow looks for another way.
+
+
+def ipv4_negative_advice(dst: RTable) -> RTable | None:
+    """Return a route, or None if it may be the wrong one: stale, or by what was learned on the way."""
+    if dst.obsolete <= 0 and not dst.expires:
+        return dst
+    dst.expires = 1  # In a cache it is found no more.
+    return None
+
+
+def ipv4_default_advmss(dst: RTable) -> int:
+    """Return the largest TCP segment that fits a route's way, at least 256 octets, without options."""
+    return min(max(ipv4_mtu(dst) - 40, _MIN_ADVMSS), IP_MAX_MTU - 40)
+
+
+def ipv4_dst_ifdown(dst: RTable, dev: "NetDevice") -> None:
+    """Let a route go whose device goes."""
+    dst.obsolete = 2
+
+
+def ipv4_dst_destroy(dst: RTable) -> None:
+    """Let go of what a route has."""
+    from .route_cache import rt_cache_destroy  # It is built on this module.
+
+    rt_cache_destroy(dst)
+
+
+def _gc_thresh(net: "Net") -> int:
+    return net.ipv4.sysctl_route_gc_thresh
+
+
+def _gc(net: "Net") -> bool:
+    from .route_cache import rt_garbage_collect
+
+    return rt_garbage_collect(net)
 
 
 def ipv4_neigh_lookup(dst: RTable, skb: "SkBuff") -> "Neighbour | None":
@@ -164,11 +237,33 @@ def ip_rt_update_pmtu(dst: RTable, sk: "Sock | None", skb: "SkBuff", mtu: int) -
     __ip_rt_update_pmtu(dst, __build_flow_key(skb, skb.network_header, dev.ifindex, skb.mark), mtu)
 
 
-IPV4_DST_OPS = DstOps(ipv4_dst_check, ipv4_mtu, ipv4_link_failure, ipv4_neigh_lookup, ip_rt_update_pmtu)
+IPV4_DST_OPS = DstOps(
+    ipv4_dst_check,
+    ipv4_mtu,
+    ipv4_link_failure,
+    ipv4_neigh_lookup,
+    ip_rt_update_pmtu,
+    gc=_gc,
+    gc_thresh=_gc_thresh,
+    destroy=ipv4_dst_destroy,
+    ifdown=ipv4_dst_ifdown,
+    negative_advice=ipv4_negative_advice,
+    default_advmss=ipv4_default_advmss,
+)
 
 
 def rt_dst_alloc(dev: "NetDevice", flags: int, type: int) -> RTable:
-    """Return a new route that sends with ``ip_output``; to this host it receives, too."""
+    """Return a new route that sends with ``ip_output``; to this host it receives, too.
+
+    Raises
+    ------
+    OSError
+        ``ENOBUFS`` if the route cache is full.
+    """
+    if dev.net.ipv4.rt_cache is not None:
+        from .route_cache import rt_cache_alloc  # It is built on this module.
+
+        rt_cache_alloc(dev.net)
     rth = RTable(dev, ip_output.ip_output, flags, type, dev.net.ipv4.rt_genid)
     if flags & RTCF_LOCAL:
         from .ip_input import ip_local_deliver  # Receiving is built on this module.
@@ -185,7 +280,7 @@ def ip_route_output_flow(net: "Net", flp4: Flowi4, sk: "Sock | None" = None) -> 
     OSError
         ``ENETUNREACH``, ``EHOSTUNREACH``, ``EACCES`` or ``EINVAL``, as the routing table says.
     """
-    rt = ip_route_output_key_hash_rcu(net, flp4)
+    rt = ip_route_output_key_hash_rcu(net, flp4) if net.ipv4.rt_cache is None else _cached(net, flp4)
     if flp4.proto:
         flp4.oif = rt.dev.ifindex
         return xfrm_lookup_route(net, rt, flp4, sk)
@@ -199,7 +294,13 @@ def ip_route_output_key(net: "Net", flp4: Flowi4) -> RTable:
 
 def ip_route_output_key_hash(net: "Net", flp4: Flowi4) -> RTable:
     """Find the route for a flow; messages about packets ask here (the function behind it is for all)."""
-    return ip_route_output_key_hash_rcu(net, flp4)
+    return ip_route_output_key_hash_rcu(net, flp4) if net.ipv4.rt_cache is None else _cached(net, flp4)
+
+
+def _cached(net: "Net", flp4: Flowi4) -> RTable:
+    from .route_cache import __ip_route_output_key  # It is built on this module.
+
+    return __ip_route_output_key(net, flp4)
 
 
 def ip_route_output_key_hash_rcu(net: "Net", fl4: Flowi4) -> RTable:
@@ -211,7 +312,7 @@ def ip_route_output_key_hash_rcu(net: "Net", fl4: Flowi4) -> RTable:
         As ``ip_route_output_flow``.
     """
     flags = 0
-    fl4.tos &= _IPTOS_RT_MASK
+    fl4.tos &= IPTOS_RT_MASK
     orig_oif = fl4.oif
     daddr = fl4.daddr
     saddr = fl4.saddr
@@ -318,7 +419,7 @@ def __mkroute_output(
         rt_set_nexthop(rth, res, keeper)
         if keeper is None:
             rth.gw = rth.gw or daddr  # Whatever the packet's header says: it goes to where this flow leads.
-    if keeper is not None:
+    if keeper is not None and net.ipv4.rt_cache is None:
         keeper.rth_output = rth
     return rth
 
@@ -343,6 +444,8 @@ def __ip_select_ident(net: "Net", saddr: int, daddr: int, protocol: int, segs: i
     nobody can count the packets sent to others (RFC 7739 has the reasons).
     """
     ipv4 = net.ipv4
+    if ipv4.rt_cache is not None:
+        return inet_getid(inet_getpeer(net, daddr), segs)
     bucket = hash((daddr, saddr, protocol, ipv4.hash_secret)) % IP_IDENTS
     kernel = net.kernel
     now = jiffies(kernel)

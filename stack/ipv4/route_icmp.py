@@ -29,7 +29,7 @@ from .icmp_defs import (
     ICMP_REDIR_HOST,
     ICMP_REDIRECT,
 )
-from .icmp_limit import inet_peer_allow
+from .inetpeer import inet_peer_allow
 from .route import RTable, ip_neigh_for_gw, ip_route_output_flow, ip_route_output_key, ipv4_mtu, rt_nexthop
 from .rtnetlink import RtType
 

@@ -4,6 +4,7 @@ from errno import EHOSTUNREACH
 from typing import TYPE_CHECKING
 
 from ..core.drop_reasons import SkbDropReason
+from ..core.flow_dissector import skb_flow_dissect_flow_keys
 from ..core.skbuff import kfree_skb_reason
 from ..ethernet.eth import ETH_P_IP
 from .devinet import inet_addr_onlink
@@ -41,6 +42,7 @@ __all__ = [
     "__mkroute_input",
     "fib_validate_source",
     "ip_mkroute_input",
+    "ip_route_input_key",
     "ip_route_input_mc",
     "ip_route_input_noref",
     "ip_route_input_slow",
@@ -67,17 +69,29 @@ def ip_route_input_noref(skb: "SkBuff", daddr: int, saddr: int, tos: int, dev: "
     SkbDropReason or None
         None if it has one now; else why it is to be dropped.
     """
+    if dev.net.ipv4.rt_cache is not None:
+        from .route_cache import ip_route_input  # It is built on this module.
+
+        return ip_route_input(skb, daddr, saddr, tos & _IPTOS_RT_MASK, dev)
     if daddr >> 28 == 0xE:
-        in_dev = dev.ip_ptr
-        if in_dev is None or not ip_check_mc_rcu(in_dev, daddr):
-            return SkbDropReason.IP_INVALID_DEST  # A group that nobody here has joined.
         return ip_route_input_mc(skb, daddr, saddr, tos & _IPTOS_RT_MASK, dev)
     return ip_route_input_slow(skb, daddr, saddr, tos & _IPTOS_RT_MASK, dev)
 
 
-def ip_route_input_mc(skb: "SkBuff", daddr: int, saddr: int, tos: int, dev: "NetDevice") -> SkbDropReason | None:
-    """Give a packet to a group of this host its route; as ``ip_route_input_noref``."""
+def ip_route_input_key(skb: "SkBuff", daddr: int, saddr: int, tos: int, dev: "NetDevice") -> Flowi4:
+    """Return the flow of a received packet: with protocol and ports where routes are chosen by them."""
     net = dev.net
+    fl4 = Flowi4(daddr, saddr, tos=tos, iif=dev.ifindex, mark=skb.mark)
+    if not fib4_rules_early_flow_dissect(net, skb, fl4) and net.ipv4.sysctl_fib_multipath_hash_policy:
+        fl4.proto, fl4.sport, fl4.dport = skb_flow_dissect_flow_keys(skb)
+    return fl4
+
+
+def ip_route_input_mc(skb: "SkBuff", daddr: int, saddr: int, tos: int, dev: "NetDevice") -> SkbDropReason | None:
+    """Give a packet to a group its route, if this host is in it; as ``ip_route_input_noref``."""
+    net = dev.net
+    if dev.ip_ptr is None or not ip_check_mc_rcu(dev.ip_ptr, daddr):
+        return SkbDropReason.IP_INVALID_DEST
     if saddr >> 28 == 0xE or saddr == 0xFFFFFFFF or skb.protocol != ETH_P_IP:
         return SkbDropReason.IP_INVALID_SOURCE
     in_dev: InDevice = dev.ip_ptr
@@ -183,7 +197,8 @@ def __mkroute_input(skb: "SkBuff", res: FibResult, fl4: Flowi4, in_dev: "InDevic
         rth.is_input = True
         rth.input = ip_forward
         rt_set_nexthop(rth, res, keeper)
-        keeper.rth_input = rth
+        if net.ipv4.rt_cache is None:
+            keeper.rth_input = rth
     skb.dst = rth
     return None
 
@@ -235,7 +250,7 @@ def _local_input(skb: "SkBuff", net: "Net", found: FibResult | None, flags: int,
     net.mib["Rt:InSlowTot"] += 1
     rth = rt_dst_alloc(net.loopback_dev, flags | RTCF_LOCAL, kind)
     _receive_by(rth)
-    if found is not None:
+    if found is not None and net.ipv4.rt_cache is None:
         found.nh.rth_input = rth
     skb.dst = rth
 
