@@ -15,7 +15,7 @@ from ..netfilter.core import nf_ct_attach
 from ..uapi import AF_INET, IP_PMTUDISC_DONT, IPPROTO_ICMP, MSG_DONTWAIT, SOCK_RAW
 from ..wire.checksum import csum_add, csum_block_add, csum_fold, csum_partial
 from ..xfrm.xfrm_policy import XFRM_LOOKUP_ICMP, xfrm_decode_session_reverse, xfrm_lookup
-from . import ip_options_rcv, route_input  # As modules: they need the functions here, too.
+from . import ip_options_rcv  # As a module: it needs the functions here, too.
 from .fib_frontend import fib_compute_spec_dst, inet_addr_type_dev_table
 from .flow import FLOWI_FLAG_ANYSRC, Flowi4
 from .icmp_defs import (
@@ -236,6 +236,8 @@ def icmp_route_lookup(net: "Net", fl4: Flowi4, skb_in: "SkBuff") -> "RTable":
     OSError
         As ``ip_route_output_flow``.
     """
+    from .route_input import ip_route_input_noref  # It needs the functions here.
+
     plain = ip_route_output_key_hash(net, fl4)
     rt = xfrm_lookup(net, plain, fl4, None, 0) or plain
     if rt is not plain or inet_addr_type_dev_table(net, plain.dev, fl4.daddr) == RtType.LOCAL:
@@ -248,7 +250,7 @@ def icmp_route_lookup(net: "Net", fl4: Flowi4, skb_in: "SkBuff") -> "RTable":
             # The way of a packet that came from where this one was to go.
             way = ip_route_output_key_hash(net, Flowi4(turned.saddr, turned.daddr, flags=FLOWI_FLAG_ANYSRC))
             kept, skb_in.dst = skb_in.dst, None
-            route_input.ip_route_input_noref(skb_in, turned.daddr, turned.saddr, fl4.tos, way.dev)
+            ip_route_input_noref(skb_in, turned.daddr, turned.saddr, fl4.tos, way.dev)
             other, skb_in.dst = skb_in.dst, kept  # type: ignore[assignment]  # What an IPv4 packet has.
         found = None if other is None else xfrm_lookup(net, other, turned, None, XFRM_LOOKUP_ICMP)
     except OSError:
