@@ -17,7 +17,8 @@ from hardwire.stack.ipv4.fib_exception import update_or_create_fnhe
 from hardwire.stack.ipv4.fib_frontend import fib_compute_spec_dst, rt_cache_flush
 from hardwire.stack.ipv4.fib_trie import fib_lookup
 from hardwire.stack.ipv4.flow import Flowi4
-from hardwire.stack.ipv4.route import __ip_select_ident, ip_route_output_flow, ipv4_mtu
+from hardwire.stack.ipv4.igmp import ip_mc_dec_group, ip_mc_inc_group
+from hardwire.stack.ipv4.route import RTCF_LOCAL, __ip_select_ident, ip_route_output_flow, ipv4_mtu
 from hardwire.stack.ipv4.route_cache import rt_cache_stat, rt_garbage_collect, rt_hash_code
 from hardwire.stack.ipv4.route_input import ip_route_input_noref
 from hardwire.stack.ipv4.rtnetlink import RtType
@@ -329,3 +330,19 @@ def test_forwarding_is_off_from_the_next_packet_on():
     assert router.get(flow).dev == "v1"
     inet_forward_change(router.net, False)
     assert router.get(flow).error != 0
+
+
+def test_who_joins_or_leaves_a_group_counts_from_the_next_packet_on():
+    router = Router()
+    router.net.ipv4.sysctl_route_cache = 1
+    addr_add(router.dev("v0"), "10.0.0.1/24")
+    sending, receiving = Flow("239.1.1.1", oif="v0"), Flow("239.1.1.1", "10.0.0.2", iif="v0")
+    before = everything(router, sending), everything(router, receiving)
+    assert before == (everything(router, sending), everything(router, receiving))
+    in_dev = router.dev("v0").ip_ptr
+    ip_mc_inc_group(in_dev, ipv4_from_text("239.1.1.1"))
+    joined = everything(router, sending), everything(router, receiving)
+    assert joined[0][3] & ~before[0][3] == RTCF_LOCAL
+    assert len(joined[1]) > len(before[1]) == 1
+    ip_mc_dec_group(in_dev, ipv4_from_text("239.1.1.1"))
+    assert (everything(router, sending), everything(router, receiving)) == before
