@@ -80,6 +80,7 @@ def rtnetlink_init(kernel: "Kernel") -> None:
     from ..ipv4.fib_netlink import ip_fib_init
     from ..ipv4.route_netlink import ip_rt_init
     from ..sched.sch_netlink import tc_init
+    from .fib_rules_netlink import fib_rules_init
     from .neighbour_netlink import neigh_init
     from .rtnetlink_link import rtnl_dump_ifinfo, rtnl_getlink
     from .rtnetlink_newlink import rtnl_dellink, rtnl_newlink
@@ -95,6 +96,7 @@ def rtnetlink_init(kernel: "Kernel") -> None:
     for ops in LINK_KINDS:
         rtnl_link_register(kernel, ops)
     neigh_init(kernel)
+    fib_rules_init(kernel)
     tc_init(kernel)
     devinet_init(kernel)
     ip_fib_init(kernel)

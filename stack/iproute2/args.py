@@ -131,8 +131,10 @@ def addr(word: str) -> int:
         raise CommandError(f'Error: any valid address is expected rather than "{word}".') from None
 
 
-def prefix(word: str) -> tuple[int, int]:
+def prefix(word: str, family: str = "any valid") -> tuple[int, int]:
     """Return address and prefix length of ``10.0.0.0/8``, ``10.0.0.1`` (32), or ``default`` (0).
+
+    ``family`` is what is said to be expected if it is none of these.
 
     Raises
     ------
@@ -146,7 +148,7 @@ def prefix(word: str) -> tuple[int, int]:
         address = ipv4_from_text(_padded(text) if slash else text)
         bits = _bits(length) if slash else 32
     except WireError:
-        raise CommandError(f'Error: any valid prefix is expected rather than "{word}".') from None
+        raise CommandError(f'Error: {family} prefix is expected rather than "{word}".') from None
     return address, bits
 
 

@@ -4,6 +4,7 @@ from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+from ..ipv4.fib_table import rt_cache_flush
 from ..ipv4.rtnetlink import RtProtocol, RtScope, RtTable, RtType
 from ..netlink.attr import Nlattr, nla_iter
 from ..netlink.rtnetlink import (
@@ -58,7 +59,14 @@ _NH_FLAGS = {
     RTNH_F_LINKDOWN: "linkdown",
     0x20000000: "rt_offload_failed",  # The same bit as the cache's "mc".
 }
-_CACHE_FLAGS = {0x80000000: "local", 0x10000000: "brd", 0x20000000: "mc", 0x40000: "redirected", 0x20000: "notify"}
+_CACHE_FLAGS = {
+    0x80000000: "local",
+    0x10000000: "brd",
+    0x20000000: "mc",
+    0x40000: "redirected",
+    0x01000000: "redirect",
+    0x20000: "notify",
+}
 
 
 def do_iproute(ip: "Ip", args: Args) -> None:
@@ -118,6 +126,11 @@ class _Route:
             self.flags |= RTNH_F_ONLINK
         elif args.taken("nexthop"):
             self.hops.append(_nexthop(ip, args))
+            while args:
+                if not args.taken("nexthop"):
+                    said = f'"nexthop" or end of line is expected instead of "{args.word}"'
+                    raise CommandError(f"Error: {said}", status=255)
+                self.hops.append(_nexthop(ip, args))
         elif args and args.word in _METRICS:
             self._metric(args, _METRICS[args.take()])
         else:
@@ -280,7 +293,8 @@ def _table(header: tuple[int, ...], tb: dict[int, Nlattr]) -> int:
 
 
 def _routes(ip: "Ip", wanted: _Filter) -> list[Answer]:
-    request = Request(Rtm.GETROUTE, _RTMSG.pack(AF_INET, 0, 0, 0, 0, 0, 0, 0, 0))
+    flags = RTM_F_CLONED if wanted.cached else 0
+    request = Request(Rtm.GETROUTE, _RTMSG.pack(AF_INET, 0, 0, 0, 0, 0, 0, 0, flags))
     if wanted.table:
         request.put(Rta.TABLE, wanted.table)
     return [answer for answer in ip.rtnl.dump(request) if wanted.wants(answer.header(_RTMSG), answer.attrs(_RTMSG))]
@@ -299,7 +313,8 @@ def _flush(ip: "Ip", args: Args) -> None:
         raise CommandError('"ip route flush" requires arguments.')
     wanted = _Filter(ip, args)
     if wanted.cached:
-        return  # There is none in these kernels.
+        rt_cache_flush(ip.rtnl.net)  # What is written to /proc/sys/net/ipv4/route/flush does.
+        return
     for answer in _routes(ip, wanted):
         header = answer.header(_RTMSG)
         request = Request(Rtm.DELROUTE, _RTMSG.pack(*header[:8], 0))
@@ -378,7 +393,7 @@ def _print_route(ip: "Ip", answer: Answer, wanted: _Filter | None) -> None:
         name = ip.rtnl.name(tb[Rta.OIF].u32)
         out.any("dev", f"dev {name} ", name)
     table = _table(header, tb)
-    if wanted is not None and not wanted.table and (ip.details or table != RtTable.MAIN):
+    if (wanted is None or not wanted.table) and (ip.details or table != RtTable.MAIN):
         out.any("table", f"table {table_name(table)} ", table_name(table))
     if not flags & RTM_F_CLONED:
         if (protocol != RtProtocol.BOOT or ip.details) and (wanted is None or wanted.protocol is None):

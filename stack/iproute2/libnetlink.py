@@ -141,7 +141,12 @@ class Rtnl:
 
     def dump(self, request: Request) -> list[Answer]:
         """Ask for all of a kind."""
-        return self._exchange(request, NlmF.DUMP)
+        try:
+            return self._exchange(request, NlmF.DUMP)
+        except CommandError as error:
+            if str(error).startswith("Error:"):
+                error.strerror = f"{error}\nDump terminated"
+            raise
 
     def _exchange(self, request: Request, flags: int) -> list[Answer]:
         self._seq += 1
@@ -197,7 +202,7 @@ def _check(nlh: Nlmsghdr) -> None:
     if nlh.flags & NlmF.ACK_TLVS:
         # Behind the error: the request, only its header if capped.
         start = 4 + (NLMSG_HDRLEN if nlh.flags & NlmF.CAPPED else nlmsg_align(int.from_bytes(nlh.data[4:8], byteorder)))
-        said = attributes(nlh.data, 0 if nlh.type == NLMSG_DONE else start).get(NlmsgerrAttr.MSG)
+        said = attributes(nlh.data, 4 if nlh.type == NLMSG_DONE else start).get(NlmsgerrAttr.MSG)
         text = said.text if said is not None else None
     if text is None:
         raise CommandError(f"RTNETLINK answers: {strerror(error)}", errno=error, status=2)

@@ -82,9 +82,9 @@ def table_name(value: int) -> str:
     return _TABLES.get(value, str(value)) if value else "0"
 
 
-def table_number(text: str) -> int:
+def table_number(text: str, what: str = 'table" value is invalid') -> int:
     """Return its number."""
-    return _number(_TABLES, text, 0xFFFF_FFFF, 'table" value is invalid')
+    return _number(_TABLES, text, 0xFFFF_FFFF, what)
 
 
 def type_name(value: int) -> str:
@@ -97,12 +97,12 @@ def type_number(text: str) -> int | None:
     return next((int(kind) for kind, name in _TYPES.items() if name == text), None)
 
 
-def tos_number(text: str) -> int:
+def tos_number(text: str, what: str = '"tos" value is invalid') -> int:
     """Return a type of service, written in hexadecimal (with or without ``0x``)."""
     try:
         value = int(text, 16)
     except ValueError:
-        invarg('"tos" value is invalid', text)
+        invarg(what, text)
     if not 0 <= value <= 255:
-        invarg('"tos" value is invalid', text)
+        invarg(what, text)
     return value

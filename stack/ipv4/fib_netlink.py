@@ -225,13 +225,28 @@ class _RouteFilter:
     def wants(self, alias: "FibAlias") -> bool:
         """Return whether a route is among them."""
         if self.flags & (RTM_F_PREFIX | RTM_F_CLONED):
-            return False  # Prefixes are of IPv6; what was learned of single destinations is not dumped.
+            return False  # Prefixes are of IPv6.
         return (
             (not self.table or alias.table == self.table)
             and (not self.protocol or alias.info.protocol == self.protocol)
             and (not self.type or alias.type == self.type)
             and (not self.oif or any(nh.dev.ifindex == self.oif for nh in alias.info.nhs))
         )
+
+
+def _cached(net: "Net", chosen: _RouteFilter) -> "list[tuple[Any, DumpFill]]":
+    """Return messages about routes in use that are not, or not so, in the tables."""
+    from .route_dump import fib_dump_info_fnhe, ip_rt_dump  # Built on this module's policy.
+
+    if net.ipv4.rt_cache is not None:
+        return ip_rt_dump(net, chosen.answer_flags)
+    return [
+        item
+        for _, table in sorted(net.ipv4.fib_tables.items())
+        for alias in table
+        if chosen.table in (0, alias.table)
+        for item in fib_dump_info_fnhe(net, alias, chosen.answer_flags)
+    ]
 
 
 def inet_dump_fib(skb: "SkBuff", cb: NetlinkCallback) -> int:
@@ -255,6 +270,8 @@ def inet_dump_fib(skb: "SkBuff", cb: NetlinkCallback) -> int:
     def fill(alias: "FibAlias") -> DumpFill:
         return lambda skb, cb: fib_dump_info(skb, cb.portid, cb.nlh.seq, Rtm.NEWROUTE, alias, chosen.answer_flags)
 
+    if chosen.flags & RTM_F_CLONED:
+        return dump_items(skb, cb, _cached(net, chosen))
     items: list[tuple[Any, DumpFill]] = []
     for table in {id(table): table for table in tables.values()}.values():
         places: dict[tuple[int, ...], int] = {}

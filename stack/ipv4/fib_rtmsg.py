@@ -18,7 +18,7 @@ from ..netlink.message import nlmsg_align, nlmsg_cancel, nlmsg_end, nlmsg_put
 from ..netlink.rtnetlink import RTNH_F_DEAD, RTNH_F_LINKDOWN, RTNH_F_ONLINK, Rta, Rtax, Rtnlgrp
 from ..uapi import AF_INET
 from .fib_semantics import FibInfo, FibNh
-from .rtnetlink import RtScope
+from .rtnetlink import RtScope, RtTable
 
 if TYPE_CHECKING:
     from ..core.net import Net
@@ -26,11 +26,17 @@ if TYPE_CHECKING:
     from .fib_config import FibConfig
     from .fib_trie import FibAlias
 
-__all__ = ["RTMSG", "RTNEXTHOP", "fib_dump_info", "fib_nlmsg_size", "rtmsg_fib", "rtnetlink_put_metrics"]
+__all__ = [
+    "RTMSG",
+    "RTNEXTHOP",
+    "fib_dump_info",
+    "fib_nlmsg_size",
+    "rtmsg_fib",
+    "rtnetlink_put_metrics",
+]
 
 RTMSG = Struct("=8BI")  # Family, lengths of destination and source, TOS, table, protocol, scope, type, flags.
 RTNEXTHOP = Struct("=HBBi")  # Length, flags, weight less one, device.
-_RT_TABLE_COMPAT = 252  # A table whose number needs more than 8 bits.
 
 
 def fib_nlmsg_size(fi: FibInfo) -> int:
@@ -103,7 +109,7 @@ def fib_dump_info(
     """
     fi = fa.info
     table = fa.table if table is None else table
-    short = table if table < 256 else _RT_TABLE_COMPAT
+    short = table if table < 256 else RtTable.COMPAT
     dead = RTNH_F_DEAD if fi.dead else 0
     rtm_flags = _nh_flags(fi.nhs[0]) if len(fi.nhs) == 1 else dead
     header = RTMSG.pack(AF_INET, fa.prefixlen, 0, fa.tos, short, fi.protocol, fi.scope, fa.type, rtm_flags)

@@ -1,23 +1,27 @@
 """Policy routing: which table a flow's route is looked for in (Linux: net/ipv4/fib_rules.c; RFC 1812 §5.3.2)."""
 
 from errno import EACCES, EAGAIN, EINVAL, ENETUNREACH, ESRCH
+from itertools import count
 from typing import TYPE_CHECKING
 
 from ..core.dev_register import register_netdevice_notifier
 from ..core.fib_rules import (
-    FR_ACT_PROHIBIT,
-    FR_ACT_TO_TBL,
-    FR_ACT_UNREACHABLE,
     FibRule,
     FibRulesOps,
+    fib_default_rule_add,
     fib_rules_event,
     fib_rules_lookup,
 )
 from ..core.flow_dissector import skb_flow_dissect_flow_keys
+from ..netlink.attr import NetlinkError, nla_put
+from ..netlink.fib_rules import Fra, FrAct
+from ..netlink.rtnetlink import Rtnlgrp
+from ..uapi import AF_INET
 from .fib_frontend import fib_unmerge
-from .fib_table import fib_get_table, rt_cache_flush
-from .fib_trie import MASKS, FibResult, fib_table_lookup
-from .rtnetlink import RtProtocol, RtTable
+from .fib_table import fib_get_table, fib_new_table, rt_cache_flush
+from .fib_trie import MASKS, FibResult, FibTable, fib_table_lookup
+from .inet_ecn import INET_ECN_MASK
+from .rtnetlink import RtTable
 
 if TYPE_CHECKING:
     from ..core.net import Net
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["LOOPBACK_IFINDEX", "__fib_lookup", "fib4_rule_match", "fib4_rules_early_flow_dissect", "fib4_rules_init"]
 
 LOOPBACK_IFINDEX = 1  # In every namespace.
+_IPTOS_TOS_MASK = 0x1E
+_ERRORS: dict[int, int] = {FrAct.UNREACHABLE: -ENETUNREACH, FrAct.PROHIBIT: -EACCES}
 
 
 def __fib_lookup(net: "Net", flp: "Flowi4") -> FibResult | int:
@@ -50,34 +56,70 @@ def fib4_rule_match(rule: FibRule, fl4: "Flowi4") -> bool:
 
 def fib4_rule_action(net: "Net", rule: FibRule, flp: "Flowi4") -> FibResult | int:
     """Do what a rule says: look in its table, or fail."""
-    if rule.action != FR_ACT_TO_TBL:
-        return {FR_ACT_UNREACHABLE: -ENETUNREACH, FR_ACT_PROHIBIT: -EACCES}.get(rule.action, -EINVAL)
+    if rule.action != FrAct.TO_TBL:
+        return _ERRORS.get(rule.action, -EINVAL)
     table = fib_get_table(net, rule.table)
     return -EAGAIN if table is None else fib_table_lookup(table, flp)
 
 
 def fib4_rule_suppress(rule: FibRule, res: FibResult) -> bool:
-    """Return whether a route is to a prefix that is too short for a rule."""
-    return res.alias.prefixlen <= rule.suppress_prefixlen
+    """Return whether a rule does not want a route: to a prefix that is too short, or by a device of some group."""
+    if res.alias.prefixlen <= rule.suppress_prefixlen:
+        return True
+    return rule.suppress_ifgroup != -1 and res.fi.nhs[0].dev.group == rule.suppress_ifgroup
 
 
-def fib4_rule_configure(net: "Net", rule: FibRule, change: int) -> None:
-    """Get ready for one more rule, or one less: from now on they are asked, and local routes are in a table of theirs.
+def fib_empty_table(net: "Net") -> FibTable:
+    """Return a new table, of the lowest number that is free."""
+    return fib_new_table(net, next(number for number in count(1) if fib_get_table(net, number) is None))
+
+
+def _wants_flow(rule: FibRule) -> bool:
+    """Return whether a rule looks at protocol or ports (Linux: ``fib_rule_requires_fldissect``)."""
+    return bool(rule.ip_proto or rule.sport_range or rule.dport_range)
+
+
+def fib4_rule_configure(net: "Net", rule: FibRule) -> None:
+    """Get ready for a new rule: from now on rules are asked, and local routes are in a table of theirs.
 
     Raises
     ------
-    OSError
-        ``EINVAL`` for prefixes and numbers that are none.
+    NetlinkError
+        ``EINVAL`` for a TOS that is none.
     """
-    for prefix, length in ((rule.src, rule.src_len), (rule.dst, rule.dst_len)):
-        if not 0 <= length <= 32 or prefix & ~MASKS[length]:
-            raise OSError(EINVAL, f"{prefix:#x}/{length} is not a prefix")
-    if rule.tos & 3:
-        raise OSError(EINVAL, f"a TOS of {rule.tos:#x} has ECN bits")
+    if rule.tos & INET_ECN_MASK:
+        raise NetlinkError(EINVAL, "Invalid dsfield (tos): ECN bits must be 0")
+    if rule.tos & ~_IPTOS_TOS_MASK:
+        raise NetlinkError(EINVAL, "Invalid tos")
     fib_unmerge(net)
-    if rule.ip_proto or rule.sport_range is not None or rule.dport_range is not None:
-        net.ipv4.fib_rules_require_fldissect += change
+    if not rule.table and rule.action == FrAct.TO_TBL:
+        rule.table = fib_empty_table(net).tb_id
+    net.ipv4.fib_rules_require_fldissect += _wants_flow(rule)
     net.ipv4.fib_has_custom_rules = True
+
+
+def fib4_rule_delete(net: "Net", rule: FibRule) -> None:
+    """Get ready for a rule to go."""
+    fib_unmerge(net)
+    net.ipv4.fib_rules_require_fldissect -= _wants_flow(rule)
+    net.ipv4.fib_has_custom_rules = True
+
+
+def fib4_rule_compare(rule: FibRule, wanted: FibRule) -> bool:
+    """Return whether a rule has the prefixes and the TOS of another one, as far as that one has any."""
+    return (
+        (not wanted.src_len or (rule.src, rule.src_len) == (wanted.src, wanted.src_len))
+        and (not wanted.dst_len or (rule.dst, rule.dst_len) == (wanted.dst, wanted.dst_len))
+        and wanted.tos in (0, rule.tos)
+    )
+
+
+def fib4_rule_fill(rule: FibRule, skb: "SkBuff") -> None:
+    """Append a rule's prefixes to a message."""
+    if rule.dst_len:
+        nla_put(skb, Fra.DST, rule.dst.to_bytes(4, "big"))
+    if rule.src_len:
+        nla_put(skb, Fra.SRC, rule.src.to_bytes(4, "big"))
 
 
 def fib4_rules_early_flow_dissect(net: "Net", skb: "SkBuff", fl4: "Flowi4") -> bool:
@@ -92,12 +134,17 @@ def fib4_rules_init(net: "Net") -> None:
     """Give a namespace the rules that it starts with: the tables local, main and default."""
     ops = net.ipv4.rules_ops = FibRulesOps(
         net,
+        AF_INET,
+        Rtnlgrp.IPV4_RULE,
         match=fib4_rule_match,
         action=lambda rule, fl: fib4_rule_action(net, rule, fl),
         suppress=fib4_rule_suppress,
-        configure=lambda rule, change: fib4_rule_configure(net, rule, change),
+        configure=lambda rule: fib4_rule_configure(net, rule),
+        delete=lambda rule: fib4_rule_delete(net, rule),
+        compare=fib4_rule_compare,
+        fill=fib4_rule_fill,
         flush_cache=lambda: rt_cache_flush(net),
     )
     for pref, table in ((0, RtTable.LOCAL), (0x7FFE, RtTable.MAIN), (0x7FFF, RtTable.DEFAULT)):
-        ops.rules_list.append(FibRule(pref, table=table, protocol=RtProtocol.KERNEL))
+        fib_default_rule_add(ops, pref, table)
     register_netdevice_notifier(net, lambda event, dev: fib_rules_event(ops, event, dev))

@@ -14,7 +14,7 @@ from ..ethernet.eth import ETH_P_IP
 from . import route, route_input  # As modules: they ask here first.
 from .fib_frontend import fib_compute_spec_dst
 from .inetpeer import inet_getpeer
-from .ip_options_rcv import IpOptions
+from .ip_options import IpOptions
 
 if TYPE_CHECKING:
     from ..core.net import Net

@@ -18,6 +18,7 @@ from .ip_forward import ip_forward
 from .ip_options import IpOptions
 from .netns import NetnsIpv4
 from .route import (
+    IPTOS_RT_MASK,
     RTCF_BROADCAST,
     RTCF_LOCAL,
     RTCF_MULTICAST,
@@ -52,7 +53,6 @@ __all__ = [
 _UNICAST = int(RtType.UNICAST)
 _LOCAL = int(RtType.LOCAL)
 _BROADCAST = int(RtType.BROADCAST)
-_IPTOS_RT_MASK = 0x1C
 
 
 def ip_rt_bug(net: "Net", sk: "Sock | None", skb: "SkBuff") -> int:
@@ -72,10 +72,10 @@ def ip_route_input_noref(skb: "SkBuff", daddr: int, saddr: int, tos: int, dev: "
     if dev.net.ipv4.rt_cache is not None:
         from .route_cache import ip_route_input  # It is built on this module.
 
-        return ip_route_input(skb, daddr, saddr, tos & _IPTOS_RT_MASK, dev)
+        return ip_route_input(skb, daddr, saddr, tos & IPTOS_RT_MASK, dev)
     if daddr >> 28 == 0xE:
-        return ip_route_input_mc(skb, daddr, saddr, tos & _IPTOS_RT_MASK, dev)
-    return ip_route_input_slow(skb, daddr, saddr, tos & _IPTOS_RT_MASK, dev)
+        return ip_route_input_mc(skb, daddr, saddr, tos & IPTOS_RT_MASK, dev)
+    return ip_route_input_slow(skb, daddr, saddr, tos & IPTOS_RT_MASK, dev)
 
 
 def ip_route_input_key(skb: "SkBuff", daddr: int, saddr: int, tos: int, dev: "NetDevice") -> Flowi4:

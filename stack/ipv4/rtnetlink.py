@@ -33,6 +33,7 @@ class RtScope(IntEnum):
 class RtTable(IntEnum):
     """Tables with a fixed number."""
 
+    COMPAT = 252  # Stands for a number of more than 8 bits.
     DEFAULT = 253
     MAIN = 254
     LOCAL = 255

@@ -1,12 +1,26 @@
 """Messages about routing rules (Linux: include/uapi/linux/fib_rules.h)."""
 
 from enum import IntEnum
+from struct import Struct
 
-__all__ = ["FIB_RULE_INVERT", "FIB_RULE_PERMANENT", "FIB_RULE_UNRESOLVED", "FrAct", "Fra"]
+__all__ = [
+    "FIB_RULE_HDR",
+    "FIB_RULE_IIF_DETACHED",
+    "FIB_RULE_INVERT",
+    "FIB_RULE_OIF_DETACHED",
+    "FIB_RULE_PERMANENT",
+    "FIB_RULE_UNRESOLVED",
+    "FrAct",
+    "Fra",
+]
+
+FIB_RULE_HDR = Struct("=5BxxBI")  # Family, lengths of destination and source, TOS, table, action, flags.
 
 FIB_RULE_PERMANENT = 0x01  # Flags of a rule.
 FIB_RULE_INVERT = 0x02
 FIB_RULE_UNRESOLVED = 0x04  # It goes to a rule that there is not.
+FIB_RULE_IIF_DETACHED = 0x08  # It is about a device that there is not.
+FIB_RULE_OIF_DETACHED = 0x10
 
 
 class Fra(IntEnum):

@@ -1,17 +1,15 @@
 """Random addresses, routes, rules and flows, in the words of ip(8) and for our stack at once."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from struct import pack
 from typing import Any
 
-from hardwire.stack.core.dev_register import dev_close, dev_open, register_netdevice
+from hardwire.stack.core.dev_register import dev_open, register_netdevice
 from hardwire.stack.core.net import Net
 from hardwire.stack.core.netdevice import NetDevice
 from hardwire.stack.core.skbuff import SkBuff, alloc_skb, kfree_skb, skb_put_data
-from hardwire.stack.iproute import addr_add, addr_del, route_add
-from hardwire.stack.iprule import rule_add, rule_del
+from hardwire.stack.iproute2.ip import ip
 from hardwire.stack.ipv4.devinet import inet_forward_change
 from hardwire.stack.ipv4.fib_trie import fib_lookup
 from hardwire.stack.ipv4.flow import Flowi4
@@ -21,20 +19,12 @@ from hardwire.stack.ipv4.rtnetlink import RtScope, RtType
 from hardwire.stack.wire.address import ipv4_from_text, ipv4_to_text
 from hardwire.tb.stack.fake import FakeNetDevice, make_kernel
 
-__all__ = ["DEVICES", "Answer", "Change", "Flow", "Router", "random_change", "random_flow"]
+__all__ = ["DEVICES", "Answer", "Flow", "Router", "random_change", "random_flow"]
 
 DEVICES = ("v0", "v1", "v2")
 TOS = (0, 0, 0, 4, 8, 16)
 MARKS = (0, 0, 1, 2, 0x11)
 PORTS = (0, 53, 1000, 2000)
-
-
-@dataclass
-class Change:
-    """A command: its words for ip(8), and what does the same on a ``Router``."""
-
-    words: str
-    ours: Callable[["Router"], object]
 
 
 @dataclass
@@ -97,10 +87,10 @@ class Router:
     def dev(self, name: str) -> NetDevice:
         return self.net.dev_by_name[name]
 
-    def change(self, change: Change) -> bool:
+    def change(self, words: str) -> bool:
         """Make a change; return whether it could be made."""
         try:
-            change.ours(self)
+            ip(self.net, words)
         except OSError:
             return False
         return True
@@ -179,111 +169,70 @@ def _prefix(rng: Random) -> str:
     return "default" if not length else f"{ipv4_to_text(value & 0xFFFFFFFF)}/{length}"
 
 
-def _words(options: dict[str, Any]) -> str:
-    """Return options as ip(8) takes them: a TOS is a hexadecimal number."""
-    return " ".join(f"{key} {hex(value) if key == 'tos' else value}" for key, value in options.items())
-
-
-def _add_address(rng: Random) -> Change:
+def _change_address(rng: Random) -> str:
     name, text = rng.choice(DEVICES), f"{_address(rng)}/{rng.choice((16, 24, 24, 30, 32))}"
     if rng.random() < 0.2:
-        return Change(f"address del {text} dev {name}", lambda host: addr_del(host.dev(name), text))
-    return Change(f"address add {text} brd + dev {name}", lambda host: addr_add(host.dev(name), text))
+        return f"address del {text} dev {name}"
+    return f"address add {text} brd + dev {name}"
 
 
-def _add_route(rng: Random) -> Change:
-    prefix, table = _prefix(rng), rng.choice((254, 254, 254, 100, 101, 253))
-    options: dict[str, Any] = {"table": table}
+def _hop(rng: Random) -> str:
+    """Return a gateway, a device, both or none."""
+    via, name = rng.choice(("", "", _address(rng))), rng.choice(("", *DEVICES))
+    return f"{'via ' + via if via else ''} {'dev ' + name if name else ''}".strip()
+
+
+def _add_route(rng: Random) -> str:
+    words = f"{_prefix(rng)} table {rng.choice((254, 254, 254, 100, 101, 253))}"
     if rng.random() < 0.3:
-        options["metric"] = rng.randrange(1, 4)
+        words += f" metric {rng.randrange(1, 4)}"
     if rng.random() < 0.15:
-        options["tos"] = rng.choice((4, 8, 16))
-    if rng.random() < 0.15:
-        options["src"] = _address(rng)
-    words = _words(options)
+        words += f" tos {rng.choice((4, 8, 16)):#x}"
     kind = rng.random()
     if kind < 0.15:
-        error = rng.choice((RtType.BLACKHOLE, RtType.UNREACHABLE, RtType.PROHIBIT, RtType.THROW))
-        options.pop("src", None)
-        words = _words(options)
-        # Without a metric some kernels say which one in the answer only.
-        return Change(
-            f"route add {error.name.lower()} {prefix} {words}",
-            lambda host: route_add(host.net, prefix, type=error, **options),
-        )
-    hops = [(rng.choice(("", "", _address(rng))), rng.choice(("", *DEVICES)), 1 + rng.randrange(3)) for _ in range(3)]
+        return f"route add {rng.choice(('blackhole', 'unreachable', 'prohibit', 'throw'))} {words}"
+    if rng.random() < 0.15:
+        words += f" src {_address(rng)}"
     if kind < 0.8:
-        via, name, _ = hops[0]
-        return Change(
-            f"route add {prefix} {'via ' + via if via else ''} {'dev ' + name if name else ''} {words}",
-            lambda host: route_add(host.net, prefix, via=via or None, dev=host.dev(name) if name else None, **options),
-        )
-    hops = [hop for hop in hops[: rng.randrange(2, 4)] if hop[0] or hop[1]] or [("", "v0", 1)]
-    text = " ".join(
-        f"nexthop {'via ' + via if via else ''} {'dev ' + name if name else ''} weight {weight}"
-        for via, name, weight in hops
-    )
-    return Change(
-        f"route add {prefix} {words} {text}",
-        lambda host: route_add(
-            host.net,
-            prefix,
-            nexthops=[
-                (host.dev(name) if name else None, ipv4_from_text(via) if via else 0, weight)
-                for via, name, weight in hops
-            ],
-            **options,
-        ),
-    )
+        return f"route add {words} {_hop(rng)}"
+    hops = [hop for hop in (_hop(rng) for _ in range(rng.randrange(2, 4))) if hop] or ["dev v0"]
+    return f"route add {words} " + " ".join(f"nexthop {hop} weight {1 + rng.randrange(3)}" for hop in hops)
 
 
-def _add_rule(rng: Random) -> Change:
-    options: dict[str, Any] = {"pref": rng.choice((10, 20, 30, 40, 32766, 32800))}
-    words = f"pref {options['pref']}"
-    for ours, theirs, values in (
-        ("src", "from", [_prefix(rng)]),
-        ("dst", "to", [_prefix(rng)]),
-        ("tos", "tos", (4, 8, 16)),
-        ("iifname", "iif", ("lo", *DEVICES, "v9")),
-        ("oifname", "oif", DEVICES),
-        ("ip_proto", "ipproto", (6, 17)),
+def _change_rule(rng: Random) -> str:
+    words = "not " if rng.random() < 0.1 else ""
+    words += f"pref {rng.choice((10, 20, 30, 40, 32766, 32800))}"
+    for name, value in (
+        ("from", _prefix(rng)),
+        ("to", _prefix(rng)),
+        ("tos", hex(rng.choice((4, 8, 16)))),
+        ("iif", rng.choice(("lo", *DEVICES, "v9"))),
+        ("oif", rng.choice(DEVICES)),
+        ("ipproto", rng.choice(("tcp", "udp"))),
+        ("fwmark", f"{rng.choice((1, 2))}/{rng.choice((0xFF, 0x3, 0x10))}"),
     ):
-        value = rng.choice(values)
-        if rng.random() < 0.2 and value != "default":
-            options[ours] = value
-            words += f" {theirs} {hex(value) if ours == 'tos' else value}"
-    if rng.random() < 0.25:
-        options |= {"mark": rng.choice((1, 2)), "mark_mask": rng.choice((0xFF, 0x3, 0x10))}
-        words += f" fwmark {options['mark']}/{options['mark_mask']}"
-    for ours, theirs in (("sport_range", "sport"), ("dport_range", "dport")):
+        if rng.random() < 0.2:
+            words += f" {name} {value}"
+    for name in ("sport", "dport"):
         if rng.random() < 0.1:
-            options[ours] = (53, rng.choice((53, 1500)))
-            words += f" {theirs} {'-'.join(map(str, options[ours]))}"
-    options["invert"] = rng.random() < 0.1
-    words = f"not {words}" if options["invert"] else words
-    action, number = rng.choice((
-        ("lookup", 100), ("lookup", 101), ("lookup", 254), ("lookup", 255), ("lookup", 102),
-        ("goto", 30), ("goto", 35), ("nop", 0), ("blackhole", 0), ("unreachable", 0), ("prohibit", 0),
+            words += f" {name} 53-{rng.choice((53, 1500))}"
+    action = rng.choice((
+        "lookup 100", "lookup 101", "lookup 254", "lookup 255", "lookup 102",
+        "goto 30", "goto 35", "nop", "blackhole", "unreachable", "prohibit",
     ))  # fmt: skip
-    words += f" {action} {number}" if number else f" {action}"
-    if action == "lookup" and rng.random() < 0.3:
-        options["suppress_prefixlen"] = rng.choice((0, 8, 24))
-        words += f" suppress_prefixlength {options['suppress_prefixlen']}"
-    if rng.random() < 0.1:
-        return Change(f"rule del {words}", lambda host: rule_del(host.net, action, number, **options))
-    return Change(f"rule add {words}", lambda host: rule_add(host.net, action, number, **options))
+    words += f" {action}"
+    if action.startswith("lookup") and rng.random() < 0.3:
+        words += f" suppress_prefixlength {rng.choice((0, 8, 24))}"
+    return f"rule {'del' if rng.random() < 0.1 else 'add'} {words}"
 
 
-def _set_link(rng: Random) -> Change:
-    name = rng.choice(DEVICES)
-    if rng.random() < 0.4:
-        return Change(f"link set {name} down", lambda host: dev_close(host.dev(name)))
-    return Change(f"link set {name} up", lambda host: dev_open(host.dev(name)))
+def _set_link(rng: Random) -> str:
+    return f"link set {rng.choice(DEVICES)} {'down' if rng.random() < 0.4 else 'up'}"
 
 
-def random_change(rng: Random, *, rules: bool) -> Change:
-    """Return some change; with ``rules`` it may be one of them."""
-    makers = [_add_address] * 4 + [_add_route] * 10 + [_set_link] + [_add_rule] * (5 * rules)
+def random_change(rng: Random, *, rules: bool) -> str:
+    """Return the words of some change; with ``rules`` it may be one of them."""
+    makers = [_change_address] * 4 + [_add_route] * 10 + [_set_link] + [_change_rule] * (5 * rules)
     return rng.choice(makers)(rng)
 
 

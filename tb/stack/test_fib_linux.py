@@ -10,7 +10,7 @@ from errno import errorcode
 import pytest
 
 from hardwire.tb.bench import seed
-from hardwire.tb.stack.fib_random import DEVICES, Answer, Change, Flow, Router, random_change, random_flow
+from hardwire.tb.stack.fib_random import DEVICES, Answer, Flow, Router, random_change, random_flow
 from hardwire.tb.stack.linux_peer import can_make_namespaces
 
 pytestmark = pytest.mark.skipif(not can_make_namespaces(), reason="needs root, /dev/net/tun and ip(8)")
@@ -67,9 +67,9 @@ class Linux:
         runs = [subprocess.run(["ip", "-n", self.name, *words], capture_output=True, text=True) for words in shown]
         return "".join(run.stdout for run in runs)
 
-    def change(self, changes: list[Change]) -> list[bool]:
+    def change(self, changes: list[str]) -> list[bool]:
         """Make changes; return which could be made."""
-        _, failed = self.batch([change.words for change in changes])
+        _, failed = self.batch(changes)
         return [number not in failed for number in range(len(changes))]
 
     def get(self, flows: list[Flow]) -> list[Answer]:
@@ -99,7 +99,7 @@ def play(number: int, *, rules: bool) -> None:
         for _ in range(4):
             changes = [random_change(rng, rules=rules) for _ in range(rng.randrange(4, 14))]
             for change, worked in zip(changes, linux.change(changes), strict=True):
-                log.append(f"{change.words}   # {worked}")
+                log.append(f"{change}   # {worked}")
                 assert ours.change(change) == worked, "\n".join(log)
             flows = [random_flow(rng) for _ in range(40)]
             for flow, theirs in zip(flows, linux.get(flows), strict=True):
