@@ -24,6 +24,7 @@ from ..wire.address import ipv4_to_text
 from .args import Args, CommandError, addr, dispatch, prefix
 from .libnetlink import Answer, Request, attributes, nla
 from .rt_names import (
+    ip_proto_number,
     number,
     protocol_name,
     protocol_number,
@@ -343,7 +344,7 @@ def _get(ip: "Ip", args: Args) -> None:
         elif args.taken("mark"):
             request.put(Rta.MARK, number(args.next(), 0xFFFF_FFFF, "invalid mark value"))
         elif args.taken("ipproto"):
-            request.put(Rta.IP_PROTO, _ipproto(args.next()), "u8")
+            request.put(Rta.IP_PROTO, ip_proto_number(args.next()), "u8")
         elif args.taken("sport"):
             request.put(Rta.SPORT, number(args.next(), 0xFFFF, "invalid sport"), "be16")
         elif args.taken("dport"):
@@ -356,11 +357,6 @@ def _get(ip: "Ip", args: Args) -> None:
         raise CommandError("need at least a destination address")
     request.header = _RTMSG.pack(AF_INET, dst[1], length, tos, 0, 0, 0, 0, flags)
     _print_route(ip, ip.rtnl.get(request), None)
-
-
-def _ipproto(word: str) -> int:
-    known = {"icmp": 1, "tcp": 6, "udp": 17}
-    return known[word] if word in known else number(word, 255, 'Invalid "ipproto" value')
 
 
 def _host(address: int, length: int) -> str:

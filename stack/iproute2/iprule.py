@@ -21,7 +21,17 @@ from ..uapi import AF_INET
 from ..wire.address import ipv4_to_text
 from .args import Args, CommandError, dispatch, invarg, matches, prefix
 from .libnetlink import Answer, Request
-from .rt_names import number, protocol_name, protocol_number, table_name, table_number, tos_number, type_name
+from .rt_names import (
+    ip_proto_name,
+    ip_proto_number,
+    number,
+    protocol_name,
+    protocol_number,
+    table_name,
+    table_number,
+    tos_number,
+    type_name,
+)
 
 if TYPE_CHECKING:
     from .ip import Ip
@@ -35,24 +45,6 @@ _ACTIONS = {
     FrAct.BLACKHOLE: "blackhole",
     FrAct.UNREACHABLE: "unreachable",
     FrAct.PROHIBIT: "prohibit",
-}
-_IP_PROTOS = {
-    1: "icmp",
-    2: "igmp",
-    4: "ipencap",
-    6: "tcp",
-    17: "udp",
-    33: "dccp",
-    41: "ipv6",
-    47: "gre",
-    50: "esp",
-    51: "ah",
-    58: "ipv6-icmp",
-    89: "ospf",
-    103: "pim",
-    112: "vrrp",
-    132: "sctp",
-    136: "udplite",
 }
 _GROUPS = {0: "default"}
 _KERNEL = 2  # RTPROT_KERNEL: who makes the rules that there are at the start.
@@ -115,13 +107,6 @@ def _group(word: str) -> int:
     return number(word, 0xFFFF_FFFF, 'Invalid "suppress_ifgroup" value\n')
 
 
-def _ip_proto(word: str) -> int:
-    for value, name in _IP_PROTOS.items():
-        if name == word:
-            return value
-    return number(word, 255, 'Invalid "ipproto" value\n')
-
-
 class _Rule:
     """What the words of a rule say (iproute2: ``iprule_modify``)."""
 
@@ -169,7 +154,7 @@ class _Rule:
             key = number(args.next(), 0xFFFF_FFFF_FFFF_FFFF, '"tun_id" value is invalid\n')
             put(Fra.TUN_ID, key.to_bytes(8, "big"), "binary")
         elif matches(word, "ipproto"):
-            put(Fra.IP_PROTO, _ip_proto(args.next()), "u8")
+            put(Fra.IP_PROTO, ip_proto_number(args.next()), "u8")
         elif word in ("sport", "dport"):
             kind = Fra.SPORT_RANGE if word == "sport" else Fra.DPORT_RANGE
             put(kind, _RANGE.pack(*_range(args.next())), "binary")
@@ -360,7 +345,7 @@ def _print_rule(ip: "Ip", header: tuple[int, ...], tb: dict[int, Nlattr]) -> Non
         out.any("uid_start", f" uidrange {first}", first)
         out.any("uid_end", f"-{last}", last)
     if Fra.IP_PROTO in tb:
-        name = _IP_PROTOS.get(tb[Fra.IP_PROTO].u8, f"ipproto-{tb[Fra.IP_PROTO].u8}")
+        name = ip_proto_name(tb[Fra.IP_PROTO].u8)
         out.any("ipproto", f" ipproto {name}", name)
     for kind, word in ((Fra.SPORT_RANGE, "sport"), (Fra.DPORT_RANGE, "dport")):
         if kind in tb:

@@ -4,6 +4,8 @@ from ..ipv4.rtnetlink import RtScope, RtTable, RtType
 from .args import invarg
 
 __all__ = [
+    "ip_proto_name",
+    "ip_proto_number",
     "protocol_name",
     "protocol_number",
     "scope_name",
@@ -30,6 +32,24 @@ _PROTOCOLS = {
 }
 _SCOPES = {0: "global", 200: "site", 253: "link", 254: "host", 255: "nowhere"}
 _TABLES = {0: "all", RtTable.DEFAULT: "default", RtTable.MAIN: "main", RtTable.LOCAL: "local"}
+_IP_PROTOS = {
+    1: "icmp",
+    2: "igmp",
+    4: "ipencap",
+    6: "tcp",
+    17: "udp",
+    33: "dccp",
+    41: "ipv6",
+    47: "gre",
+    50: "esp",
+    51: "ah",
+    58: "ipv6-icmp",
+    89: "ospf",
+    103: "pim",
+    112: "vrrp",
+    132: "sctp",
+    136: "udplite",
+}
 _TYPES = {kind: kind.name.lower() for kind in RtType}
 
 
@@ -106,3 +126,16 @@ def tos_number(text: str, what: str = '"tos" value is invalid') -> int:
     if not 0 <= value <= 255:
         invarg(what, text)
     return value
+
+
+def ip_proto_name(value: int) -> str:
+    """Return a protocol over IPv4, as in ``/etc/protocols``."""
+    return _IP_PROTOS.get(value, f"ipproto-{value}")
+
+
+def ip_proto_number(text: str) -> int:
+    """Return its number."""
+    for value, name in _IP_PROTOS.items():
+        if name == text:
+            return value
+    return number(text, 255, 'Invalid "ipproto" value\n')
