@@ -23,6 +23,7 @@ __all__ = [
     "dst_metric_advmss",
     "dst_negative_advice",
     "dst_output",
+    "dst_output_sk",
     "dst_release",
     "dst_use",
 ]
@@ -153,6 +154,9 @@ def dst_output(net: "Net", sk: "Sock | None", skb: "SkBuff") -> int:
     dst = skb.dst
     assert dst is not None
     return dst.output(net, sk, skb)
+
+
+dst_output_sk = dst_output  # Its name in Linux 4.1 to 4.3.
 
 
 def dst_link_failure(skb: "SkBuff") -> None:

@@ -10,11 +10,14 @@ from .netdevice import NET_XMIT_DROP
 from .skbuff import kfree_skb, kfree_skb_reason
 
 if TYPE_CHECKING:
+    from .dst import DstEntry
     from .netdevice import HhCache, NetDevice
     from .skbuff import SkBuff
 
 __all__ = [
     "dev_hard_header",
+    "dst_neigh_output",
+    "hh_output",
     "neigh_connected_output",
     "neigh_direct_output",
     "neigh_hh_init",
@@ -54,6 +57,14 @@ def neigh_hh_output(hh: "HhCache", skb: "SkBuff") -> int:
     skb.data = start
     skb.len += hh.hh_len
     return dev_queue_xmit(skb)
+
+
+hh_output = neigh_hh_output  # Of hh_cache in Linux 2.6: what its own member did.
+
+
+def dst_neigh_output(dst: "DstEntry", neigh: Neighbour, skb: "SkBuff") -> int:
+    """Send a packet of a route to a neighbour: ``neigh_output`` in Linux 3.1 to 4.10."""
+    return neigh_output(neigh, skb)
 
 
 def neigh_hh_init(neigh: Neighbour, protocol: int) -> None:

@@ -1,6 +1,6 @@
 """The flow key: what routing looks at (Linux: include/net/flow.h)."""
 
-__all__ = ["FLOWI_FLAG_ANYSRC", "FLOWI_FLAG_KNOWN_NH", "Flowi4"]
+__all__ = ["FLOWI_FLAG_ANYSRC", "FLOWI_FLAG_KNOWN_NH", "Flowi4", "flowi4_init_output"]
 
 FLOWI_FLAG_ANYSRC = 1  # The source address need not be one of ours.
 FLOWI_FLAG_KNOWN_NH = 2  # The caller sees to the next hop (IP_HDRINCL): no shared route.
@@ -58,3 +58,30 @@ class Flowi4:
         self.flags = flags
         self.uid = uid
         self.multipath_hash = 0
+
+
+def flowi4_init_output(
+    fl4: Flowi4,
+    oif: int,
+    mark: int,
+    tos: int,
+    scope: int,
+    proto: int,
+    flags: int,
+    daddr: int,
+    saddr: int,
+    dport: int,
+    sport: int,
+) -> None:
+    """Make a flow anew, in place."""
+    fl4.oif = oif
+    fl4.mark = mark
+    fl4.tos = tos
+    fl4.scope = scope
+    fl4.proto = proto
+    fl4.flags = flags
+    fl4.daddr = daddr
+    fl4.saddr = saddr
+    fl4.dport = dport
+    fl4.sport = sport
+    fl4.iif = fl4.uid = fl4.multipath_hash = 0

@@ -4,13 +4,14 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..core.timer import jiffies
-from ..uapi import IP_PMTUDISC_PROBE
+from ..uapi import IP_PMTUDISC_DO, IP_PMTUDISC_PROBE, IP_PMTUDISC_WANT
 from ..wire.checksum import csum_partial
 
 if TYPE_CHECKING:
     from ..core.netdevice import NetDevice
     from ..core.skbuff import SkBuff
     from ..core.sock import Sock
+    from .inet_sock import InetSock
     from .route import RTable
 
 __all__ = [
@@ -18,12 +19,14 @@ __all__ = [
     "DF_ALWAYS",
     "DF_IF_IT_FITS",
     "IGNORES_DF",
+    "IPV4_MIN_MTU",
     "IP_DF",
     "IP_MAX_MTU",
     "IP_MF",
     "IP_OFFSET",
     "LL_RESERVED_SPACE",
     "SETS_DF",
+    "ip_dont_fragment",
     "ip_dst_mtu_maybe_forward",
     "ip_send_check",
     "ip_skb_dst_mtu",
@@ -35,9 +38,10 @@ IP_DF = 0x4000
 IP_MF = 0x2000
 IP_OFFSET = 0x1FFF
 IP_MAX_MTU = 0xFFFF
+IPV4_MIN_MTU = 68  # RFC 791: each way takes so much in one piece.
 
 # By IP_PMTUDISC_*: whether packets may be fragmented here even if they say DF to others (ip_sk_ignore_df()), and
-# which packets say DF (ip_dont_fragment()).
+# which datagrams say DF.
 DF_IF_IT_FITS = 1
 DF_ALWAYS = 2
 IGNORES_DF = (True, True, False, False, False, True)
@@ -49,6 +53,11 @@ _CHECK = Struct("!H")
 def LL_RESERVED_SPACE(dev: "NetDevice") -> int:  # noqa: N802 - the kernel's name
     """Return the headroom that a packet needs for a device's link header, a multiple of 16."""
     return (dev.hard_header_len + dev.needed_headroom & ~15) + 16
+
+
+def ip_dont_fragment(sk: "InetSock", rt: "RTable") -> bool:
+    """Return whether a socket's packets say DF by a route: always, or unless its MTU is fixed."""
+    return sk.pmtudisc == IP_PMTUDISC_DO or (sk.pmtudisc == IP_PMTUDISC_WANT and not rt.mtu_locked)
 
 
 def ip_send_check(skb: "SkBuff") -> None:

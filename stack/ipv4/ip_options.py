@@ -24,6 +24,7 @@ __all__ = [
     "ip_options_build",
     "ip_options_compile",
     "ip_options_fragment",
+    "is_strictroute",
 ]
 
 IPOPT_END = 0
@@ -137,6 +138,11 @@ def first_hop(options: bytes) -> int:
         if kind in _SOURCE_ROUTES:
             return int.from_bytes(options[at + 3 : at + 7], "big")
     return 0
+
+
+def is_strictroute(options: bytes) -> bool:
+    """Return whether there is a source route whose hops must be on the link each."""
+    return any(kind == IPOPT_SSRR for kind, _, _ in _options(options))
 
 
 def ip_options_build(skb: "SkBuff", options: bytes, daddr: int, rt: "RTable") -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "__ip_finish_output",
     "__ip_local_out",
+    "__ip_local_out_sk",
     "ip_finish_output",
     "ip_finish_output2",
     "ip_finish_output_gso",
@@ -63,6 +64,9 @@ def __ip_local_out(net: "Net", sk: "Sock | None", skb: SkBuff) -> int:
     dst = skb.dst
     assert dst is not None
     return nf_hook(NF_INET_LOCAL_OUT, net, sk, skb, None, dst.dev, dst_output)
+
+
+__ip_local_out_sk = __ip_local_out  # Its name in Linux 4.1 to 4.3.
 
 
 def ip_local_out(net: "Net", sk: "Sock | None", skb: SkBuff) -> int:

@@ -44,7 +44,10 @@ __all__ = [
     "ip_generic_getfrag",
     "ip_make_skb",
     "ip_push_pending_frames",
+    "ip_select_ident_segs",
+    "ip_select_ttl",
     "ip_setup_cork",
+    "ip_write_header",
 ]
 
 # getfrag(source, view, to, offset, length, odd, skb): copy a part of the payload and, unless the device sums, add it
@@ -244,7 +247,6 @@ def __ip_make_skb(inet: InetSock, fl4: "Flowi4", queue: deque[SkBuff], cork: Ine
     skb = queue.popleft()
     if queue:
         _join(skb, queue)
-    net = inet.net
     rt = cork.dst
     skb.ignore_df = IGNORES_DF[inet.pmtudisc]
     sets_df = SETS_DF[inet.pmtudisc]
@@ -252,34 +254,69 @@ def __ip_make_skb(inet: InetSock, fl4: "Flowi4", queue: deque[SkBuff], cork: Ine
     df = IP_DF if sets_df == DF_ALWAYS or (fits and sets_df == DF_IF_IT_FITS and not rt.mtu_locked) else 0
     ttl = cork.ttl
     if not ttl:
-        if rt.type == _MULTICAST:
-            ttl = inet.mc_ttl
-        else:
-            ttl = inet.uc_ttl if inet.uc_ttl >= 0 else net.ipv4.sysctl_ip_default_ttl
-    if inet.inet_daddr:
-        # A connected socket counts for itself.
-        ident = inet.inet_id
-        inet.inet_id = ident + 1 & 0xFFFF
-    elif df and not skb.ignore_df:
-        ident = 0  # RFC 6864 §4.1: of no meaning in a packet that is never fragmented.
-    else:
-        ident = __ip_select_ident(net, fl4.saddr, fl4.daddr, inet.sk_protocol, 1)
+        ttl = inet.mc_ttl if rt.type == _MULTICAST else ip_select_ttl(inet)
+    ident = ip_select_ident_segs(inet, skb, df, fl4.saddr, fl4.daddr, 1)
     tos = cork.tos if cork.tos != -1 else inet.tos
-    at = skb.network_header
-    opt = cork.opt
-    optlen = len(opt or b"")
-    daddr = cork.addr if opt and cork.addr else fl4.daddr
-    _IP_HEADER.pack_into(
-        skb.view, at, 0x45 + (optlen >> 2), tos, 0, ident, df, ttl, inet.sk_protocol, 0, fl4.saddr, fl4.daddr
-    )
-    if opt is not None:
-        ip_options_build(skb, opt, daddr, rt)
-    if inet.sk_protocol == IPPROTO_ICMP:
-        icmp_out_count(net, skb.view[skb.transport_header])
+    protocol = inet.sk_protocol
+    ip_write_header(skb, rt, tos, ident, df, ttl, protocol, fl4.saddr, fl4.daddr, cork.opt, cork.addr or fl4.daddr)
+    if protocol == IPPROTO_ICMP:
+        icmp_out_count(inet.net, skb.view[skb.transport_header])
     skb.priority = cork.priority if cork.tos != -1 else inet.sk_priority
     skb.mark = cork.mark
     skb.dst = rt
     return skb
+
+
+def ip_select_ttl(inet: InetSock) -> int:
+    """Return the TTL of a socket's unicasts."""
+    return inet.uc_ttl if inet.uc_ttl >= 0 else inet.net.ipv4.sysctl_ip_default_ttl
+
+
+def ip_select_ident_segs(inet: InetSock, skb: SkBuff, df: int, saddr: int, daddr: int, segs: int) -> int:
+    """Return the IP identification for a socket's packet that goes out as so many, and reserve theirs."""
+    if inet.inet_daddr:
+        # A connected socket counts for itself.
+        ident = inet.inet_id
+        inet.inet_id = ident + segs & 0xFFFF
+        return ident
+    if df and not skb.ignore_df:
+        return 0  # RFC 6864 §4.1: of no meaning in a packet that is never fragmented.
+    return __ip_select_ident(inet.net, saddr, daddr, inet.sk_protocol, segs)
+
+
+def ip_write_header(
+    skb: SkBuff,
+    rt: "RTable",
+    tos: int,
+    ident: int,
+    df: int,
+    ttl: int,
+    protocol: int,
+    saddr: int,
+    daddr: int,
+    opt: bytes | None,
+    final: int,
+) -> None:
+    """Write a packet's IPv4 header, and options behind it; ``final`` is where a source route ends.
+
+    ``__ip_local_out`` writes length and checksum.
+    """
+    _IP_HEADER.pack_into(
+        skb.view,
+        skb.network_header,
+        0x45 + (len(opt or b"") >> 2),
+        tos,
+        0,
+        ident,
+        df,
+        ttl,
+        protocol,
+        0,
+        saddr,
+        daddr,
+    )
+    if opt is not None:
+        ip_options_build(skb, opt, final, rt)
 
 
 def _join(skb: SkBuff, queue: deque[SkBuff]) -> None:

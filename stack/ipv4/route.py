@@ -15,9 +15,10 @@ from .devinet import __ip_dev_find, inet_select_addr
 from .fib_exception import FibNhException, find_exception
 from .fib_semantics import FibNh, fib_select_path
 from .fib_trie import FibResult, fib_lookup
-from .flow import FLOWI_FLAG_ANYSRC, FLOWI_FLAG_KNOWN_NH, Flowi4
+from .flow import FLOWI_FLAG_ANYSRC, FLOWI_FLAG_KNOWN_NH, Flowi4, flowi4_init_output
 from .icmp_defs import ICMP_DEST_UNREACH, ICMP_HOST_UNREACH
 from .igmp import ip_check_mc_rcu
+from .inet_sock import inet_sk_flowi_flags
 from .inetpeer import inet_getid, inet_getpeer
 from .ip import DADDR, IP_MAX_MTU
 from .netns import IP_IDENTS
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ..core.netdevice import NetDevice
     from ..core.skbuff import SkBuff
     from ..core.sock import Sock
+    from .inet_sock import InetSock
     from .inetpeer import InetPeer
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "ip_route_output_key",
     "ip_route_output_key_hash",
     "ip_route_output_key_hash_rcu",
+    "ip_route_output_ports",
     "ip_rt_update_pmtu",
     "ipv4_dst_check",
     "ipv4_mtu",
@@ -285,6 +288,31 @@ def ip_route_output_flow(net: "Net", flp4: Flowi4, sk: "Sock | None" = None) -> 
         flp4.oif = rt.dev.ifindex
         return xfrm_lookup_route(net, rt, flp4, sk)
     return rt
+
+
+def ip_route_output_ports(
+    net: "Net",
+    fl4: Flowi4,
+    sk: "InetSock",
+    daddr: int,
+    saddr: int,
+    dport: int,
+    sport: int,
+    proto: int,
+    tos: int,
+    oif: int,
+) -> RTable:
+    """Find the route for a socket's connection; ``fl4`` becomes its flow.
+
+    Raises
+    ------
+    OSError
+        As ``ip_route_output_flow``.
+    """
+    scope = RtScope.LINK if sk.sk_localroute else RtScope.UNIVERSE
+    flags = inet_sk_flowi_flags(sk)
+    flowi4_init_output(fl4, oif, sk.sk_mark, tos, scope, proto, flags, daddr, saddr, dport, sport)
+    return ip_route_output_flow(net, fl4, sk)
 
 
 def ip_route_output_key(net: "Net", flp4: Flowi4) -> RTable:
