@@ -1,12 +1,12 @@
 """Sockets: what programs call, and the system calls behind it (Linux: net/socket.c)."""
 
 from collections.abc import Callable, Iterable, Sequence
-from errno import EAFNOSUPPORT, EINVAL, EMSGSIZE
+from errno import EAFNOSUPPORT, EINPROGRESS, EINVAL, EMSGSIZE
 from sys import byteorder
 from typing import TYPE_CHECKING, Any, Self
 
 from . import uapi, uapi_ioctl, uapi_options
-from .core.msghdr import EIOCBQUEUED, Kiocb, Msghdr, Octets, RecvMsghdr, Sockaddr
+from .core.msghdr import EIOCBQUEUED, Kiocb, Msghdr, Octets, RecvMsghdr
 from .core.proto_ops import ProtoOps
 from .core.sock_options import sock_setsockopt
 from .core.sock_options_get import sock_getsockopt
@@ -15,8 +15,9 @@ from .netlink.af_netlink import netlink_create
 from .netlink.uapi import AF_NETLINK
 from .packet.af_packet import packet_create
 from .security import security_socket_sendmsg
+from .socket_connect import sys_accept4, sys_connect, sys_listen
 from .socket_ioctl import fcntl_ioctl
-from .socket_lookup import sockfd_lookup_light
+from .socket_lookup import move_addr_to_kernel, sockfd_lookup_light
 from .socket_recv import new_octets, sock_poll, sys_recvfrom, sys_recvmsg, user_buffers
 from .uapi import *  # noqa: F403 - the constants are part of this module, as in Python's own
 from .uapi import (
@@ -96,8 +97,26 @@ class Socket:
         sys_bind(self.kernel, self.fd, address)
 
     def connect(self, address: Address) -> None:
-        """Set the peer, for ``send``."""
-        sys_connect(self.kernel, self.fd, address)
+        """Set the peer, for ``send``; of a stream: connect to it."""
+        try:
+            sys_connect(self.kernel, self.fd, address)
+        except BlockingIOError as error:
+            if error.errno == EINPROGRESS:
+                self._timed_out()
+            raise
+
+    def listen(self, backlog: int = 128) -> None:
+        """Let others connect; so many of them, and one more, may wait to be accepted."""
+        sys_listen(self.kernel, self.fd, max(backlog, 0))
+
+    def accept(self, flags: int = 0) -> "tuple[Socket, Any]":
+        """Return a socket for the next connection, and the peer's address; ``SOCK_NONBLOCK`` makes it not wait."""
+        try:
+            sock, name = sys_accept4(self.kernel, self.fd, flags)
+        except BlockingIOError:
+            self._timed_out()
+            raise
+        return sock, self.ops.address(name)
 
     def sendto(self, data: Octets, flags_or_address: "int | Address", address: Address | None = None) -> int:
         """Send a datagram to an address: ``sendto(data, address)`` or ``sendto(data, flags, address)``."""
@@ -269,17 +288,6 @@ class Socket:
                 self.ops.release(self.sk)
 
 
-def move_addr_to_kernel(sock: Socket, address: Address) -> Sockaddr:
-    """Take over an address from a program; each family has its own kind.
-
-    Raises
-    ------
-    OSError
-        ``EINVAL`` if it is none.
-    """
-    return sock.ops.sockaddr(address)
-
-
 _UIO_MAXIOV = 1024
 
 
@@ -342,6 +350,11 @@ def __sys_socket(net: "Net", family: int, type: int, protocol: int) -> Socket:
     if not 0 <= type < SOCK_MAX:
         raise OSError(EINVAL, f"no sockets of type {type}")
     sk, ops = create(net, type, protocol)
+    return sock_alloc_file(net, sk, ops, flags)
+
+
+def sock_alloc_file(net: "Net", sk: "Sock", ops: ProtoOps, flags: int) -> Socket:
+    """Give a socket the lowest descriptor that is free; ``SOCK_NONBLOCK``: its calls shall not wait."""
     kernel = net.kernel
     fd = 3
     while fd in kernel.files:
@@ -442,19 +455,6 @@ def __sys_bind(kernel: "Kernel", fd: int, address: Address) -> int:
     return sock.ops.bind(sock.sk, move_addr_to_kernel(sock, address))
 
 
-def __x64_sys_connect(kernel: "Kernel", fd: int, address: Address) -> int:
-    return __sys_connect(kernel, fd, address)
-
-
-def __sys_connect(kernel: "Kernel", fd: int, address: Address) -> int:
-    sock = sockfd_lookup_light(kernel, fd)
-    return __sys_connect_file(sock, move_addr_to_kernel(sock, address))
-
-
-def __sys_connect_file(sock: Socket, address: Sockaddr) -> int:
-    return sock.ops.connect(sock.sk, address)
-
-
 def __x64_sys_setsockopt(kernel: "Kernel", fd: int, level: int, optname: int, value: bytes) -> int:
     sock = sockfd_lookup_light(kernel, fd)
     if level == SOL_SOCKET:
@@ -478,7 +478,6 @@ def __x64_sys_getsockopt(kernel: "Kernel", fd: int, level: int, optname: int, op
 # Inside a class Python changes names that start with two underscores.
 sys_socket = __x64_sys_socket
 sys_bind = __x64_sys_bind
-sys_connect = __x64_sys_connect
 sys_sendto = __x64_sys_sendto
 sys_sendmsg = __x64_sys_sendmsg
 sys_setsockopt = __x64_sys_setsockopt

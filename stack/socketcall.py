@@ -5,6 +5,7 @@ from errno import EFAULT, EINVAL, EOPNOTSUPP
 from typing import TYPE_CHECKING, Any
 
 from .socket import Socket, sys_socket
+from .socket_connect import sys_listen
 from .socket_lookup import sockfd_lookup_light
 
 if TYPE_CHECKING:
@@ -52,10 +53,23 @@ SYS_SENDMSG = 16
 SYS_RECVMSG = 17
 SYS_ACCEPT4 = 18
 
+
+def _listen(sock: Socket, backlog: int) -> None:
+    sys_listen(sock.kernel, sock.fd, backlog)
+
+
+def _accept(sock: Socket, flags: int = 0) -> tuple[int, Any]:
+    child, address = sock.accept(flags)
+    return child.fileno(), address
+
+
 # The calls of a socket, by number: its method, and the least and most arguments behind the descriptor.
 _METHODS: dict[int, tuple[Callable[..., Any], int, int]] = {
     SYS_BIND: (Socket.bind, 1, 1),
     SYS_CONNECT: (Socket.connect, 1, 1),
+    SYS_LISTEN: (_listen, 1, 1),
+    SYS_ACCEPT: (_accept, 0, 0),
+    SYS_ACCEPT4: (_accept, 1, 1),
     SYS_GETSOCKNAME: (Socket.getsockname, 0, 0),
     SYS_GETPEERNAME: (Socket.getpeername, 0, 0),
     SYS_SEND: (Socket.send, 1, 2),
@@ -68,8 +82,6 @@ _METHODS: dict[int, tuple[Callable[..., Any], int, int]] = {
     SYS_SENDMSG: (Socket.sendmsg, 1, 4),
     SYS_RECVMSG: (Socket.recvmsg, 1, 3),
 }
-# Of stream sockets, and of local ones: no socket that there is has them.
-_NOT_HERE = (SYS_LISTEN, SYS_ACCEPT, SYS_ACCEPT4)
 
 
 def sys_socketcall(net: "Net", call: int, args: Sequence[Any]) -> Any:
@@ -88,13 +100,13 @@ def sys_socketcall(net: "Net", call: int, args: Sequence[Any]) -> Any:
     Returns
     -------
     object
-        What the call returns; of ``SYS_SOCKET`` the descriptor.
+        What the call returns; of ``SYS_SOCKET`` the descriptor, of ``SYS_ACCEPT`` that and the peer's address.
 
     Raises
     ------
     OSError
         ``EINVAL`` for a call that there is not, ``EFAULT`` for too few or too many arguments, ``EBADF``, ``EOPNOTSUPP``
-        for what no socket here can do; what the call raises.
+        for ``SYS_SOCKETPAIR``; what the call raises.
     """
     if call == SYS_SOCKET:
         if len(args) != 3:
@@ -102,9 +114,6 @@ def sys_socketcall(net: "Net", call: int, args: Sequence[Any]) -> Any:
         return sys_socket(net, *args).fileno()
     if call == SYS_SOCKETPAIR:
         raise OSError(EOPNOTSUPP, "no sockets here come in pairs")
-    if call in _NOT_HERE and args:
-        sockfd_lookup_light(net.kernel, args[0])
-        raise OSError(EOPNOTSUPP, "no socket here listens")
     if call not in _METHODS:
         raise OSError(EINVAL, f"no call of sockets has the number {call}")
     method, least, most = _METHODS[call]

@@ -43,7 +43,7 @@ def sock_no_getsockopt(sk: Any, level: int, optname: int) -> NoReturn:  # noqa: 
     raise OSError(ENOPROTOOPT, f"no option {optname} of level {level}")
 
 
-def sock_no_connect(sk: Any, address: Sockaddr) -> NoReturn:  # noqa: ARG001 - an operation's arguments
+def sock_no_connect(sk: Any, address: Sockaddr, flags: int = 0) -> NoReturn:  # noqa: ARG001 - an operation's arguments
     """Refuse a peer: ``EOPNOTSUPP``."""
     raise OSError(EOPNOTSUPP, "this kind of socket has no peer")
 
@@ -93,7 +93,9 @@ class ProtoOps:
     set_peek_off : callable
         ``set_peek_off(sk, offset)``: says where the next ``MSG_PEEK`` begins (``SO_PEEK_OFF``).
     release, bind, connect, accept, getname, poll, ioctl, listen, shutdown, setsockopt, getsockopt, sendmsg, recvmsg
-        The calls. ``getname(sk, peer)`` returns a ``Sockaddr``, ``accept(sk, flags)`` the new ``sk``.
+        The calls. ``getname(sk, peer)`` returns a ``Sockaddr``; with ``peer`` 2 that of a connection just accepted,
+        even if that is over. ``accept(sk, flags)`` returns the new ``sk``; of its flags and those of ``connect`` only
+        ``SOCK_NONBLOCK`` counts.
         ``ioctl(sk, request, arg)`` gets octets in ``arg``, and leaves those of the answer there.
     """
 
@@ -124,11 +126,11 @@ class ProtoOps:
         address: Callable[[Sockaddr], Any],
         release: Callable[[Any], None],
         bind: Callable[[Any, Sockaddr], int],
-        getname: Callable[[Any, bool], Sockaddr],
+        getname: Callable[[Any, int], Sockaddr],
         poll: Callable[[Any], int],
         sendmsg: Callable[[Any, Msghdr, int], int],
         recvmsg: Callable[[Any, RecvMsghdr, int, int], int],
-        connect: Callable[[Any, Sockaddr], int] = sock_no_connect,
+        connect: Callable[[Any, Sockaddr, int], int] = sock_no_connect,
         accept: Callable[[Any, int], Any] = sock_no_accept,
         listen: Callable[[Any, int], int] = sock_no_listen,
         shutdown: Callable[[Any, int], int] = sock_no_shutdown,

@@ -49,6 +49,7 @@ __all__ = [
     "skb_orphan_partial",
     "skb_set_owner_w",
     "sock_alloc_send_pskb",
+    "sock_def_wakeup",
     "sock_disable_timestamp",
     "sock_enable_timestamp",
     "sock_error",
@@ -87,20 +88,30 @@ SOCK_MIN_SNDBUF = 4608
 
 
 class Proto:
-    """What a transport protocol does for its sockets (Linux: ``struct proto``)."""
+    """What a transport protocol does for its sockets (Linux: ``struct proto``).
+
+    ``hash``, ``disconnect``, ``accept``, ``shutdown``, ``poll`` and ``no_autobind`` are of stream protocols:
+    ``InetConnectionSock`` has the contract.
+    """
 
     __slots__ = (
+        "accept",
         "bind",
         "close",
         "connect",
+        "disconnect",
         "get_port",
         "getsockopt",
+        "hash",
         "ioctl",
         "name",
+        "no_autobind",
+        "poll",
         "recvmsg",
         "release_cb",
         "sendmsg",
         "setsockopt",
+        "shutdown",
         "unhash",
     )
 
@@ -119,6 +130,12 @@ class Proto:
         bind: Callable[[Any, Any], int] | None = None,
         ioctl: Callable[[Any, int, bytearray], None] | None = None,
         release_cb: Callable[[Any], None] | None = None,
+        hash: Callable[[Any], int] | None = None,
+        disconnect: Callable[[Any, int], None] | None = None,
+        accept: Callable[[Any, int], Any] | None = None,
+        shutdown: Callable[[Any, int], None] | None = None,
+        poll: Callable[[Any], int] | None = None,
+        no_autobind: bool = False,
     ) -> None:
         self.name = name
         self.sendmsg = sendmsg
@@ -132,6 +149,12 @@ class Proto:
         self.setsockopt = setsockopt
         self.getsockopt = getsockopt
         self.release_cb = release_cb
+        self.hash = hash
+        self.disconnect = disconnect
+        self.accept = accept
+        self.shutdown = shutdown
+        self.poll = poll
+        self.no_autobind = no_autobind
 
 
 class Sock:
@@ -294,6 +317,11 @@ def release_sock(sk: Sock) -> None:
     if sk.sk_lock_contended:
         sk.sk_lock_contended = False
         sk.kernel.platform.wake(sk.sk_lock_wq)
+
+
+def sock_def_wakeup(sk: Sock) -> None:
+    """Wake who waits, since the state changed (``sk_state_change``)."""
+    wake_up(sk.kernel.platform, sk.sk_wq)
 
 
 def sock_error(sk: Sock) -> int:

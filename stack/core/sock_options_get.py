@@ -46,6 +46,7 @@ from .filter import sk_get_filter
 from .proto_ops import sock_no_set_peek_off
 from .sock import SOCK_LINGER, SOCK_RCVTSTAMP, sock_error
 from .sock_options import ALL_STAMPS, NOT_SUPPORTED, OPTION_BITS, OPTION_FLAGS, OPTION_NUMBERS, OPTION_STAMPS
+from .tcp_states import TCP_CLOSE, TCP_LISTEN
 from .timer import HZ
 
 if TYPE_CHECKING:
@@ -146,6 +147,10 @@ def _get_peer_of_unix(sk: "Sock", optlen: int) -> bytes:
     raise OSError(ENODATA, "only local sockets know who their peer is")
 
 
+def _get_acceptconn(sk: "Sock", optlen: int) -> int:
+    return int(getattr(sk, "sk_state", TCP_CLOSE) == TCP_LISTEN)  # Only those that can listen have states.
+
+
 def _get_error(sk: "Sock", optlen: int) -> int:
     return -sock_error(sk)
 
@@ -191,11 +196,11 @@ _CONSTANTS: dict[int, int | bytes] = {
     SO_BSDCOMPAT: 0,
     SO_PEERCRED: _PEERCRED.pack(0, -1, -1),  # No socket here is a local one,
     SO_SNDLOWAT: 1,
-    SO_ACCEPTCONN: 0,  # none listens,
     SO_INCOMING_NAPI_ID: 0,  # NAPI instances have no numbers,
     SO_RESERVE_MEM: 0,  # and no memory is set apart.
 }
 _GETTERS: "dict[int, Callable[[Sock, int], int | bytes]]" = {
+    SO_ACCEPTCONN: _get_acceptconn,
     SO_ERROR: _get_error,
     SO_LINGER: _get_linger,
     SO_RCVTIMEO: _get_rcvtimeo,

@@ -16,9 +16,8 @@ from ..core.msghdr import Msghdr, RecvMsghdr, Sockaddr
 from ..core.neighbour_table import neigh_carrier_down, neigh_changeaddr, neigh_ifdown
 from ..core.netdevice import IFF_LOOPBACK, netif_carrier_ok
 from ..core.packet_type import PacketType, dev_add_pack
-from ..core.platform import wake_up
 from ..core.proto_ops import ProtoOps, sock_no_ioctl
-from ..core.sock import lock_sock_nested, release_sock, sk_dst_reset, sock_disable_timestamp
+from ..core.sock import lock_sock_nested, release_sock, sk_dst_reset, sock_def_wakeup, sock_disable_timestamp
 from ..ethernet.eth import ETH_P_ARP, ETH_P_IP
 from ..netfilter.core import NetnsNf
 from ..uapi import (
@@ -82,6 +81,7 @@ __all__ = [
     "inet_getname",
     "inet_init_net",
     "inet_ioctl",
+    "inet_recvmsg",
     "inet_release",
     "inet_send_prepare",
     "inet_sendmsg",
@@ -153,7 +153,7 @@ def inet_bind(sk: "InetSock", address: Sockaddr) -> int:
     return 0
 
 
-def inet_dgram_connect(sk: "InetSock", address: Sockaddr) -> int:
+def inet_dgram_connect(sk: "InetSock", address: Sockaddr, flags: int) -> int:  # noqa: ARG001 - an operation's arguments
     """Give a socket a peer, or with ``AF_UNSPEC`` take it away.
 
     Raises
@@ -182,8 +182,8 @@ def _disconnect(sk: "InetSock") -> None:
     release_sock(sk)
 
 
-def inet_getname(sk: "InetSock", peer: bool) -> Sockaddr:
-    """Return family, address and port of the socket, or of its peer.
+def inet_getname(sk: "InetSock", peer: int) -> Sockaddr:
+    """Return family, address and port of the socket, or of its peer; with 2 even if the connection is over.
 
     Raises
     ------
@@ -191,7 +191,7 @@ def inet_getname(sk: "InetSock", peer: bool) -> Sockaddr:
         ``ENOTCONN``.
     """
     if peer:
-        if not sk.connected:
+        if not sk.inet_dport or (not sk.connected and peer == 1):
             raise OSError(ENOTCONN, "not connected")
         return AF_INET, sk.inet_daddr, sk.inet_dport
     return AF_INET, sk.inet_rcv_saddr or sk.inet_saddr, sk.inet_num
@@ -199,7 +199,7 @@ def inet_getname(sk: "InetSock", peer: bool) -> Sockaddr:
 
 def inet_send_prepare(sk: "InetSock") -> int:
     """See that the socket has a port to send from; return 0 or ``-EAGAIN``."""
-    return 0 if sk.inet_num else inet_autobind(sk)
+    return 0 if sk.inet_num or sk.sk_prot.no_autobind else inet_autobind(sk)
 
 
 def inet_sendmsg(sk: "InetSock", msg: Msghdr, size: int) -> int:
@@ -237,7 +237,7 @@ def inet_shutdown(sk: "InetSock", how: int) -> int:
     if how not in (0, 1, 2):
         raise OSError(EINVAL, f"how must be 0, 1 or 2, not {how}")
     sk.sk_shutdown |= how + 1
-    wake_up(sk.kernel.platform, sk.sk_wq)  # Linux: sk_state_change
+    sock_def_wakeup(sk)
     if not sk.connected:
         raise OSError(ENOTCONN, "not connected")
     return 0

@@ -153,6 +153,7 @@ class NetnsIpv4:
         self.sysctl_icmp_msgs_burst = 50
         self.sysctl_igmp_max_memberships = 20
         self.sysctl_igmp_max_msf = 10
+        self.sysctl_somaxconn = 4096
         self.sysctl_wmem_default = 212992
         self.sysctl_wmem_max = 212992
         self.sysctl_rmem_default = 212992

@@ -50,7 +50,7 @@ def netlink_net_init(net: "Net") -> None:
     net.nl_table = {NETLINK_USERSOCK: NetlinkTable(32)}
 
 
-def _sockaddr(address: Any) -> Sockaddr:
+def sockaddr_nl(address: Any) -> Sockaddr:
     """Take over an address: ``(pid, groups)``, or the octets of a ``struct sockaddr_nl``."""
     if isinstance(address, (bytes, bytearray, memoryview)):
         octets = bytes(cast(bytes, address))
@@ -144,7 +144,7 @@ def _ffs(groups: int) -> int:
     return (groups & -groups).bit_length()
 
 
-def netlink_connect(sk: NetlinkSock, address: Sockaddr) -> int:
+def netlink_connect(sk: NetlinkSock, address: Sockaddr, flags: int = 0) -> int:  # noqa: ARG001 - an operation's arguments
     """Set the peer; ``AF_UNSPEC`` ends that.
 
     Raises
@@ -171,7 +171,7 @@ def _group_mask(group: int) -> int:
     return 1 << group - 1 if 0 < group <= 32 else 0
 
 
-def netlink_getname(sk: NetlinkSock, peer: bool) -> Sockaddr:
+def netlink_getname(sk: NetlinkSock, peer: int) -> Sockaddr:
     """Return the address of a socket, or of its peer."""
     if peer:
         return AF_NETLINK, sk.dst_portid, _group_mask(sk.dst_group)
@@ -325,7 +325,7 @@ netlink_proto = Proto(
 )
 
 netlink_ops = ProtoOps(
-    sockaddr=_sockaddr,
+    sockaddr=sockaddr_nl,
     address=_address,
     release=netlink_release,
     bind=netlink_bind,

@@ -122,7 +122,7 @@ def _network_is_down(sk: PacketSock) -> None:
     sock_def_error_report(sk)
 
 
-def packet_getname(sk: PacketSock, peer: bool) -> SockaddrLl:
+def packet_getname(sk: PacketSock, peer: int) -> SockaddrLl:
     """Return protocol and device of a socket, with the device's address.
 
     Raises

@@ -280,14 +280,13 @@ def answer(connection, octets: bytes = b"segment", opt: bytes = b"", tos: int = 
     """Send as a listening socket answers."""
     sk = connection.sk
     skb = connection.skb(octets)
-    opt = ip_options_compile(opt) or None
     hop = number(members.pop("hop", NEAR))
     skb.dst = ip_route_output_ports(connection.host.net, Flowi4(), sk, hop, number(ME), 9, 9, 6, 0, 0)
     for name, value in members.items():
         setattr(skb, name, value)
     saddr, daddr = sk.inet_saddr, sk.inet_daddr
     sk.inet_daddr = 0  # It has no peer.
-    result = ip_build_and_send_pkt(sk, skb, saddr, daddr, opt, tos)
+    result = ip_build_and_send_pkt(sk, skb, saddr, daddr, ip_options_compile(opt) or None, tos)
     sk.inet_daddr = daddr
     return result
 

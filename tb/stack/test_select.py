@@ -173,8 +173,6 @@ def test_a_task_waits_for_room_to_send(pair):
 
 # What sockets of Python have and ours have not, each with its reason.
 LEFT_OUT = {
-    "accept": "of sockets that listen; none does yet",
-    "listen": "likewise",
     "connect_ex": "the number of an error in place of the error: a convenience",
     "detach": "a descriptor without its object: of descriptors that other programs inherit",
     "dup": "likewise",

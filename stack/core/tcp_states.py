@@ -1,0 +1,56 @@
+"""States of a connection, as all stream protocols have them (Linux: include/net/tcp_states.h; RFC 9293 §3.3.2)."""
+
+__all__ = [
+    "TCPF_CLOSE",
+    "TCPF_CLOSE_WAIT",
+    "TCPF_CLOSING",
+    "TCPF_ESTABLISHED",
+    "TCPF_FIN_WAIT1",
+    "TCPF_FIN_WAIT2",
+    "TCPF_LAST_ACK",
+    "TCPF_LISTEN",
+    "TCPF_NEW_SYN_RECV",
+    "TCPF_SYN_RECV",
+    "TCPF_SYN_SENT",
+    "TCPF_TIME_WAIT",
+    "TCP_CLOSE",
+    "TCP_CLOSE_WAIT",
+    "TCP_CLOSING",
+    "TCP_ESTABLISHED",
+    "TCP_FIN_WAIT1",
+    "TCP_FIN_WAIT2",
+    "TCP_LAST_ACK",
+    "TCP_LISTEN",
+    "TCP_NEW_SYN_RECV",
+    "TCP_SYN_RECV",
+    "TCP_SYN_SENT",
+    "TCP_TIME_WAIT",
+]
+
+# Plain numbers, not enums: they are tested for every packet.
+TCP_ESTABLISHED = 1
+TCP_SYN_SENT = 2
+TCP_SYN_RECV = 3
+TCP_FIN_WAIT1 = 4
+TCP_FIN_WAIT2 = 5
+TCP_TIME_WAIT = 6
+TCP_CLOSE = 7
+TCP_CLOSE_WAIT = 8
+TCP_LAST_ACK = 9
+TCP_LISTEN = 10
+TCP_CLOSING = 11
+TCP_NEW_SYN_RECV = 12
+
+# Sets of them: a bit each.
+TCPF_ESTABLISHED = 1 << TCP_ESTABLISHED
+TCPF_SYN_SENT = 1 << TCP_SYN_SENT
+TCPF_SYN_RECV = 1 << TCP_SYN_RECV
+TCPF_FIN_WAIT1 = 1 << TCP_FIN_WAIT1
+TCPF_FIN_WAIT2 = 1 << TCP_FIN_WAIT2
+TCPF_TIME_WAIT = 1 << TCP_TIME_WAIT
+TCPF_CLOSE = 1 << TCP_CLOSE
+TCPF_CLOSE_WAIT = 1 << TCP_CLOSE_WAIT
+TCPF_LAST_ACK = 1 << TCP_LAST_ACK
+TCPF_LISTEN = 1 << TCP_LISTEN
+TCPF_CLOSING = 1 << TCP_CLOSING
+TCPF_NEW_SYN_RECV = 1 << TCP_NEW_SYN_RECV
