@@ -5,7 +5,18 @@ import select as real_select
 import socket as real
 import time
 from ctypes import CDLL, get_errno
-from errno import EAGAIN, EBADF, ECONNABORTED, EINPROGRESS, EINVAL, EOPNOTSUPP, ESOCKTNOSUPPORT, ETIMEDOUT
+from errno import (
+    EAGAIN,
+    EALREADY,
+    EBADF,
+    ECONNABORTED,
+    EINPROGRESS,
+    EINVAL,
+    EOPNOTSUPP,
+    EPIPE,
+    ESOCKTNOSUPPORT,
+    ETIMEDOUT,
+)
 from struct import pack
 from typing import Any
 
@@ -17,7 +28,14 @@ from hardwire.sim.trace import Tracer
 from hardwire.stack import socket as api
 from hardwire.stack import socketcall as sc
 from hardwire.stack.core.sock import lock_sock_nested, release_sock, sock_def_wakeup
-from hardwire.stack.core.tcp_states import TCP_CLOSE, TCP_LISTEN, TCP_SYN_RECV
+from hardwire.stack.core.tcp_states import (
+    TCP_CLOSE,
+    TCP_CLOSING,
+    TCP_ESTABLISHED,
+    TCP_LISTEN,
+    TCP_SYN_RECV,
+    TCP_SYN_SENT,
+)
 from hardwire.stack.ipv4.af_inet_stream import inet_stream_ops
 from hardwire.stack.ipv4.inet_connection_sock import SocketState, inet_sk_set_state
 from hardwire.tb.stack.golden import Rules, compare, read_golden
@@ -228,6 +246,14 @@ PROGRAMS: dict[str, list[Step]] = {
         ("c", "listen", 1),
         ("c", "connect", SERVER),
         ("c", "connect", SERVER),
+    ],
+    "connected without waiting, and shut down": [
+        *LISTENS,
+        ("c", "socket", "nonblocking"),
+        ("c", "connect", SERVER),
+        ("c", "shutdown", 1),
+        ("c", "connect", SERVER),
+        ("c", "listen", 1),
     ],
     "refused": [
         ("c", "socket"),
@@ -499,6 +525,21 @@ def test_the_new_socket_waits_or_not_as_the_call_says_whatever_the_listener_does
         server.accept(1)
 
 
+def test_a_task_that_waits_is_told_when_another_one_shuts_the_socket_down(host, server):
+    client = make(host)
+    client.connect(SERVER)
+    after(host, 5, lambda: client.shutdown(api.SHUT_RD))
+    assert client.recv(1) == b""
+    assert host.platform.now_ns() >= 5 * MS
+
+
+def test_a_send_does_not_bind_a_stream_socket(host):
+    sock = make(host)
+    with raises(EPIPE):
+        sock.send(b"x")
+    assert sock.getsockname() == ("0.0.0.0", 0)
+
+
 def test_connections_are_accepted_in_their_order(host, server):
     clients = [make(host) for _ in range(3)]
     for client in clients:
@@ -539,6 +580,8 @@ def test_a_time_limit_is_a_timeout_for_python_s_programs(host, server, seconds):
     with pytest.raises(TimeoutError):
         client.connect(SILENT)
     assert host.platform.now_ns() - start == seconds * SECOND
+    with raises(EALREADY):
+        client.connect(SILENT)
     server.settimeout(seconds)
     start = host.platform.now_ns()
     with pytest.raises(TimeoutError):
@@ -691,3 +734,14 @@ def test_the_order_of_calls_is_that_of_06b(host, server):
 
 def test_the_table_of_streams_is_that_of_their_sockets(host):
     assert make(host).ops is inet_stream_ops
+
+
+@pytest.mark.parametrize(
+    ("state", "connected"),
+    [(state, state not in (TCP_SYN_SENT, TCP_CLOSE, TCP_LISTEN)) for state in range(TCP_ESTABLISHED, TCP_CLOSING + 1)],
+)
+def test_a_socket_is_connected_in_the_states_that_have_a_peer(host, state, connected):
+    sk = make(host).sk
+    assert not sk.connected
+    inet_sk_set_state(sk, state)
+    assert (sk.sk_state, sk.connected) == (state, connected)

@@ -262,6 +262,8 @@ def test_what_is_longer_than_the_way_is_refused_with_df_and_fragmented_without(h
     assert host.kernel.drops[SkbDropReason.PKT_TOO_BIG] == 1
     assert connection.send(bytes(980)) == 0
     assert [(len(octets), octets[6]) for octets in connection.packets()] == [(1000, 0x40)]
+    assert connection.send(ignore_df=True) == 0
+    assert connection.packets() == [by_scapy(dst=FAR, id=103, flags=0)]
     assert connection.send(bytes(1480), ignore_df=True) == 0
     assert [(len(octets), octets[6:8]) for octets in connection.packets()] == [(996, b"\x20\0"), (524, b"\0\x7a")]
 
