@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from ..core.net import Net
     from ..core.netdevice import NetDevice
 
-__all__ = ["BR_LINK_OPS", "br_changelink", "br_dev_delete", "br_dev_newlink", "br_setport"]
+__all__ = ["br_changelink", "br_dev_delete", "br_dev_newlink", "br_link_ops", "br_setport"]
 
 _USER_HZ = 100  # Times in messages are in 1/100 s (clock_t).
 
@@ -97,7 +97,7 @@ def br_dev_newlink(net: "Net", name: str, data: LinkData, lower: "NetDevice | No
         raise OSError(EOPNOTSUPP, "a bridge has ports, and is on no link")
     br_net_init(net)
     dev = br_dev_setup(net, name)
-    dev.rtnl_link_ops = BR_LINK_OPS
+    dev.rtnl_link_ops = br_link_ops
     register_netdevice(dev)
     try:
         br_changelink(dev, data)
@@ -273,7 +273,7 @@ def br_port_fill_attrs(dev: "NetDevice") -> LinkData:
     }
 
 
-BR_LINK_OPS = RtnlLinkOps(
+br_link_ops = RtnlLinkOps(
     kind="bridge",
     newlink=br_dev_newlink,
     dellink=br_dev_delete,

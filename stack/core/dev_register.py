@@ -20,7 +20,7 @@ from .netdevice import (
 from .rtnetlink_event import RTM_DELLINK, RTM_NEWLINK, rtmsg_ifinfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .net import Net
 
@@ -216,7 +216,7 @@ def netif_close(dev: NetDevice) -> None:
     dev_close_many([dev])
 
 
-def dev_close_many(devs: list[NetDevice]) -> None:
+def dev_close_many(devs: "Sequence[NetDevice]") -> None:
     """Take those devices down that are up; the caller holds the rtnl mutex."""
     devs = [dev for dev in devs if dev.flags & IFF_UP]
     for dev in devs:

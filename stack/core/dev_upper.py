@@ -24,6 +24,11 @@ def netdev_master_upper_dev_get(dev: "NetDevice") -> "NetDevice | None":
     return dev.master
 
 
+def _stands_on(dev: "NetDevice", other: "NetDevice") -> bool:
+    below = dev.slaves if dev.lower_dev is None else [*dev.slaves, dev.lower_dev]
+    return dev is other or any(_stands_on(lower, other) for lower in below)
+
+
 def netdev_master_upper_dev_link(dev: "NetDevice", master: "NetDevice") -> None:
     """Enslave a device to another one, and tell everyone.
 
@@ -34,11 +39,8 @@ def netdev_master_upper_dev_link(dev: "NetDevice", master: "NetDevice") -> None:
     """
     if dev.master is not None:
         raise OSError(EBUSY, f"{dev.name} is enslaved to {dev.master.name}")
-    above: NetDevice | None = master
-    while above is not None:
-        if above is dev:
-            raise OSError(EBUSY, f"{dev.name} is a master of {master.name}")
-        above = above.master
+    if _stands_on(dev, master):
+        raise OSError(EBUSY, f"{dev.name} stands on {master.name}")
     dev.master = master
     master.slaves.append(dev)
     call_netdevice_notifiers(NetdevEvent.CHANGEUPPER, dev)

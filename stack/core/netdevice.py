@@ -339,6 +339,8 @@ class NetDevice:
         ``IF_OPER_*``.
     master, slaves : NetDevice or None, list[NetDevice]
         The device that it is enslaved to (a bridge, a bond), and those that are enslaved to it.
+    lower_dev : NetDevice or None
+        The device that it stands on without being its master: that of a VLAN, of a macvlan.
     rtnl_link_ops : RtnlLinkOps or None
         How a virtual device is made and changed.
     gflags : int
@@ -393,6 +395,7 @@ class NetDevice:
         self.rx_handler_data: Any = None
         self.master: NetDevice | None = None
         self.slaves: list[NetDevice] = []
+        self.lower_dev: NetDevice | None = None
         self.rtnl_link_ops: RtnlLinkOps | None = None
         self.napi_list: list[Napi] = []
         self.watchdog_timeo_ns = 5_000_000_000

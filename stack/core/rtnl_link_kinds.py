@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from ..bridge.br_netlink import BR_LINK_OPS
+from ..bridge.br_netlink import br_link_ops
 from ..drivers.bonding.bond_netlink import bond_link_ops
 from ..drivers.dummy import dummy_link_ops
 from ..drivers.macvlan_link import macvlan_link_ops
 from ..drivers.veth import veth_link_ops
-from ..ipv4.ipip import IPIP_LINK_OPS
+from ..ipv4.ipip import ipip_link_ops
+from ..vlan.vlan_netlink import vlan_link_ops
 
 if TYPE_CHECKING:
     from .net import Kernel
@@ -15,7 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["LINK_KINDS", "rtnl_link_register"]
 
-LINK_KINDS = (bond_link_ops, BR_LINK_OPS, dummy_link_ops, IPIP_LINK_OPS, macvlan_link_ops, veth_link_ops)
+LINK_KINDS = (
+    bond_link_ops,
+    br_link_ops,
+    dummy_link_ops,
+    ipip_link_ops,
+    macvlan_link_ops,
+    veth_link_ops,
+    vlan_link_ops,
+)
 
 
 def rtnl_link_register(kernel: "Kernel", ops: "RtnlLinkOps") -> None:

@@ -26,6 +26,7 @@ from ..core.netdevice import (
     NetDeviceOps,
 )
 from ..core.skbuff import SkBuff, skb_reset_mac_header
+from ..vlan.vlan_core import vlan_vid_add, vlan_vid_del
 from .macvlan_port import (
     MACVLAN_FLAG_NOPROMISC,
     MACVLAN_MODE_BRIDGE,
@@ -215,6 +216,16 @@ def macvlan_set_features(dev: NetDevice, features: int) -> None:
     vlan.set_features ^= features ^ vlan.features
 
 
+def macvlan_vlan_rx_add_vid(dev: NetDevice, proto: int, vid: int) -> None:
+    """Have the lower device receive a VLAN (``ndo_vlan_rx_add_vid``)."""
+    vlan_vid_add(vlan_of(dev)[0].lowerdev, proto, vid)
+
+
+def macvlan_vlan_rx_kill_vid(dev: NetDevice, proto: int, vid: int) -> None:
+    """End that (``ndo_vlan_rx_kill_vid``)."""
+    vlan_vid_del(vlan_of(dev)[0].lowerdev, proto, vid)
+
+
 def macvlan_get_iflink(dev: "NetDevice") -> int:
     """Return the number of the lower device."""
     assert isinstance(dev, MacvlanDevice)
@@ -233,4 +244,6 @@ macvlan_ops = NetDeviceOps(
     ndo_set_features=macvlan_set_features,
     ndo_set_rx_mode=macvlan_set_mac_lists,
     ndo_change_rx_flags=macvlan_change_rx_flags,
+    ndo_vlan_rx_add_vid=macvlan_vlan_rx_add_vid,
+    ndo_vlan_rx_kill_vid=macvlan_vlan_rx_kill_vid,
 )

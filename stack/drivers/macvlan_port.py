@@ -16,6 +16,7 @@ from ..core.netdevice import (
     NETIF_F_CSUM_MASK,
     NETIF_F_FRAGLIST,
     NETIF_F_HIGHDMA,
+    NETIF_F_HW_VLAN_CTAG_FILTER,
     NETIF_F_LLTX,
     NETIF_F_SG,
     Capabilities,
@@ -64,7 +65,7 @@ _FEATURES = NETIF_F_SG | NETIF_F_CSUM_MASK | NETIF_F_HIGHDMA | NETIF_F_FRAGLIST
 
 def macvlan_features(features: int) -> int:
     """Return the features that a device has above one with these: the frame goes through both."""
-    return features & _FEATURES | NETIF_F_LLTX
+    return features & _FEATURES | NETIF_F_LLTX | NETIF_F_HW_VLAN_CTAG_FILTER
 
 
 class MacvlanDevice(NetDevice):
@@ -94,7 +95,7 @@ class MacvlanDevice(NetDevice):
         lower = lowerdev.capabilities
         capabilities = Capabilities(features=macvlan_features(lower.features), max_mtu=lower.max_mtu)
         super().__init__(net, name, ops, capabilities)
-        self.lowerdev = lowerdev
+        self.lower_dev = self.lowerdev = lowerdev
         self.mode = mode
         self.mac_flags = mac_flags
         self.set_features = self.features

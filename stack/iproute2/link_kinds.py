@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..netlink.attr import Nlattr
 from ..wire.address import ipv4_to_text
-from .args import Args, CommandError, addr, matches
+from .args import Args, CommandError, addr, invarg, matches
 from .libnetlink import nla
 from .rt_names import number
 
@@ -110,7 +110,19 @@ def _seconds(octets: bytes) -> str:
 _BOND_MODES = {0: "balance-rr", 1: "active-backup", 2: "balance-xor", 3: "broadcast", 4: "802.3ad"}
 _BOND_HASHES = {0: "layer2", 1: "layer3+4", 2: "layer2+3"}
 _MACVLAN_MODES = {1: "private", 2: "vepa", 4: "bridge", 8: "passthru", 16: "source"}
+_VLAN_PROTOCOLS = {0x8100: "802.1Q", 0x88A8: "802.1ad"}
 _PORT_STATES = {0: "disabled", 1: "listening", 2: "learning", 3: "forwarding", 4: "blocking"}
+
+
+def _vlan_protocol(_: "Ip", word: str) -> int:
+    for value, name in _VLAN_PROTOCOLS.items():
+        if word.lower() == name.lower():
+            return value
+    raise invarg("protocol is invalid", word)
+
+
+def _vlan_protocol_name(_: "Ip", value: int) -> str:
+    return _VLAN_PROTOCOLS.get(value, f"[{value}]")
 
 
 def _inherit(attr: int) -> Option:
@@ -166,7 +178,9 @@ KINDS: dict[str, dict[str, Option]] = {
         "usedbcqueuelen": _number(8, "u32"),
     },
     "vlan": {
+        "protocol": Option(5, "be16", _vlan_protocol, _vlan_protocol_name),
         "id": _number(1, "u16"),
+        "flags": _shown(2, lambda octets: ["REORDER_HDR"] if _whole(octets[:4]) & 1 else []),
     },
     "ipip": {
         "remote": _address(3),
@@ -226,12 +240,19 @@ def print_options(ip: "Ip", options: dict[str, Option], data: dict[int, Nlattr])
             continue
         attr = data[option.attr]
         octets = attr.data if option.policy == "binary" else None
-        number: Any = octets or (attr.be32 if option.policy == "be32" else attr.number)
+        number: Any = octets or (int.from_bytes(attr.data, "big" if option.policy in ("be16", "be32") else byteorder))
         if option.value is not None and option.value != number:
             continue
         if option.policy == "u32" and word in ("dev", "active_slave", "primary") and not number:
             continue  # There is no such device.
         shown.add(option.attr)
         value = option.show(ip, number)
-        text = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
-        ip.out.any(option.key or word, f"{word} " if option.value is not None else f"{word} {text} ", value)
+        ip.out.any(option.key or word, f"{word} " if option.value is not None else _text(word, value), value)
+
+
+def _text(word: str, value: Any) -> str:
+    if word == "flags":
+        return f"<{','.join(value)}> "
+    if isinstance(value, bool):
+        value = "on" if value else "off"
+    return f"{word} {value} "

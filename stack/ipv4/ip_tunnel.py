@@ -48,6 +48,7 @@ __all__ = [
     "ip_tunnel_changelink",
     "ip_tunnel_dellink",
     "ip_tunnel_err_count",
+    "ip_tunnel_get_iflink",
     "ip_tunnel_lookup",
     "ip_tunnel_newlink",
     "ip_tunnel_rcv",
@@ -236,6 +237,12 @@ def ip_tunnel_dellink(tunnel: IpTunnel) -> None:
     unregister_netdevice(tunnel)
     gro_cells_destroy(tunnel.gro_cells)
     dst_cache_reset(tunnel.dst_cache)
+
+
+def ip_tunnel_get_iflink(dev: NetDevice) -> int:
+    """Return the number of the device that a tunnel is bound to, 0 if it goes through any."""
+    assert isinstance(dev, IpTunnel)
+    return dev.parms.link
 
 
 def ip_tunnel_changelink(tunnel: IpTunnel, parms: IpTunnelParm) -> None:

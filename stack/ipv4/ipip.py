@@ -23,6 +23,7 @@ from .ip_tunnel import (
     ip_tunnel_changelink,
     ip_tunnel_dellink,
     ip_tunnel_err_count,
+    ip_tunnel_get_iflink,
     ip_tunnel_lookup,
     ip_tunnel_newlink,
     ip_tunnel_rcv,
@@ -44,8 +45,8 @@ __all__ = [
     "IFLA_IPTUN_REMOTE",
     "IFLA_IPTUN_TOS",
     "IFLA_IPTUN_TTL",
-    "IPIP_LINK_OPS",
     "ipip_err",
+    "ipip_link_ops",
     "ipip_rcv",
     "ipip_tunnel_xmit",
 ]
@@ -153,7 +154,7 @@ def ipip_newlink(net: "Net", name: str, data: LinkData, lower: NetDevice | None)
     tunnel.type = ARPHRD_TUNNEL
     tunnel.flags = IFF_NOARP
     tunnel.header_ops = _HEADER_OPS
-    tunnel.rtnl_link_ops = IPIP_LINK_OPS
+    tunnel.rtnl_link_ops = ipip_link_ops
     ip_tunnel_newlink(tunnel)
     return tunnel
 
@@ -186,7 +187,7 @@ def ipip_fill_info(dev: NetDevice) -> Mapping[int, Any]:
     }
 
 
-_OPS = NetDeviceOps(ndo_start_xmit=ipip_tunnel_xmit)
+_OPS = NetDeviceOps(ndo_start_xmit=ipip_tunnel_xmit, ndo_get_iflink=ip_tunnel_get_iflink)
 _HEADER_OPS = HeaderOps()  # Its packets start with the inner header; taps are told the protocol all the same.
 _POLICY = MappingProxyType(
     {
@@ -200,4 +201,4 @@ _POLICY = MappingProxyType(
         IFLA_IPTUN_FWMARK: "u32",
     }
 )
-IPIP_LINK_OPS = RtnlLinkOps("ipip", ipip_newlink, ipip_dellink, ipip_changelink, ipip_fill_info, policy=_POLICY)
+ipip_link_ops = RtnlLinkOps("ipip", ipip_newlink, ipip_dellink, ipip_changelink, ipip_fill_info, policy=_POLICY)

@@ -11,7 +11,15 @@ if TYPE_CHECKING:
     from ..core.netdevice import NetDevice
     from ..core.skbuff import SkBuff
 
-__all__ = ["VLAN_VID_MASK", "VlanInfo", "vlan_do_receive", "vlan_vid_add", "vlan_vid_del"]
+__all__ = [
+    "VLAN_VID_MASK",
+    "VlanInfo",
+    "vlan_do_receive",
+    "vlan_vid_add",
+    "vlan_vid_del",
+    "vlan_vids_add_by_dev",
+    "vlan_vids_del_by_dev",
+]
 
 VLAN_N_VID = 4096
 VLAN_VID_MASK = 0x0FFF
@@ -109,3 +117,28 @@ def vlan_vid_del(dev: "NetDevice", proto: int, vid: int) -> None:
         kill(dev, proto, vid)
     if not info.vids:
         dev.vlan_info = None
+
+
+def vlan_vids_add_by_dev(dev: "NetDevice", by_dev: "NetDevice") -> None:
+    """Have a device receive all VLANs that the one above it does.
+
+    Raises
+    ------
+    OSError
+        As ``vlan_vid_add``; then it receives none of them.
+    """
+    added: list[tuple[int, int]] = []
+    try:
+        for key in by_dev.vlan_info.vids if by_dev.vlan_info is not None else ():
+            vlan_vid_add(dev, *key)
+            added.append(key)
+    except OSError:
+        for key in added:
+            vlan_vid_del(dev, *key)
+        raise
+
+
+def vlan_vids_del_by_dev(dev: "NetDevice", by_dev: "NetDevice") -> None:
+    """End that."""
+    for key in by_dev.vlan_info.vids if by_dev.vlan_info is not None else ():
+        vlan_vid_del(dev, *key)

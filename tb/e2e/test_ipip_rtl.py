@@ -7,7 +7,7 @@ from hardwire.sim.world import World
 from hardwire.stack import socket as api
 from hardwire.stack.core.dev_register import dev_get_stats, dev_open
 from hardwire.stack.iproute import addr_add
-from hardwire.stack.ipv4.ipip import IFLA_IPTUN_LOCAL, IFLA_IPTUN_REMOTE, IPIP_LINK_OPS
+from hardwire.stack.ipv4.ipip import IFLA_IPTUN_LOCAL, IFLA_IPTUN_REMOTE, ipip_link_ops
 from hardwire.stack.wire.address import ipv4_from_text
 from hardwire.tb.bench import seed
 from hardwire.tb.stack.inet_host import raises
@@ -22,7 +22,7 @@ def test_datagrams_of_all_sizes_pass_a_tunnel_both_ways() -> None:
     for number, machine in enumerate(lan.machines):
         local, remote = (ipv4_from_text(f"10.0.0.{1 + end}") for end in (number, 1 - number))
         tunnels.append(
-            IPIP_LINK_OPS.newlink(machine.net, "tun0", {IFLA_IPTUN_LOCAL: local, IFLA_IPTUN_REMOTE: remote}, None)
+            ipip_link_ops.newlink(machine.net, "tun0", {IFLA_IPTUN_LOCAL: local, IFLA_IPTUN_REMOTE: remote}, None)
         )
         dev_open(tunnels[-1])
         addr_add(tunnels[-1], f"172.16.0.{1 + number}/24")

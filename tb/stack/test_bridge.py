@@ -6,7 +6,7 @@ import pytest
 
 from hardwire.stack.bridge.br_fdb_user import NLM_F_CREATE, br_fdb_add, br_fdb_delete, br_fdb_dump
 from hardwire.stack.bridge.br_if import br_del_if, port_cost
-from hardwire.stack.bridge.br_netlink import BR_LINK_OPS, br_changelink, br_dev_delete, br_dev_newlink, br_setport
+from hardwire.stack.bridge.br_netlink import br_changelink, br_dev_delete, br_dev_newlink, br_link_ops, br_setport
 from hardwire.stack.bridge.br_netlink_attrs import BR_POLICY, BR_PORT_POLICY, IflaBr, IflaBrport
 from hardwire.stack.bridge.br_private import BR_STATE_DISABLED, BR_STATE_FORWARDING, NetBridgePort, br_port_get_rcu
 from hardwire.stack.core.dev import dev_queue_xmit
@@ -126,8 +126,8 @@ def test_a_bridge_that_cannot_be_set_up_is_not_there(ours):
 
 def test_what_is_shown_can_be_encoded(ours):
     for shown, policy, size in (
-        (BR_LINK_OPS.fill_info(ours.dev), BR_POLICY, {"u8": 1, "u16": 2, "u32": 4}),
-        (BR_LINK_OPS.fill_slave_info(ours.ports[0]), BR_PORT_POLICY, {"u8": 1, "u16": 2, "u32": 4}),
+        (br_link_ops.fill_info(ours.dev), BR_POLICY, {"u8": 1, "u16": 2, "u32": 4}),
+        (br_link_ops.fill_slave_info(ours.ports[0]), BR_PORT_POLICY, {"u8": 1, "u16": 2, "u32": 4}),
     ):
         for number, value in shown.items():
             kind = policy[number]
@@ -136,8 +136,8 @@ def test_what_is_shown_can_be_encoded(ours):
             else:
                 assert kind in ("binary", "mac")
                 assert len(value) in (6, 8)
-    assert BR_LINK_OPS.fill_info(ours.dev)[IflaBr.AGEING_TIME] == 30_000
-    assert BR_LINK_OPS.fill_slave_info(ours.ports[0])[IflaBrport.COST] == 2
+    assert br_link_ops.fill_info(ours.dev)[IflaBr.AGEING_TIME] == 30_000
+    assert br_link_ops.fill_slave_info(ours.ports[0])[IflaBrport.COST] == 2
 
 
 def test_another_group_address_can_be_chosen(ours):

@@ -16,7 +16,7 @@ from hardwire.stack.ipv4.ipip import (
     IFLA_IPTUN_REMOTE,
     IFLA_IPTUN_TOS,
     IFLA_IPTUN_TTL,
-    IPIP_LINK_OPS,
+    ipip_link_ops,
 )
 from hardwire.stack.ipv4.tunnel4 import XfrmTunnel, xfrm4_tunnel_deregister, xfrm4_tunnel_register
 from hardwire.stack.wire.address import ipv4_from_text
@@ -31,7 +31,7 @@ DATA = {IFLA_IPTUN_LOCAL: LOCAL, IFLA_IPTUN_REMOTE: REMOTE}
 
 
 def tunnel(host: InetHost, name: str = "tun0", address: str = "172.16.0.1/24", **data):
-    dev = IPIP_LINK_OPS.newlink(host.net, name, DATA | data, None)
+    dev = ipip_link_ops.newlink(host.net, name, DATA | data, None)
     dev_open(dev)
     addr_add(dev, address)
     return dev
@@ -70,7 +70,7 @@ def test_a_second_tunnel_between_the_same_ends_is_refused():
     host = InetHost()
     tunnel(host)
     with raises(EEXIST):
-        IPIP_LINK_OPS.newlink(host.net, "tun1", DATA, None)
+        ipip_link_ops.newlink(host.net, "tun1", DATA, None)
     assert "tun1" not in host.net.dev_by_name
 
 
@@ -78,11 +78,11 @@ def test_a_tunnel_is_changed_but_stays_point_to_point():
     host = InetHost()
     dev = tunnel(host)
     assert dev.flags & IFF_POINTOPOINT
-    IPIP_LINK_OPS.changelink(dev, DATA | {IFLA_IPTUN_TTL: 9, IFLA_IPTUN_TOS: 4})
+    ipip_link_ops.changelink(dev, DATA | {IFLA_IPTUN_TTL: 9, IFLA_IPTUN_TOS: 4})
     host.socket().sendto(b"x", ("172.16.0.2", 9000))
     (packet,) = host.packets()
     assert (packet.ttl, packet.tos, packet.dst) == (9, 4, REMOTE)
-    info = IPIP_LINK_OPS.fill_info(dev)
+    info = ipip_link_ops.fill_info(dev)
     assert {key: info[key] for key in (IFLA_IPTUN_TTL, IFLA_IPTUN_TOS, IFLA_IPTUN_PMTUDISC, *DATA)} == {
         IFLA_IPTUN_TTL: 9,
         IFLA_IPTUN_TOS: 4,
@@ -90,10 +90,10 @@ def test_a_tunnel_is_changed_but_stays_point_to_point():
         **DATA,
     }
     with raises(EINVAL):
-        IPIP_LINK_OPS.changelink(dev, {IFLA_IPTUN_LOCAL: LOCAL})
-    other = IPIP_LINK_OPS.newlink(host.net, "tun1", {IFLA_IPTUN_LOCAL: LOCAL}, None)
+        ipip_link_ops.changelink(dev, {IFLA_IPTUN_LOCAL: LOCAL})
+    other = ipip_link_ops.newlink(host.net, "tun1", {IFLA_IPTUN_LOCAL: LOCAL}, None)
     with raises(EEXIST):
-        IPIP_LINK_OPS.changelink(dev, {IFLA_IPTUN_LOCAL: LOCAL})
+        ipip_link_ops.changelink(dev, {IFLA_IPTUN_LOCAL: LOCAL})
     assert not other.flags & IFF_POINTOPOINT
 
 
@@ -102,11 +102,11 @@ def test_a_tunnel_goes_with_its_routes_and_its_traffic():
     dev = tunnel(host)
     host.socket().sendto(b"x", ("172.16.0.2", 9000))
     host.dev.frames.clear()
-    IPIP_LINK_OPS.dellink(dev)
+    ipip_link_ops.dellink(dev)
     with raises(101):
         host.socket().sendto(b"x", ("172.16.0.2", 9000))
     assert not host.dev.frames
-    IPIP_LINK_OPS.newlink(host.net, "tun0", DATA, None)
+    ipip_link_ops.newlink(host.net, "tun0", DATA, None)
     host.check_memory()
 
 
@@ -114,7 +114,7 @@ def test_tunnels_in_tunnels_end_where_one_leads_into_itself():
     host = InetHost()
     tunnel(host)
     second = {IFLA_IPTUN_LOCAL: ipv4_from_text("172.16.0.1"), IFLA_IPTUN_REMOTE: ipv4_from_text("172.16.0.2")}
-    dev = IPIP_LINK_OPS.newlink(host.net, "tun1", second, None)
+    dev = ipip_link_ops.newlink(host.net, "tun1", second, None)
     dev_open(dev)
     addr_add(dev, "172.17.0.1/24")
     host.socket().sendto(b"x", ("172.17.0.2", 9000))

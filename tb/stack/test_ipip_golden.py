@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hardwire.stack.core.dev_register import dev_get_stats, dev_open
 from hardwire.stack.iproute import addr_add
-from hardwire.stack.ipv4.ipip import IFLA_IPTUN_LOCAL, IFLA_IPTUN_REMOTE, IPIP_LINK_OPS
+from hardwire.stack.ipv4.ipip import IFLA_IPTUN_LOCAL, IFLA_IPTUN_REMOTE, ipip_link_ops
 from hardwire.stack.wire.address import ipv4_from_text
 from hardwire.tb.stack.golden import Rules, compare, find, read_golden
 from hardwire.tb.stack.test_veth import Namespaces, changed, traced, warmed
@@ -19,7 +19,7 @@ def test_a_datagram_goes_through_a_tunnel_on_the_path_of_14b():
     two.join(0, "10.0.0.1/24", 1, "10.0.0.2/24")
     for number, net in enumerate(two.nets):
         ends = [ipv4_from_text(f"10.0.0.{1 + end}") for end in (number, 1 - number)]
-        dev = IPIP_LINK_OPS.newlink(
+        dev = ipip_link_ops.newlink(
             net, "tun0", dict(zip((IFLA_IPTUN_LOCAL, IFLA_IPTUN_REMOTE), ends, strict=True)), None
         )
         dev_open(dev)

@@ -16,7 +16,7 @@ from hardwire.stack.ipv4.ipip import (
     IFLA_IPTUN_REMOTE,
     IFLA_IPTUN_TOS,
     IFLA_IPTUN_TTL,
-    IPIP_LINK_OPS,
+    ipip_link_ops,
 )
 from hardwire.stack.wire.address import ipv4_from_text
 from hardwire.tb.stack.fake import FakePlatform
@@ -40,7 +40,7 @@ def add(host: PairHost, name: str, words: dict[str, str]):
         else:
             number = 1 if value == "inherit" else int(value, 0)
             data[IFLA_IPTUN_TTL if key == "ttl" else IFLA_IPTUN_TOS] = number
-    return IPIP_LINK_OPS.newlink(host.net, name, data, None)
+    return ipip_link_ops.newlink(host.net, name, data, None)
 
 
 def host_of(scenario: Scenario) -> PairHost:

@@ -19,13 +19,13 @@ from ...core.netdevice import (
     IFF_NO_QUEUE,
     IFF_PROMISC,
     IFF_UNICAST_FLT,
-    NETIF_F_LLTX,
     Capabilities,
     NetDevice,
     NetDeviceOps,
 )
 from ...core.workqueue import DelayedWork, cancel_delayed_work, queue_delayed_work
 from ...ethernet.eth import eth_hw_addr_random, ether_setup
+from ...vlan.vlan_core import vlan_vid_add, vlan_vid_del
 from .bond_3ad import (
     ad_update_actor_keys,
     bond_3ad_initiate_agg_selection,
@@ -35,7 +35,14 @@ from .bond_3ad import (
 )
 from .bond_3ad_port import AdBond
 from .bond_main_active import bond_hw_addr_flush
-from .bond_main_enslave import BOND_FEATURES, bond_compute_features, bond_enslave, bond_release, bond_release_one
+from .bond_main_enslave import (
+    BOND_ALWAYS_ON_FEATURES,
+    BOND_FEATURES,
+    bond_compute_features,
+    bond_enslave,
+    bond_release,
+    bond_release_one,
+)
 from .bond_main_mii import bond_mii_monitor
 from .bond_main_rx import bond_get_stats
 from .bond_main_xmit import bond_select_queue, bond_start_xmit
@@ -131,6 +138,25 @@ def bond_change_mtu(dev: NetDevice, mtu: int) -> None:
     bond.mtu = mtu
 
 
+def bond_vlan_rx_add_vid(dev: NetDevice, proto: int, vid: int) -> None:
+    """Have all slaves receive a VLAN (``ndo_vlan_rx_add_vid``); if one of them cannot, none does."""
+    added: list[NetDevice] = []
+    try:
+        for slave in bonding_of(dev).slave_list:
+            vlan_vid_add(slave.dev, proto, vid)
+            added.append(slave.dev)
+    except OSError:
+        for slave_dev in added:
+            vlan_vid_del(slave_dev, proto, vid)
+        raise
+
+
+def bond_vlan_rx_kill_vid(dev: NetDevice, proto: int, vid: int) -> None:
+    """End that (``ndo_vlan_rx_kill_vid``)."""
+    for slave in bonding_of(dev).slave_list:
+        vlan_vid_del(slave.dev, proto, vid)
+
+
 def bond_set_mac_address(dev: NetDevice, addr: bytes) -> None:
     """Set the address of all slaves, and so the bond's, or of none (``ndo_set_mac_address``)."""
     bond = bonding_of(dev)
@@ -177,10 +203,14 @@ _OPS = NetDeviceOps(
     ndo_get_stats64=bond_get_stats,
     ndo_set_rx_mode=bond_set_rx_mode,
     ndo_change_rx_flags=bond_change_rx_flags,
+    ndo_vlan_rx_add_vid=bond_vlan_rx_add_vid,
+    ndo_vlan_rx_kill_vid=bond_vlan_rx_kill_vid,
     ndo_add_slave=bond_enslave,
     ndo_del_slave=bond_release,
 )
-_CAPABILITIES = Capabilities(features=BOND_FEATURES | NETIF_F_LLTX, max_mtu=65535, tx_queues=BOND_DEFAULT_TX_QUEUES)
+_CAPABILITIES = Capabilities(
+    features=BOND_FEATURES | BOND_ALWAYS_ON_FEATURES, max_mtu=65535, tx_queues=BOND_DEFAULT_TX_QUEUES
+)
 
 
 def bond_create(net: "Net", name: str) -> Bonding:
@@ -189,7 +219,7 @@ def bond_create(net: "Net", name: str) -> Bonding:
     ether_setup(bond)
     bond.flags |= IFF_BROADCAST | IFF_MULTICAST | IFF_MASTER
     bond.priv_flags |= IFF_NO_QUEUE | IFF_UNICAST_FLT
-    bond.features = NETIF_F_LLTX
+    bond.features = BOND_ALWAYS_ON_FEATURES
     bond.dev_addr = eth_hw_addr_random(net.kernel)
     bond.ad = AdBond()
     bond.mii_work = DelayedWork(net.kernel, lambda: bond_mii_monitor(bond))

@@ -21,11 +21,13 @@ from ...core.netdevice import (
     NETIF_F_CSUM_MASK,
     NETIF_F_FRAGLIST,
     NETIF_F_HIGHDMA,
+    NETIF_F_HW_VLAN_CTAG_FILTER,
     NETIF_F_LLTX,
     NETIF_F_SG,
     NetDevice,
 )
 from ...ethernet.eth import eth_hw_addr_random
+from ...vlan.vlan_core import vlan_vids_add_by_dev, vlan_vids_del_by_dev
 from ...wire.lacp import SLOW_PROTOCOLS
 from .bond_3ad import bond_3ad_bind_slave, bond_3ad_initialize, bond_3ad_unbind_slave
 from .bond_main_active import (
@@ -50,8 +52,9 @@ from .bonding import (
     slave_of,
 )
 
-__all__ = ["bond_compute_features", "bond_enslave", "bond_release", "bond_release_one"]
+__all__ = ["BOND_ALWAYS_ON_FEATURES", "bond_compute_features", "bond_enslave", "bond_release", "bond_release_one"]
 
+BOND_ALWAYS_ON_FEATURES = NETIF_F_LLTX | NETIF_F_HW_VLAN_CTAG_FILTER
 BOND_FEATURES = NETIF_F_SG | NETIF_F_CSUM_MASK | NETIF_F_HIGHDMA | NETIF_F_FRAGLIST
 
 
@@ -89,7 +92,10 @@ def _enslave(bond: Bonding, dev: NetDevice) -> None:
         netdev_rx_handler_register(dev, bond_handle_frame)
         dev.rx_handler_data = slave
         netdev_master_upper_dev_link(dev, bond)
+        vlan_vids_add_by_dev(dev, bond)
     except OSError:
+        if dev.master is bond:
+            netdev_upper_dev_unlink(dev, bond)
         if dev.rx_handler_data is slave:
             netdev_rx_handler_unregister(dev)
             dev.rx_handler_data = None
@@ -173,6 +179,7 @@ def bond_release_one(bond: Bonding, dev: NetDevice, *, unregister: bool) -> None
     bond_set_slave_inactive_flags(slave)
     bond_fold_stats(bond)
     bond.slave_list.remove(slave)
+    vlan_vids_del_by_dev(dev, bond)
     netdev_upper_dev_unlink(dev, bond)
     netdev_rx_handler_unregister(dev)
     dev.rx_handler_data = None
@@ -215,7 +222,7 @@ def bond_compute_features(bond: Bonding) -> None:
     for slave in bond.slave_list:
         features &= slave.dev.features
         keep |= not slave.dev.priv_flags & IFF_XMIT_DST_RELEASE
-    bond.features = (features if bond.slave_list else 0) | NETIF_F_LLTX
+    bond.features = (features if bond.slave_list else 0) | BOND_ALWAYS_ON_FEATURES
     bond.needed_headroom = max((slave.dev.needed_headroom for slave in bond.slave_list), default=0)
     if keep:
         bond.priv_flags &= ~IFF_XMIT_DST_RELEASE
