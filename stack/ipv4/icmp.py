@@ -15,7 +15,6 @@ from ..netfilter.core import nf_ct_attach
 from ..uapi import AF_INET, IP_PMTUDISC_DONT, IPPROTO_ICMP, MSG_DONTWAIT, SOCK_RAW
 from ..wire.checksum import csum_add, csum_block_add, csum_fold, csum_partial
 from ..xfrm.xfrm_policy import XFRM_LOOKUP_ICMP, xfrm_decode_session_reverse, xfrm_lookup
-from . import ip_options_rcv  # As a module: it needs the functions here, too.
 from .fib_frontend import fib_compute_spec_dst, inet_addr_type_dev_table
 from .flow import FLOWI_FLAG_ANYSRC, Flowi4
 from .icmp_defs import (
@@ -28,6 +27,7 @@ from .icmp_defs import (
 from .icmp_limit import icmpv4_global_allow, icmpv4_xrlim_allow
 from .inet_sock import InetSock, IpcmCookie
 from .ip_options import first_hop
+from .ip_options_rcv import __ip_options_echo
 from .ip_output_make import ip_append_data, ip_flush_pending_frames, ip_push_pending_frames
 from .route import RTCF_LOCAL, ip_route_output_flow, ip_route_output_key_hash, ipv4_mtu
 from .rtnetlink import RtType
@@ -133,7 +133,7 @@ def icmp_reply(param: IcmpBxm) -> None:
     net = dev.net
     at = skb.network_header
     view = skb.view
-    options = ip_options_rcv.__ip_options_echo(skb)
+    options = __ip_options_echo(skb)
     local_bh_disable(net.kernel)
     if icmpv4_global_allow(net, param.type, param.code) and _xmit_lock(net):
         sk = net.ipv4.icmp_sk
@@ -201,7 +201,7 @@ def _send_locked(net: "Net", skb: "SkBuff", rt: "RTable", type: int, code: int, 
     tos = skb.view[at + 1]
     if type in ICMP_ERRORS:
         tos = tos & 0x1E | _PREC_INTERNETCONTROL
-    options = ip_options_rcv.__ip_options_echo(skb)
+    options = __ip_options_echo(skb)
     source = daddr if rt.flags & RTCF_LOCAL else 0
     sk = net.ipv4.icmp_sk
     sk.tos = tos
@@ -248,6 +248,8 @@ def icmp_route_lookup(net: "Net", fl4: Flowi4, skb_in: "SkBuff") -> "RTable":
             other = ip_route_output_key_hash(net, turned)
         else:
             # The way of a packet that came from where this one was to go.
+            from .route_input import ip_route_input_noref  # Here: what it imports needs icmp_send().
+
             way = ip_route_output_key_hash(net, Flowi4(turned.saddr, turned.daddr, flags=FLOWI_FLAG_ANYSRC))
             kept, skb_in.dst = skb_in.dst, None
             ip_route_input_noref(skb_in, turned.daddr, turned.saddr, fl4.tos, way.dev)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from ..core.drop_reasons import SkbDropReason
 from ..core.skbuff import kfree_skb_reason
 from ..core.skbuff_data import skb_cow_head
-from . import icmp  # As a module: it needs the functions here, too.
 from .devinet import inet_select_addr
 from .fib_frontend import fib_compute_spec_dst, inet_addr_type
 from .icmp_defs import ICMP_PARAMETERPROB
@@ -53,7 +52,9 @@ def ip_rcv_options(skb: "SkBuff", dev: "NetDevice") -> bool:
     fault = ip_options_compile_skb(skb, opt)
     if fault:
         net.mib["Ip:InHdrErrors"] += 1
-        icmp.icmp_send(skb, ICMP_PARAMETERPROB, 0, fault << 24)
+        from .icmp import icmp_send  # Here: what it imports needs __ip_options_echo().
+
+        icmp_send(skb, ICMP_PARAMETERPROB, 0, fault << 24)
         kfree_skb_reason(skb, SkbDropReason.IP_INHDR)
         return False
     if opt.srr:

@@ -5,6 +5,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.timer import HZ, TimerList, jiffies, mod_timer, timer_pending
 from ..uapi import IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP
+from . import (  # As modules: they need the functions here, too.
+    nf_conntrack_proto_generic,
+    nf_conntrack_proto_icmp,
+    nf_conntrack_proto_tcp,
+    nf_conntrack_proto_udp,
+)
 from .core import NF_ACCEPT, NF_DROP, NF_REPEAT
 from .nf_conntrack_common import (
     CTINFO2DIR,
@@ -18,10 +24,6 @@ from .nf_conntrack_common import (
     IPS_DYING,
     IPS_SEEN_REPLY,
 )
-from .nf_conntrack_proto_generic import nf_conntrack_generic_packet
-from .nf_conntrack_proto_icmp import nf_conntrack_icmp_packet, nf_conntrack_icmpv4_error
-from .nf_conntrack_proto_tcp import nf_conntrack_tcp_packet
-from .nf_conntrack_proto_udp import nf_conntrack_udp_packet
 from .nf_conntrack_tuple import NfConntrackTuple, get_l4proto, nf_ct_get_tuple, nf_ct_invert_tuple
 
 if TYPE_CHECKING:
@@ -216,11 +218,14 @@ def resolve_normal_ct(skb: "SkBuff", dataoff: int, protonum: int, state: "NfHook
         skb.nfct = ct, IP_CT_ESTABLISHED if ct.status & IPS_SEEN_REPLY else IP_CT_NEW
 
 
-_PACKET: dict[int, Callable[[NfConn, "SkBuff", int, int, "NfHookState"], int]] = {
-    IPPROTO_ICMP: nf_conntrack_icmp_packet,
-    IPPROTO_TCP: nf_conntrack_tcp_packet,
-    IPPROTO_UDP: nf_conntrack_udp_packet,
-}
+def _packet(protonum: int) -> Callable[[NfConn, "SkBuff", int, int, "NfHookState"], int]:
+    if protonum == IPPROTO_TCP:
+        return nf_conntrack_proto_tcp.nf_conntrack_tcp_packet
+    if protonum == IPPROTO_UDP:
+        return nf_conntrack_proto_udp.nf_conntrack_udp_packet
+    if protonum == IPPROTO_ICMP:
+        return nf_conntrack_proto_icmp.nf_conntrack_icmp_packet
+    return nf_conntrack_proto_generic.nf_conntrack_generic_packet
 
 
 def nf_conntrack_in(skb: "SkBuff", state: "NfHookState") -> int:
@@ -236,7 +241,7 @@ def nf_conntrack_in(skb: "SkBuff", state: "NfHookState") -> int:
         stat["invalid"] += 1
         return NF_ACCEPT
     if protonum == IPPROTO_ICMP:
-        ret = nf_conntrack_icmpv4_error(skb, dataoff, state)
+        ret = nf_conntrack_proto_icmp.nf_conntrack_icmpv4_error(skb, dataoff, state)
         if ret <= 0:
             stat["error"] += 1
             stat["invalid"] += 1
@@ -253,7 +258,7 @@ def nf_conntrack_in(skb: "SkBuff", state: "NfHookState") -> int:
         if ct is None:
             stat["invalid"] += 1
             return NF_ACCEPT
-        ret = _PACKET.get(protonum, nf_conntrack_generic_packet)(ct, skb, dataoff, ctinfo, state)
+        ret = _packet(protonum)(ct, skb, dataoff, ctinfo, state)
         if ret > 0:
             break
         skb.nfct = None
