@@ -46,6 +46,8 @@ class Program:
         What it has said.
     result : dict
         What came of it.
+    lead : Callable or None
+        For one that serves: what it does before, which does end.
     ended : Callable
         What is left to do for one that serves, when the others have ended.
     """
@@ -55,6 +57,7 @@ class Program:
     serves: bool = False
     lines: list[str] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
+    lead: "Callable[[Program, Machine], None] | None" = None
     ended: Callable[[], None] = _nothing
 
 
@@ -291,12 +294,17 @@ def _sequence(programs: list[Program]) -> Program:
         if program.serves:
             raise ProgramError(f"{program.text!r} does not end: nothing comes after it")
 
-    def run(program: Program, machine: Machine) -> None:
-        for part in programs:
-            part.lines, part.result = program.lines, program.result
-            part.run(part, machine)
+    def run(parts: list[Program]) -> Callable[[Program, Machine], None]:
+        def run_parts(program: Program, machine: Machine) -> None:
+            for part in parts:
+                part.run(program, machine)
 
-    return Program("; ".join(program.text for program in programs), run, programs[-1].serves)
+        return run_parts
+
+    text = "; ".join(program.text for program in programs)
+    if not programs[-1].serves:
+        return Program(text, run(programs))
+    return Program(text, run(programs[-1:]), serves=True, lead=run(programs[:-1]))
 
 
 def parse_program(text: str) -> Program:

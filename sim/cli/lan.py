@@ -12,6 +12,7 @@ from .report import FAILED, MISUSED, CommandError, console, print_json, say
 if TYPE_CHECKING:
     from ..capture import Capture
     from ..lan import Lan
+    from ..machine import Machine
     from ..programs import Program
 
 __all__ = ["lan"]
@@ -100,13 +101,22 @@ def _run(network: "Lan", programs: "list[Program]", pcap: Path | None) -> None:
                 capture.watch(machine.nic)
         waited = []
         for number, (program, machine) in enumerate(zip(programs, network.machines, strict=True), 1):
-            task = network.world.spawn(program.run, program, machine, name=f"host{number}: {program.text}")
-            if not program.serves:
+            task = network.world.spawn(_start, program, machine, name=f"host{number}: {program.text}")
+            if not program.serves or program.lead is not None:
                 waited.append(task)
         network.world.join(waited)
         network.settle()
         for program in programs:
             program.ended()
+
+
+def _start(program: "Program", machine: "Machine") -> None:
+    """Run a program; if there is something that it does first, this is over with that."""
+    if program.lead is None:
+        program.run(program, machine)
+    else:
+        program.lead(program, machine)
+        machine.world.spawn(program.run, program, machine, name=program.text)
 
 
 def _capture(folder: Path, name: str, interface: str) -> "Capture":
@@ -159,4 +169,4 @@ def _print(report: dict[str, Any], programs: "list[Program]") -> None:
     for link in report["links"]:
         counts = ", ".join(f"{count:,} {what}" for what, count in link.items() if isinstance(count, int) and count)
         tree.add(f"{link['link']} {link['direction']}: {counts or 'no frames'}")
-    console().print(tree, soft_wrap=True)
+    console(plain=True).print(tree, soft_wrap=True)

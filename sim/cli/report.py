@@ -11,6 +11,7 @@ __all__ = ["FAILED", "MISUSED", "CommandError", "console", "print_json", "say"]
 
 FAILED = 1
 MISUSED = 2
+_ANY_WIDTH = 1 << 20
 
 
 class CommandError(Exception):
@@ -29,8 +30,14 @@ class CommandError(Exception):
         self.exit_status = exit_status
 
 
-def console() -> "Console":
-    """Return where tables and trees are printed."""
+def console(*, plain: bool = False) -> "Console":
+    """Return where tables and trees are printed.
+
+    Parameters
+    ----------
+    plain : bool
+        What is printed is others' text: nothing in it is markup, and lines stay as long as they are.
+    """
     from rich.console import Console
 
     class Terminal(Console):
@@ -39,6 +46,8 @@ def console() -> "Console":
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError
 
+    if plain:
+        return Terminal(highlight=False, markup=False, emoji=False, width=_ANY_WIDTH)
     return Terminal(highlight=False)
 
 

@@ -263,3 +263,19 @@ def test_command_refuses_nonsense_in_one_line(arguments: tuple[str, ...], messag
     assert result.returncode == 2
     assert result.stderr.startswith(f"hardwire: {message}")
     assert result.stderr.count("\n") == 1
+
+
+def test_what_programs_say_is_shown_as_it_is() -> None:
+    shown = lan_command("ip -j -d link show eth0; ip link set eth0 address 02:00:ab:cd:00:01; ip link show eth0").stdout
+    (links,) = (line for line in shown.splitlines() if '"ifname"' in line)
+    assert json.loads(links[links.index("[") :])[0]["ifname"] == "eth0"  # Not cut off, and no markup.
+    assert "    link/ether 02:00:ab:cd:00:01 brd ff:ff:ff:ff:ff:ff" in shown
+
+
+def test_a_sequence_ends_with_one_that_serves(tmp_path: Path) -> None:
+    seen = tmp_path / "seen.pcapng"
+    shown = lan_command(f"ping 10.0.0.2 -c 1; tcpdump -w {seen}", "ip link show eth0; udp-echo").stdout
+    assert "1 sent, 1 received" in shown
+    assert "0 packets captured" in shown
+    shown = lan_command("ping 10.0.0.2 -c 1", f"ip link set eth0 txqueuelen 500; tcpdump -w {seen}").stdout
+    assert "4 packets captured" in shown
