@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from errno import EADDRNOTAVAIL, EINVAL, ENOENT, ENOTSUP
+from errno import EINVAL, ENOENT
 
 import pytest
 
@@ -24,16 +24,10 @@ from hardwire.stack.core.dev_queue import (
     netif_wake_queue,
 )
 from hardwire.stack.core.dev_register import (
-    NetdevEvent,
-    dev_change_features,
     dev_close,
     dev_get_stats,
     dev_open,
-    dev_set_mac_address,
-    dev_set_mtu,
     register_netdevice,
-    register_netdevice_notifier,
-    unregister_netdevice,
 )
 from hardwire.stack.core.dql import Dql, dql_avail, dql_completed, dql_queued
 from hardwire.stack.core.netdevice import (
@@ -451,52 +445,3 @@ def test_the_watchdog_calls_the_driver_once_a_period_while_a_queue_is_stuck():
     platform.advance(20_000_000_000)
     assert len(calls) == 1
     assert not platform.timers
-
-
-def test_devices_are_named_numbered_and_announced(host):
-    events = []
-    register_netdevice_notifier(host.net, lambda event, dev: events.append((event, dev.name)))
-    other = FakeNetDevice(host.net)
-    register_netdevice(other)
-    assert (other.name, other.ifindex) == ("eth1", host.dev.ifindex + 1)
-    dev_open(other)
-    dev_set_mtu(other, 9000)
-    unregister_netdevice(other)
-    assert [event for event, name in events if name == "eth0"] == [NetdevEvent.REGISTER, NetdevEvent.UP]
-    assert [event for event, name in events if name == "eth1"] == [
-        NetdevEvent.REGISTER,
-        NetdevEvent.UP,
-        NetdevEvent.CHANGEMTU,
-        NetdevEvent.GOING_DOWN,
-        NetdevEvent.DOWN,
-        NetdevEvent.UNREGISTER,
-    ]
-    duplicate = FakeNetDevice(host.net, name="eth0")
-    with pytest.raises(OSError, match="there is a device eth0"):
-        register_netdevice(duplicate)
-
-
-@pytest.mark.parametrize(
-    ("call", "number", "text"),
-    [
-        (
-            lambda dev: dev_set_mtu(dev, 67),
-            EINVAL,
-            "mtu less than device minimum: eth0 takes an MTU of 68..9000, not 67",
-        ),
-        (
-            lambda dev: dev_set_mtu(dev, 9001),
-            EINVAL,
-            "mtu greater than device maximum: eth0 takes an MTU of 68..9000, not 9001",
-        ),
-        (
-            lambda dev: dev_set_mac_address(dev, b"\x01" * 6),
-            EADDRNOTAVAIL,
-            "01:01:01:01:01:01 is no address of one station",
-        ),
-        (lambda dev: dev_change_features(dev, 1 << 50, 1 << 50), ENOTSUP, f"eth0 has no features {1 << 50:#x}"),
-    ],
-)
-def test_impossible_changes_are_refused(host, call, number, text):
-    with pytest.raises(OSError, match=f"^.Errno {number}. {re.escape(text)}$"):
-        call(host.dev)
