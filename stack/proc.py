@@ -10,6 +10,7 @@ from .ipv4.arp_ioctl import ATF_COM, ATF_PERM, ATF_PUBL
 from .ipv4.fib_ioctl import RTF_GATEWAY, RTF_HOST, RTF_REJECT, RTF_UP
 from .ipv4.inet_sock import InetSock
 from .ipv4.rtnetlink import RtTable, RtType
+from .netfilter.nf_conntrack_standalone import ct_seq_show
 from .proc_snmp import netstat_seq_show, snmp_seq_show
 from .uapi import AF_INET, SOCK_STREAM
 from .wire.address import ipv4_to_text, mac_to_text
@@ -191,6 +192,7 @@ _FILES: "dict[str, Callable[[Net], str]]" = {
     "arp": arp_seq_show,
     "dev": dev_seq_show,
     "netstat": netstat_seq_show,
+    "nf_conntrack": lambda net: _text(ct_seq_show(net)),
     "raw": raw_seq_show,
     "route": fib_route_seq_show,
     "snmp": snmp_seq_show,
