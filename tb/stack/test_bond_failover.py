@@ -8,6 +8,7 @@ from scapy.layers.l2 import ARP, Ether
 
 from hardwire.stack.core.dev_register import (
     dev_close,
+    dev_get_stats,
     dev_open,
 )
 from hardwire.stack.core.netdevice import (
@@ -23,6 +24,7 @@ from hardwire.stack.drivers.bonding import (
     bond_changelink,
     bond_link_ops,
 )
+from hardwire.stack.drivers.veth import veth_dellink
 from hardwire.tb.stack.bonds import MS, SECOND, Bonds
 from hardwire.tb.stack.golden import Rules
 from hardwire.tb.stack.inet_host import raises
@@ -168,3 +170,16 @@ def test_a_bond_that_is_down_looks_at_nothing(mode):
     assert [work.timer is not None for work in works] == [True, mode == BondMode.AD]
     dev_close(bonds.bond)
     assert [work.timer for work in works] == [None, None]
+
+
+def test_the_bond_keeps_its_counters_when_those_of_a_slave_start_anew():
+    bonds = Bonds(BondMode.ACTIVEBACKUP)
+    bonds.pb.socket().sendto(b"x", ("10.0.8.1", 9))
+    bonds.run()
+    before = dev_get_stats(bonds.bond)
+    received = before.rx_packets, before.rx_bytes
+    assert received[0] > 0
+    veth_dellink(bonds.slaves[0])
+    bonds.run()
+    after = dev_get_stats(bonds.bond)
+    assert (after.rx_packets, after.rx_bytes) == received

@@ -1,5 +1,6 @@
 """Whatever octets come to a bridge: nothing crashes, nothing leaks, each frame is sent on, handed up, or counted."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,15 +35,17 @@ flags = st.sampled_from(
 )
 
 
-@given(
+ANYTHING = given(
     st.lists(st.tuples(st.integers(0, PORTS - 1), plain | known | bpdus, st.integers(0, 3_000_000_000)), max_size=12),
     st.lists(st.tuples(st.integers(0, PORTS - 1), flags), max_size=3),
     st.booleans(),
     st.booleans(),
     st.sampled_from([14, 20, 40, 2048]),
 )
-@settings(max_examples=300, deadline=None)
-def test_each_frame_is_sent_on_handed_up_or_counted(frames, chosen, stp, complete, buffer_octets):
+
+
+def check_each_frame(frames, chosen, stp, complete, buffer_octets):
+    """Have ports receive frames, and account for each."""
     data = {IflaBr.STP_STATE: int(stp), IflaBr.FORWARD_DELAY: 200}
     ours = OurBridge(PORTS, data=data, complete=complete, address=True)
     for port in ours.ports:
@@ -64,3 +67,7 @@ def test_each_frame_is_sent_on_handed_up_or_counted(frames, chosen, stp, complet
     assert all(port.br.dev is ours.dev and port.state <= BR_STATE_BLOCKING for port in ours.dev.priv.port_list)
     ours.platform.advance(100_000_000_000)
     assert not ours.platform.buffers
+
+
+test_each_frame_is_sent_on_handed_up_or_counted = settings(max_examples=100, deadline=None)(ANYTHING(check_each_frame))
+test_each_of_many_frames_is = pytest.mark.soak(settings(max_examples=5_000, deadline=None)(ANYTHING(check_each_frame)))

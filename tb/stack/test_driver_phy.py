@@ -192,11 +192,12 @@ def test_going_down_in_the_middle_of_a_look_and_up_again_disturbs_nothing():
     assert netif_carrier_ok(host.dev)
 
 
-def test_what_is_left_of_a_look_is_not_taken_for_another_answer():
+@pytest.mark.parametrize("step_ns", [13_000, pytest.param(2_000, marks=pytest.mark.soak)])
+def test_what_is_left_of_a_look_is_not_taken_for_another_answer(step_ns):
     host = Host(phy=True)
     host.phy.plug()
     host.platform.advance(3 * S)
-    for delay in range(0, 100_000, 5_000):
+    for delay in range(0, 100_000, step_ns):
         before = host.device.mdio.transactions
         while host.device.mdio.transactions == before:
             host.platform.advance(1_000)
@@ -219,11 +220,12 @@ def test_going_down_in_the_middle_of_a_look_leaves_no_timer():
     assert [timer for _, _, timer in host.platform.timers if timer.callback is not None] == []
 
 
-def test_negotiating_again_in_the_middle_of_a_look_mixes_nothing_up():
+@pytest.mark.parametrize("step_ns", [17_000, pytest.param(3_000, marks=pytest.mark.soak)])
+def test_negotiating_again_in_the_middle_of_a_look_mixes_nothing_up(step_ns):
     host = Host(phy=True)
     host.phy.plug()
     host.platform.advance(3 * S)
-    for delay in range(0, 100_000, 7_000):
+    for delay in range(0, 100_000, step_ns):
         before = host.device.mdio.transactions
         while host.device.mdio.transactions == before:
             host.platform.advance(1_000)

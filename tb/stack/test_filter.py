@@ -384,7 +384,7 @@ _CODES = st.sampled_from(sorted({c for p in [*VALID.values(), *(r for r, _ in RE
 _INSTRUCTION = st.builds(SockFilter, _CODES, st.integers(0, 3), st.integers(0, 3), st.integers(0, 40))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     program=st.lists(_INSTRUCTION, max_size=30),
     frame=st.binary(min_size=14, max_size=90),

@@ -189,7 +189,7 @@ WORDS = (
 TEXTS = st.lists(st.sampled_from([*WORDS, "\n", '"a b"', '"']), max_size=25).map(" ".join)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.one_of(st.text(max_size=60), TEXTS))
 def test_any_text_is_understood_or_refused_with_an_errno(text):
     host = InetHost()

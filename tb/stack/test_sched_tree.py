@@ -169,11 +169,12 @@ def test_lengths_and_backlogs_are_those_of_what_is_inside(kinds, steps):
     run(kinds, steps)
 
 
-def test_they_are_in_long_runs_with_full_queues():
+@pytest.mark.parametrize("runs", [6, pytest.param(300, marks=[pytest.mark.soak, pytest.mark.timeout(0)])])
+def test_they_are_in_long_runs_with_full_queues(runs):
     number = seed()
     print("seed", number)
     rng = Random(number)
-    for _ in range(15):
+    for _ in range(runs):
         steps: list[tuple] = []
         for _ in range(80):
             priority = rng.choice((0, 1, 6, 0x10001, 0x10003))

@@ -11,7 +11,7 @@ from ...core.dev_register import (
     netif_set_mac_address,
     netif_set_mtu,
 )
-from ...core.dev_upper import netdev_master_upper_dev_get, netdev_master_upper_dev_link, netdev_upper_dev_unlink
+from ...core.dev_upper import netdev_master_upper_dev_link, netdev_upper_dev_unlink
 from ...core.link_watch import netif_carrier_off
 from ...core.netdev_event import NetdevEvent, call_netdevice_notifiers
 from ...core.netdevice import (
@@ -94,7 +94,7 @@ def _enslave(bond: Bonding, dev: NetDevice) -> None:
         netdev_master_upper_dev_link(dev, bond)
         vlan_vids_add_by_dev(dev, bond)
     except OSError:
-        if netdev_master_upper_dev_get(dev) is bond:
+        if dev in bond.slaves:
             netdev_upper_dev_unlink(dev, bond)
         if dev.rx_handler_data is slave:
             netdev_rx_handler_unregister(dev)

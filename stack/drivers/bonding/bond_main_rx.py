@@ -38,7 +38,8 @@ def bond_fold_stats(bond: Bonding) -> None:
     for slave in bond.slave_list:
         now = dev_get_stats(slave.dev)
         for name in (field.name for field in fields(Stats64)):
-            new = getattr(now, name) - getattr(slave.slave_stats, name)
+            # Some drivers start anew from 0, as veth when the other end goes.
+            new = max(getattr(now, name) - getattr(slave.slave_stats, name), 0)
             setattr(bond.bond_stats, name, getattr(bond.bond_stats, name) + new)
         slave.slave_stats = now
 
