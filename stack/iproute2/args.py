@@ -9,7 +9,18 @@ from typing import Any, NoReturn
 from ..wire.address import ipv4_from_text, mac_from_text
 from ..wire.error import WireError
 
-__all__ = ["Args", "CommandError", "addr", "dispatch", "invarg", "lladdr", "matches", "prefix", "split_options"]
+__all__ = [
+    "Args",
+    "CommandError",
+    "addr",
+    "dispatch",
+    "invarg",
+    "lladdr",
+    "matches",
+    "prefix",
+    "split_options",
+    "take_object",
+]
 
 
 class CommandError(OSError):
@@ -179,3 +190,22 @@ def lladdr(word: str) -> bytes:
         return mac_from_text(word)
     except WireError:
         raise CommandError(f'"{word}" is invalid lladdr.') from None
+
+
+def take_object(
+    name: str, args: Args, objects: "Mapping[str, Callable[[Any, Args], None]]", *, status: int
+) -> "Callable[[Any, Args], None]":
+    """Return what does a command about the object that the present word names, or abbreviates.
+
+    Raises
+    ------
+    CommandError
+        If there is no word, or no such object; the latter with ``status``.
+    """
+    if not args:
+        raise CommandError(f"{name} takes an object: {', '.join(objects)}", status=255)
+    word = args.take()
+    for known, do in objects.items():
+        if matches(word, known):
+            return do
+    raise CommandError(f'Object "{word}" is unknown, try "{name} help".', status=status)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from .args import Args, CommandError, matches, split_options
+from .args import Args, CommandError, matches, split_options, take_object
 from .ipaddress import do_ipaddr
 from .iplink import do_iplink
 from .ipneigh import do_ipneigh
@@ -89,12 +89,7 @@ def ip(net: "Net", command: str) -> str:
     ``ip(net, "route add 192.0.2.0/24 via 10.0.0.254 dev eth0")``; ``json.loads(ip(net, "-j neigh show"))``.
     """
     options, args = split_options(command)
-    if not args:
-        raise CommandError(f"ip takes an object: {', '.join(_OBJECTS)}", status=255)
-    word = args.take()
-    do = next((do for name, do in _OBJECTS.items() if matches(word, name)), None)
-    if do is None:
-        raise CommandError(f'Object "{word}" is unknown, try "ip help".')
+    do = take_object("ip", args, _OBJECTS, status=1)
     with Rtnl(net) as rtnl:
         run = Ip(rtnl, options)
         do(run, args)

@@ -10,7 +10,7 @@ from ..netlink.uapi import NlmF
 from ..sched.sch_api import QDISCS
 from ..sched.tc_options import decode_options, encode_options
 from ..uapi import AF_UNSPEC
-from .args import Args, CommandError, dispatch, matches, split_options
+from .args import Args, CommandError, dispatch, matches, split_options, take_object
 from .json_print import Printer
 from .libnetlink import Answer, Request, Rtnl, attributes
 from .tc_filter import do_filter
@@ -82,12 +82,7 @@ def tc(net: "Net", command: str) -> str:
         An ``OSError`` with the kernel's errno (``EINVAL`` for words that make no sense), that says what ``tc`` says.
     """
     options, args = split_options(command)
-    if not args:
-        raise CommandError(f"tc takes an object: {', '.join(_OBJECTS)}", status=255)
-    word = args.take()
-    do = next((do for name, do in _OBJECTS.items() if matches(word, name)), None)
-    if do is None:
-        raise CommandError(f'Object "{word}" is unknown, try "tc help".', status=255)
+    do = take_object("tc", args, _OBJECTS, status=255)
     with Rtnl(net) as rtnl:
         run = Tc(rtnl, options)
         do(run, args)
