@@ -279,3 +279,20 @@ def test_a_sequence_ends_with_one_that_serves(tmp_path: Path) -> None:
     assert "0 packets captured" in shown
     shown = lan_command("ping 10.0.0.2 -c 1", f"ip link set eth0 txqueuelen 500; tcpdump -w {seen}").stdout
     assert "4 packets captured" in shown
+
+
+@pytest.mark.parametrize("below", ["eth0", "bond0", "br0", "m0"])
+def test_vlans_pass_the_cards_whatever_is_between(below: str) -> None:
+    made = {
+        "bond0": "ip link add bond0 type bond mode active-backup; ip link set eth0 down master bond0; ",
+        "br0": "ip link add br0 type bridge; ip link set eth0 master br0; ",
+        "m0": "ip link add link eth0 name m0 type macvlan mode bridge; ",
+    }.get(below, "")
+    made += f"ip link set {below} up; ip link add link {below} name v type vlan id 5; ip link set v up; "
+    shown = lan_command(
+        f"{made} ip addr add 10.5.0.1/24 dev v; ping 10.5.0.2 -c 2 -s 1472; cat /proc/net/dev",
+        f"{made} ip addr add 10.5.0.2/24 dev v",
+    ).stdout
+    assert "2 sent, 2 received" in shown
+    (counted,) = (line.split("v:")[1].split() for line in shown.splitlines() if " v:" in line)
+    assert int(counted[1]) >= 3  # The ARP reply, and the echoes.

@@ -5,6 +5,7 @@ from hardwire.stack.iproute import addr_add, addr_del
 from hardwire.stack.netfilter.core import NF_ACCEPT, nf_reinject
 from hardwire.stack.netfilter.nf_conntrack_standalone import ct_cpu_seq_show, ct_seq_show
 from hardwire.stack.nft import nft
+from hardwire.stack.proc import proc_net
 from hardwire.tb.stack.inet_host import SECOND, InetHost
 from hardwire.tb.stack.nat import MASQUERADE, ROUTER, THERE, Nat, filtering
 
@@ -22,6 +23,7 @@ def test_connections_end_when_their_time_is_over():
     nat.run()
     assert nat.here.recv(10) == b"y"
     assert "[UNREPLIED]" not in ct_seq_show(nat.r.net)[0]
+    assert proc_net(nat.r.net, "nf_conntrack") == ct_seq_show(nat.r.net)[0] + "\n"
     nat.run(3 * SECOND)
     nat.here.sendto(b"z", THERE)  # It has lasted for more than 2 s: a stream.
     nat.run(10_000_000)
