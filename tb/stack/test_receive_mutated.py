@@ -44,7 +44,8 @@ LINKS = {
     ),
     "bond": (
         "link add bond0 type bond mode 802.3ad",
-        "link set eth0 down master bond0",
+        "link set eth0 down",
+        "link set eth0 master bond0",
         "link set bond0 up",
         "addr add 10.0.0.2/24 dev bond0",
     ),
