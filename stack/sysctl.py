@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .core.timer import HZ
 from .ipv4.devinet import IpDevConf, inet_forward_change
 from .ipv4.fib_frontend import rt_cache_flush
+from .sched.sch_api import qdisc_set_default
 
 if TYPE_CHECKING:
     from .core.net import Net
@@ -44,10 +45,12 @@ _IPV4: dict[str, tuple[str, Bounds]] = {
     "ipfrag_max_dist": ("ipfrag_max_dist", (0, _INT_MAX)),
     "ipfrag_time": ("ipfrag_time", ANY),
     "route.min_pmtu": ("ip_rt_min_pmtu", (68, _INT_MAX)),
+    "route_cache": ("route_cache", _BOOLEAN),  # Ours: the cache of Linux 2.6.
 }
 _CORE: dict[str, tuple[str, Bounds]] = {
     "rmem_default": ("rmem_default", (2304, _INT_MAX)),
     "rmem_max": ("rmem_max", (2304, _INT_MAX)),
+    "somaxconn": ("somaxconn", (0, _INT_MAX)),
     "wmem_default": ("wmem_default", (4608, _INT_MAX)),
     "wmem_max": ("wmem_max", (4608, _INT_MAX)),
 }
@@ -111,7 +114,7 @@ def sysctl(net: "Net", name: str, value: "str | int | None" = None) -> str:
 
 def sysctl_names(net: "Net") -> list[str]:
     """Return the names of all settings of a namespace."""
-    names = [f"net.core.{name}" for name in _CORE]
+    names = ["net.core.default_qdisc", *(f"net.core.{name}" for name in _CORE)]
     names += [f"net.ipv4.{name}" for name in (*_IPV4, *_SPECIAL)]
     for where in _places(net):
         names += [f"net.ipv4.conf.{where}.{name}" for name in IpDevConf.__slots__]
@@ -134,6 +137,8 @@ def _missing(name: str) -> OSError:
 
 def _find(net: "Net", name: str) -> _Entry:
     ipv4 = net.ipv4
+    if name == "net.core.default_qdisc":
+        return _Entry(lambda: net.kernel.default_qdisc_ops.id, lambda text: qdisc_set_default(net.kernel, text.strip()))
     core = name.removeprefix("net.core.")
     if core != name and core in _CORE:
         member, bounds = _CORE[core]

@@ -84,6 +84,9 @@ def lan(
         _print(report, parsed)
     if pcap is not None:
         say(f"wrote {len(parsed)} captures to {pcap}")
+    failed = [program.result["failed"] for program in parsed if "failed" in program.result]
+    if failed:
+        raise CommandError(f"failed: {'; '.join(failed)}", FAILED)
 
 
 def _lan(world: Any, hosts: int, switched: bool | None, **cable: float) -> "Lan":

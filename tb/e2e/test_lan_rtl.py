@@ -296,3 +296,9 @@ def test_vlans_pass_the_cards_whatever_is_between(below: str) -> None:
     assert "2 sent, 2 received" in shown
     (counted,) = (line.split("v:")[1].split() for line in shown.splitlines() if " v:" in line)
     assert int(counted[1]) >= 3  # The ARP reply, and the echoes.
+
+
+def test_a_command_that_fails_makes_the_whole_fail() -> None:
+    result = lan_command("ip link set nope up; ping 10.0.0.2 -c 1")
+    assert (result.returncode, result.stderr) == (1, "hardwire: failed: ip link set nope up\n")
+    assert "1 sent, 1 received" in result.stdout  # What comes after it runs all the same.
