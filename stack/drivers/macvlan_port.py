@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from errno import EINVAL
 from typing import TYPE_CHECKING
 
@@ -169,7 +170,8 @@ def macvlan_port_destroy(port: MacvlanPort) -> None:
     while port.bc_queue:
         kfree_skb_reason(port.bc_queue.popleft()[0], SkbDropReason.NOT_SPECIFIED)
     if port.passthru and dev.dev_addr != port.perm_addr and dev.ifindex in dev.net.devices:
-        netif_set_mac_address(dev, port.perm_addr)
+        with suppress(OSError):  # Somebody else may have it by now.
+            netif_set_mac_address(dev, port.perm_addr)
 
 
 def macvlan_hash_lookup(port: MacvlanPort, addr: bytes) -> MacvlanDevice | None:

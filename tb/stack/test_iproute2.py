@@ -1,6 +1,8 @@
 """``ip`` and ``tc``: the same commands as on a real kernel, the same output."""
 
 import json
+from dataclasses import replace
+from errno import EBUSY
 
 import pytest
 
@@ -362,3 +364,18 @@ def test_ethtool_shows_and_sets_features(net):
         with pytest.raises(CommandError) as raised:
             ethtool(net, words)
         assert (words, raised.value.status) == (words, status)
+
+
+def test_a_passthru_macvlan_goes_also_if_its_lower_device_cannot_have_its_old_address_back(net):
+    ip(net, "link add link eth0 name p type macvlan mode passthru")
+    ip(net, "link set p up")
+    ip(net, "link set p address 02:00:00:00:00:0b")
+
+    def refuse(dev, address):
+        raise OSError(EBUSY, "not now")
+
+    lower = net.dev_by_name["eth0"]
+    lower.netdev_ops = replace(lower.netdev_ops, ndo_set_mac_address=refuse)
+    ip(net, "link del p")
+    assert "02:00:00:00:00:0b" in ip(net, "link show eth0")
+    assert "p@" not in ip(net, "link")
