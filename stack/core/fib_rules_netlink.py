@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from errno import EAFNOSUPPORT, EEXIST, EINVAL, ENOENT, EPERM
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..ipv4.rtnetlink import RtTable
@@ -24,6 +23,8 @@ from ..netlink.fib_rules import (
     FIB_RULE_IIF_DETACHED,
     FIB_RULE_OIF_DETACHED,
     FIB_RULE_PERMANENT,
+    FIB_RULE_PORT_RANGE,
+    FIB_RULE_UID_RANGE,
     FIB_RULE_UNRESOLVED,
     Fra,
     FrAct,
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
 __all__ = ["fib_nl_delrule", "fib_nl_dumprule", "fib_nl_fill_rule", "fib_nl_newrule", "fib_rules_init"]
 
 _IFNAMSIZ = 16
-_PORT_RANGE = Struct("=HH")
-_UID_RANGE = Struct("=II")
 _NOBODY = 0xFFFF_FFFF  # No user has this number.
 
 FIB_RULE_POLICY: Mapping[int, NlaPolicy] = {
@@ -67,11 +66,11 @@ FIB_RULE_POLICY: Mapping[int, NlaPolicy] = {
     Fra.TABLE: NlaPolicy("u32"),
     Fra.FWMASK: NlaPolicy("u32"),
     Fra.L3MDEV: NlaPolicy("u8"),
-    Fra.UID_RANGE: NlaPolicy("unspec", _UID_RANGE.size),
+    Fra.UID_RANGE: NlaPolicy("unspec", FIB_RULE_UID_RANGE.size),
     Fra.PROTOCOL: NlaPolicy("u8"),
     Fra.IP_PROTO: NlaPolicy("u8"),
-    Fra.SPORT_RANGE: NlaPolicy("unspec", _PORT_RANGE.size),
-    Fra.DPORT_RANGE: NlaPolicy("unspec", _PORT_RANGE.size),
+    Fra.SPORT_RANGE: NlaPolicy("unspec", FIB_RULE_PORT_RANGE.size),
+    Fra.DPORT_RANGE: NlaPolicy("unspec", FIB_RULE_PORT_RANGE.size),
 }
 
 
@@ -123,7 +122,7 @@ def _limit(tb: dict[int, Nlattr], kind: int) -> int:
 def _ports(tb: dict[int, Nlattr], kind: int, name: str) -> tuple[int, int] | None:
     if kind not in tb:
         return None
-    first, last = _PORT_RANGE.unpack_from(tb[kind].data)
+    first, last = FIB_RULE_PORT_RANGE.unpack_from(tb[kind].data)
     if not 0 < first <= last < 0xFFFF:
         raise NetlinkError(EINVAL, f"Invalid {name} range")
     return first, last
@@ -132,7 +131,7 @@ def _ports(tb: dict[int, Nlattr], kind: int, name: str) -> tuple[int, int] | Non
 def _uids(tb: dict[int, Nlattr]) -> tuple[int, int] | None:
     if Fra.UID_RANGE not in tb:
         return None
-    first, last = _UID_RANGE.unpack_from(tb[Fra.UID_RANGE].data)
+    first, last = FIB_RULE_UID_RANGE.unpack_from(tb[Fra.UID_RANGE].data)
     if not first <= last < _NOBODY:
         raise NetlinkError(EINVAL, "Invalid uid range")
     return first, last
@@ -233,7 +232,7 @@ def fib_nl_delrule(skb: "SkBuff", nlh: Nlmsghdr) -> None:
 def fib_rule_nlmsg_size() -> int:
     """Return the most room that a message about a rule takes, without its header."""
     numbers = 9 * nla_total_size(4) + 2 * nla_total_size(1) + 2 * nla_total_size(8)
-    return FIB_RULE_HDR.size + numbers + 2 * nla_total_size(_IFNAMSIZ) + 2 * nla_total_size(_PORT_RANGE.size)
+    return FIB_RULE_HDR.size + numbers + 2 * nla_total_size(_IFNAMSIZ) + 2 * nla_total_size(FIB_RULE_PORT_RANGE.size)
 
 
 def fib_nl_fill_rule(
@@ -274,10 +273,10 @@ def fib_nl_fill_rule(
         if rule.tun_id:
             nla_put(skb, Fra.TUN_ID, rule.tun_id.to_bytes(8, "big"))
         if rule.uid_range is not None:
-            nla_put(skb, Fra.UID_RANGE, _UID_RANGE.pack(*rule.uid_range))
+            nla_put(skb, Fra.UID_RANGE, FIB_RULE_UID_RANGE.pack(*rule.uid_range))
         for number, ports in ((Fra.SPORT_RANGE, rule.sport_range), (Fra.DPORT_RANGE, rule.dport_range)):
             if ports is not None:
-                nla_put(skb, number, _PORT_RANGE.pack(*ports))
+                nla_put(skb, number, FIB_RULE_PORT_RANGE.pack(*ports))
         if rule.ip_proto:
             nla_put_u8(skb, Fra.IP_PROTO, rule.ip_proto)
         if rule.suppress_ifgroup != -1:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from errno import EAFNOSUPPORT, EEXIST, EINVAL, ENODEV, ENOENT, EOPNOTSUPP
-from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from ..netlink.af_netlink_kernel import DumpFill, dump_items
@@ -16,7 +15,7 @@ from ..netlink.message import (
     nlmsg_new,
     nlmsg_put,
 )
-from ..netlink.neighbour import NTF_PROXY, NTF_ROUTER, NTF_USE, Nda
+from ..netlink.neighbour import NDA_CACHEINFO, NDMSG, NTF_PROXY, NTF_ROUTER, NTF_USE, Nda
 from ..netlink.rtnetlink import Rtm, Rtnlgrp
 from ..netlink.uapi import NLMSG_HDRLEN, NlmF
 from ..uapi import AF_INET, AF_UNSPEC
@@ -43,14 +42,12 @@ __all__ = [
     "neigh_init",
 ]
 
-NDMSG = Struct("=BxxxiHBB")  # Family, device, state, flags, type.
-_CACHEINFO = Struct("=4I")  # When confirmed, used, changed, in hundredths of a second ago; number of users.
 _RTN_UNICAST = 1
 
 NDA_POLICY: Mapping[int, NlaPolicy] = {
     Nda.DST: NlaPolicy("binary", 32),
     Nda.LLADDR: NlaPolicy("binary", 32),
-    Nda.CACHEINFO: NlaPolicy("unspec", _CACHEINFO.size),
+    Nda.CACHEINFO: NlaPolicy("unspec", NDA_CACHEINFO.size),
     Nda.PROBES: NlaPolicy("u32"),
     Nda.VLAN: NlaPolicy("u16"),
     Nda.PORT: NlaPolicy("u16"),
@@ -66,7 +63,7 @@ NDA_POLICY: Mapping[int, NlaPolicy] = {
 
 def neigh_nlmsg_size() -> int:
     """Return the most room that a message about a neighbour takes, without its header."""
-    size = nlmsg_align(NDMSG.size) + 2 * nla_total_size(32) + nla_total_size(_CACHEINFO.size)
+    size = nlmsg_align(NDMSG.size) + 2 * nla_total_size(32) + nla_total_size(NDA_CACHEINFO.size)
     return size + 2 * nla_total_size(4) + nla_total_size(1)
 
 
@@ -89,7 +86,7 @@ def neigh_fill_info(skb: "SkBuff", neigh: Neighbour, portid: int, seq: int, kind
         # A timer that runs is a user of the entry.
         users = int(neigh.nud_state & NUD_IN_TIMER != 0)
         nla_put_u32(skb, Nda.PROBES, neigh.probes)
-        nla_put(skb, Nda.CACHEINFO, _CACHEINFO.pack(*ago, users))
+        nla_put(skb, Nda.CACHEINFO, NDA_CACHEINFO.pack(*ago, users))
         if neigh.protocol:
             nla_put_u8(skb, Nda.PROTOCOL, neigh.protocol)
     except OSError:

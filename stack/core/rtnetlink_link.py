@@ -24,7 +24,7 @@ from ..netlink.attr import (
     nla_total_size,
     nlmsg_parse,
 )
-from ..netlink.if_link import RTEXT_FILTER_SKIP_STATS, Ifla, IflaInfo, IflaXdp
+from ..netlink.if_link import IFINFOMSG, RTEXT_FILTER_SKIP_STATS, Ifla, IflaInfo, IflaXdp
 from ..netlink.message import NetlinkCallback, Nlmsghdr, nlmsg_cancel, nlmsg_end, nlmsg_new, nlmsg_put
 from ..netlink.rtnetlink import Rtm
 from ..netlink.uapi import NLMSG_HDRLEN, NlmF
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from .skbuff import SkBuff
 
 __all__ = [
-    "IFINFOMSG",
     "IFLA_POLICY",
     "if_nlmsg_size",
     "link_info",
@@ -56,7 +55,6 @@ __all__ = [
     "rtnl_getlink",
 ]
 
-IFINFOMSG = Struct("=BxHiII")  # Family, type, index, flags, change.
 _STATS64 = Struct("=25Q")
 _STATS = Struct("=24I")
 _U32_MAX = 0xFFFF_FFFF

@@ -4,11 +4,11 @@ from errno import EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM
 from typing import TYPE_CHECKING
 
 from ..netlink.attr import NetlinkError, Nlattr, nlmsg_parse
-from ..netlink.if_link import Ifla, IflaInfo
+from ..netlink.if_link import IFINFOMSG, Ifla, IflaInfo
 from ..netlink.uapi import NLMSG_HDRLEN, NlmF
 from .dev_register import dev_get_by_index, dev_valid_name
 from .rtnetlink_event import RTM_NEWLINK, rtmsg_ifinfo
-from .rtnetlink_link import IFINFOMSG, IFLA_POLICY, link_info, rtnl_dev_get, rtnl_ensure_unique_netns
+from .rtnetlink_link import IFLA_POLICY, link_info, rtnl_dev_get, rtnl_ensure_unique_netns
 from .rtnetlink_setlink import change_kind, do_setlink, link_data, validate_linkmsg
 
 if TYPE_CHECKING:

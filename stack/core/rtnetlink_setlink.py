@@ -4,7 +4,7 @@ from errno import EINVAL, ENODEV, EOPNOTSUPP
 from typing import TYPE_CHECKING
 
 from ..netlink.attr import NetlinkError, Nlattr, nla_parse_nested, nlmsg_parse
-from ..netlink.if_link import Ifla, IflaInfo
+from ..netlink.if_link import IFINFOMSG, Ifla, IflaInfo
 from ..netlink.uapi import NLMSG_HDRLEN
 from .dev_change import (
     dev_change_carrier,
@@ -17,7 +17,7 @@ from .dev_change import (
 from .dev_register import dev_get_by_index, dev_set_mac_address, dev_set_mtu
 from .dev_upper import do_set_master
 from .link_watch import netdev_state_change
-from .rtnetlink_link import IFINFOMSG, IFLA_POLICY, link_info, rtnl_dev_get, rtnl_ensure_unique_netns
+from .rtnetlink_link import IFLA_POLICY, link_info, rtnl_dev_get, rtnl_ensure_unique_netns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

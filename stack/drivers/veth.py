@@ -36,7 +36,7 @@ from ..core.skbuff import SkBuff, kfree_skb_reason
 from ..core.skbuff_data import pskb_may_pull
 from ..ethernet.eth import ETH_HLEN, eth_hw_addr_random, ether_setup
 from ..netlink.attr import nla_parse
-from ..netlink.if_link import Ifla, VethInfo
+from ..netlink.if_link import IFINFOMSG, Ifla, VethInfo
 
 if TYPE_CHECKING:
     from ..core.net import Net
@@ -213,7 +213,7 @@ def veth_dellink(dev: NetDevice) -> None:
 
 def _newlink(net: "Net", name: str, data: LinkData, lower: NetDevice | None) -> NetDevice:
     """Make a pair by a message; ``VethInfo.PEER`` holds a whole link message for the other end."""
-    from ..core.rtnetlink_link import IFINFOMSG, IFLA_POLICY  # They are built on drivers.
+    from ..core.rtnetlink_link import IFLA_POLICY  # They are built on drivers.
     from ..core.rtnetlink_newlink import rtnl_configure_link
     from ..core.rtnetlink_setlink import validate_linkmsg
 

@@ -1,29 +1,26 @@
 """``ip address``, and how ``ip link`` shows devices (iproute2: ip/ipaddress.c)."""
 
 from functools import partial
-from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from ..netlink.if_addr import Ifa
-from ..netlink.if_link import Ifla
+from ..netlink.if_addr import IFA_CACHEINFO, IFADDRMSG, Ifa
+from ..netlink.if_link import IFINFOMSG, Ifla
 from ..netlink.rtnetlink import Rtm
 from ..netlink.uapi import NlmF
 from ..uapi import AF_INET
 from ..wire.address import ipv4_to_text
 from .args import Args, CommandError, addr, dispatch, prefix
 from .iplink_show import linkinfo, print_linkinfo, print_name, print_stats
-from .libnetlink import IFINFO, Answer, Request
+from .libnetlink import Answer, Request
 from .rt_names import number, scope_name, scope_number
 
 if TYPE_CHECKING:
     from .ip import Ip
 
-__all__ = ["IFADDR", "do_ipaddr"]
+__all__ = ["do_ipaddr"]
 
-IFADDR = Struct("=BBBBi")  # struct ifaddrmsg: family, prefixlen, flags, scope, index.
 _FOREVER = 0xFFFF_FFFF
 _FLAGS = {0x01: "secondary", 0x80: "permanent"}
-_CACHEINFO = Struct("=IIII")  # struct ifa_cacheinfo: preferred, valid, cstamp, tstamp.
 
 
 def do_ipaddr(ip: "Ip", args: Args) -> None:
@@ -84,7 +81,7 @@ def _modify(ip: "Ip", args: Args, kind: int, flags: int) -> None:
     if scope is None:
         scope = 254 if local[0] >> 24 == 127 else 0
     index = ip.rtnl.index(dev)
-    request = Request(kind, IFADDR.pack(AF_INET, network[1], 0, scope, index), flags)
+    request = Request(kind, IFADDRMSG.pack(AF_INET, network[1], 0, scope, index), flags)
     if local[0] or kind == Rtm.NEWADDR:
         request.put(Ifa.LOCAL, local[0], "be32")
         request.put(Ifa.ADDRESS, network[0], "be32")
@@ -125,8 +122,8 @@ class _Filter:
                 self.dev = ip.rtnl.index(args.next(), 'Device "{}" does not exist.')
 
     def wants_address(self, answer: Answer) -> bool:
-        _, _, _, scope, _ = answer.header(IFADDR)
-        tb = answer.attrs(IFADDR)
+        _, _, _, scope, _ = answer.header(IFADDRMSG)
+        tb = answer.attrs(IFADDRMSG)
         if self.scope is not None and scope != self.scope:
             return False
         if self.label is not None and tb[Ifa.LABEL].text != self.label:
@@ -139,8 +136,8 @@ class _Filter:
         return self.to is not None or self.label is not None
 
     def wants_link(self, answer: Answer) -> bool:
-        _, _, index, flags, _ = answer.header(IFINFO)
-        tb = answer.attrs(IFINFO)
+        _, _, index, flags, _ = answer.header(IFINFOMSG)
+        tb = answer.attrs(IFINFOMSG)
         if (self.dev is not None and index != self.dev) or (self.up and not flags & 1):
             return False
         if self.master is not None and (Ifla.MASTER not in tb or tb[Ifla.MASTER].u32 != self.master):
@@ -160,11 +157,11 @@ def show_links(ip: "Ip", args: Args) -> None:
 
 def links(ip: "Ip") -> list[Answer]:
     """Return all devices."""
-    return ip.rtnl.dump(Request(Rtm.GETLINK, IFINFO.pack(0, 0, 0, 0, 0)))
+    return ip.rtnl.dump(Request(Rtm.GETLINK, IFINFOMSG.pack(0, 0, 0, 0, 0)))
 
 
 def _addresses(ip: "Ip", dev: int | None) -> list[Answer]:
-    return ip.rtnl.dump(Request(Rtm.GETADDR, IFADDR.pack(AF_INET, 0, 0, 0, dev or 0)))
+    return ip.rtnl.dump(Request(Rtm.GETADDR, IFADDRMSG.pack(AF_INET, 0, 0, 0, dev or 0)))
 
 
 def _show(ip: "Ip", args: Args) -> None:
@@ -173,13 +170,13 @@ def _show(ip: "Ip", args: Args) -> None:
     found: dict[int, list[Answer]] = {}
     others: set[int] = set()
     for answer in _addresses(ip, wanted.dev):
-        index = answer.header(IFADDR)[4]
+        index = answer.header(IFADDRMSG)[4]
         if wanted.wants_address(answer):
             found.setdefault(index, []).append(answer)
         else:
             others.add(index)
     for link in links(ip):
-        index = link.header(IFINFO)[2]
+        index = link.header(IFINFOMSG)[2]
         # One that has no address at all is shown, unless certain ones of IPv4 are asked for.
         if not wanted.wants_link(link) or (index not in found and (wanted.of_inet or index in others)):
             continue
@@ -193,15 +190,15 @@ def _show(ip: "Ip", args: Args) -> None:
         if ip.brief:
             ip.out.text("\n")
         elif ip.statistics and not ip.oneline:
-            print_stats(ip, link.attrs(IFINFO))
+            print_stats(ip, link.attrs(IFINFOMSG))
             ip.out.text("\n")
         ip.out.close()
 
 
 def _print_addrinfo(ip: "Ip", link: Answer, answer: Answer) -> None:
     """Print an address."""
-    _, length, flags, scope, index = answer.header(IFADDR)
-    tb = answer.attrs(IFADDR)
+    _, length, flags, scope, index = answer.header(IFADDRMSG)
+    tb = answer.attrs(IFADDRMSG)
     out = ip.out
     local = tb[Ifa.LOCAL].be32
     network = tb[Ifa.ADDRESS].be32 if Ifa.ADDRESS in tb else local
@@ -215,7 +212,7 @@ def _print_addrinfo(ip: "Ip", link: Answer, answer: Answer) -> None:
         out.close()
         return
     if ip.oneline:
-        out.text(f"{index}: {print_name(ip, link.header(IFINFO)[2], link.attrs(IFINFO)).split('@')[0]}")
+        out.text(f"{index}: {print_name(ip, link.header(IFINFOMSG)[2], link.attrs(IFINFOMSG)).split('@')[0]}")
     out.any("family", "    inet ", "inet")
     out.any("local", ipv4_to_text(local), ipv4_to_text(local))
     if network != local:
@@ -232,7 +229,7 @@ def _print_addrinfo(ip: "Ip", link: Answer, answer: Answer) -> None:
     if Ifa.LABEL in tb:
         out.any("label", tb[Ifa.LABEL].text, tb[Ifa.LABEL].text)
     if Ifa.CACHEINFO in tb:
-        preferred, valid, _, _ = _CACHEINFO.unpack_from(tb[Ifa.CACHEINFO].data)
+        preferred, valid, _, _ = IFA_CACHEINFO.unpack_from(tb[Ifa.CACHEINFO].data)
         out.text(f"{out.nl}       ")
         out.any("valid_life_time", f"valid_lft {_lifetime(valid)} ", valid)
         out.any("preferred_life_time", f"preferred_lft {_lifetime(preferred)}", preferred)
@@ -250,10 +247,10 @@ def _flush(ip: "Ip", args: Args) -> None:
         raise CommandError("Flush requires arguments.")
     wanted = _Filter(ip, args)
     for answer in _addresses(ip, wanted.dev):
-        family, length, _, _, index = answer.header(IFADDR)
+        family, length, _, _, index = answer.header(IFADDRMSG)
         if wanted.wants_address(answer):
-            tb = answer.attrs(IFADDR)
-            request = Request(Rtm.DELADDR, IFADDR.pack(family, length, 0, 0, index))
+            tb = answer.attrs(IFADDRMSG)
+            request = Request(Rtm.DELADDR, IFADDRMSG.pack(family, length, 0, 0, index))
             request.put(Ifa.LOCAL, tb[Ifa.LOCAL].be32, "be32")
             request.put(Ifa.ADDRESS, tb[Ifa.ADDRESS].be32, "be32")
             try:

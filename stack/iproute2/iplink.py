@@ -4,13 +4,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..core.netdevice import IFF_ALLMULTI, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, IFF_UP
-from ..netlink.if_link import Ifla, IflaInfo, VethInfo
+from ..netlink.if_link import IFINFOMSG, Ifla, IflaInfo, VethInfo
 from ..netlink.rtnetlink import Rtm
 from ..netlink.uapi import NlmF
 from ..uapi import AF_UNSPEC
 from .args import Args, CommandError, dispatch, invarg
 from .ipaddress import show_links
-from .libnetlink import IFINFO, Request, nla, nla_nest
+from .libnetlink import Request, nla, nla_nest
 from .link_kinds import KINDS, SLAVE_KINDS, parse_options
 from .rt_names import number
 
@@ -106,8 +106,8 @@ def _lladdr(word: str) -> bytes:
 
 
 def _check_length(ip: "Ip", index: int, address: bytes) -> None:
-    answer = ip.rtnl.get(Request(Rtm.GETLINK, IFINFO.pack(AF_UNSPEC, 0, index, 0, 0)))
-    length = len(answer.attrs(IFINFO)[Ifla.ADDRESS].data)
+    answer = ip.rtnl.get(Request(Rtm.GETLINK, IFINFOMSG.pack(AF_UNSPEC, 0, index, 0, 0)))
+    length = len(answer.attrs(IFINFOMSG)[Ifla.ADDRESS].data)
     if len(address) != length:
         raise CommandError(f"Invalid address length {len(address)} - must be {length} bytes")
 
@@ -135,7 +135,7 @@ def _modify(ip: "Ip", args: Args, kind: int, flags: int) -> None:
         if not 0 < len(name) < 16 or "/" in name or any(char.isspace() for char in name):
             invarg('"name" not a valid ifname', name)
         request.put(Ifla.IFNAME, name, "string")
-    request.header = IFINFO.pack(AF_UNSPEC, 0, index, words.flags, words.change)
+    request.header = IFINFOMSG.pack(AF_UNSPEC, 0, index, words.flags, words.change)
     if index and words.address is not None:
         _check_length(ip, index, words.address)
     request.attrs += words.attrs
@@ -167,7 +167,7 @@ def _veth(ip: "Ip", args: Args) -> list[bytes]:
     attrs = list(words.attrs)
     if words.name or words.dev:
         attrs.append(nla(Ifla.IFNAME, words.name or words.dev, "string"))
-    peer = IFINFO.pack(AF_UNSPEC, 0, 0, words.flags, words.change) + b"".join(attrs)
+    peer = IFINFOMSG.pack(AF_UNSPEC, 0, 0, words.flags, words.change) + b"".join(attrs)
     return [nla_nest(IflaInfo.DATA, nla(VethInfo.PEER, peer, "binary"))]
 
 

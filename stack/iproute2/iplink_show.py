@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from ..core.netdevice import IFF_POINTOPOINT, IFF_RUNNING, IFF_UP
 from ..netlink.attr import Nlattr
-from ..netlink.if_link import Ifla, IflaInfo
+from ..netlink.if_link import IFINFOMSG, Ifla, IflaInfo
 from ..wire.address import ipv4_to_text
-from .libnetlink import IFINFO, Answer, attributes
+from .libnetlink import Answer, attributes
 from .link_kinds import KINDS, SLAVE_KINDS, print_options
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ def _lladdr(kind: int, octets: bytes) -> str:
 def print_linkinfo(ip: "Ip", answer: Answer, *, with_mode: bool, with_address: bool = True) -> None:
     """Print what ``ip link`` (with the link's mode) or ``ip address`` shows of a device."""
     out = ip.out
-    _, kind, index, flags, _ = answer.header(IFINFO)
-    tb = answer.attrs(IFINFO)
+    _, kind, index, flags, _ = answer.header(IFINFOMSG)
+    tb = answer.attrs(IFINFOMSG)
     if ip.brief:
         _print_brief(ip, answer, with_mode)
         return
@@ -148,8 +148,8 @@ def _print_lladdr(ip: "Ip", kind: int, flags: int, tb: dict[int, Nlattr]) -> Non
 
 def _print_brief(ip: "Ip", answer: Answer, with_mode: bool) -> None:
     out = ip.out
-    _, kind, index, flags, _ = answer.header(IFINFO)
-    tb = answer.attrs(IFINFO)
+    _, kind, index, flags, _ = answer.header(IFINFOMSG)
+    tb = answer.attrs(IFINFOMSG)
     out.text(f"{print_name(ip, index, tb):<16} ")
     state = _OPERSTATES[tb[Ifla.OPERSTATE].u8]
     out.any("operstate", f"{state:<14} ", state)

@@ -1,11 +1,10 @@
 """``ip neighbour`` (iproute2: ip/ipneigh.c)."""
 
 from functools import partial
-from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from ..core.neighbour import NUD_NAMES, NUD_NOARP, NUD_PERMANENT
-from ..netlink.neighbour import NTF_PROXY, NTF_ROUTER, Nda
+from ..netlink.neighbour import NDA_CACHEINFO, NDMSG, NTF_PROXY, NTF_ROUTER, Nda
 from ..netlink.rtnetlink import Rtm
 from ..netlink.uapi import NlmF
 from ..uapi import AF_INET
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["do_ipneigh"]
 
-_NDMSG = Struct("=BxxxiHBB")  # struct ndmsg: family, index, state, flags, type.
-_CACHEINFO = Struct("=IIII")  # struct nda_cacheinfo: confirmed, used, updated (1/100 s ago), references.
 _STATES = {name.lower(): state for state, name in NUD_NAMES.items()}
 
 
@@ -69,7 +66,7 @@ def _modify(ip: "Ip", args: Args, kind: int, flags: int) -> None:
             dst = addr(args.next())
     if dev is None or dst is None:
         raise CommandError("Device and destination are required arguments.")
-    request = Request(kind, _NDMSG.pack(AF_INET, ip.rtnl.index(dev), state, ntf, 0), flags)
+    request = Request(kind, NDMSG.pack(AF_INET, ip.rtnl.index(dev), state, ntf, 0), flags)
     request.put(Nda.DST, dst, "be32")
     if mac is not None:
         request.put(Nda.LLADDR, mac, "binary")
@@ -115,13 +112,13 @@ class _Filter:
 
 def _neighbours(ip: "Ip", wanted: _Filter) -> list[Answer]:
     flags = NTF_PROXY if wanted.proxy else 0
-    request = Request(Rtm.GETNEIGH, _NDMSG.pack(AF_INET, 0, 0, flags, 0))
+    request = Request(Rtm.GETNEIGH, NDMSG.pack(AF_INET, 0, 0, flags, 0))
     if wanted.dev is not None:
         request.put(Nda.IFINDEX, wanted.dev)
     return [
         answer
         for answer in ip.rtnl.dump(request)
-        if wanted.wants(answer.header(_NDMSG), answer.attrs(_NDMSG)[Nda.DST].be32)
+        if wanted.wants(answer.header(NDMSG), answer.attrs(NDMSG)[Nda.DST].be32)
     ]
 
 
@@ -137,8 +134,8 @@ def _show(ip: "Ip", args: Args) -> None:
 
 def _print_neigh(ip: "Ip", answer: Answer, wanted: _Filter) -> None:
     out = ip.out
-    _, index, state, flags, _ = answer.header(_NDMSG)
-    tb = answer.attrs(_NDMSG)
+    _, index, state, flags, _ = answer.header(NDMSG)
+    tb = answer.attrs(NDMSG)
     out.open(None, {})
     text = ipv4_to_text(tb[Nda.DST].be32)
     out.any("dst", f"{text} ", text)
@@ -154,7 +151,7 @@ def _print_neigh(ip: "Ip", answer: Answer, wanted: _Filter) -> None:
         out.any("proxy", "proxy ", None)
     if ip.statistics:
         if Nda.CACHEINFO in tb:
-            confirmed, used, updated, references = _CACHEINFO.unpack_from(tb[Nda.CACHEINFO].data)
+            confirmed, used, updated, references = NDA_CACHEINFO.unpack_from(tb[Nda.CACHEINFO].data)
             if references:
                 out.any("refcnt", f" ref {references}", references)
             out.any("used", f" used {used // 100}", used // 100)
@@ -178,9 +175,9 @@ def _flush(ip: "Ip", args: Args) -> None:
         raise CommandError("Flush requires arguments.")
     wanted = _Filter(ip, args, ~(NUD_PERMANENT | NUD_NOARP) & 0xFFFF)
     for answer in _neighbours(ip, wanted):
-        family, index, _, flags, _ = answer.header(_NDMSG)
-        request = Request(Rtm.DELNEIGH, _NDMSG.pack(family, index, 0, flags, 0))
-        request.put(Nda.DST, answer.attrs(_NDMSG)[Nda.DST].be32, "be32")
+        family, index, _, flags, _ = answer.header(NDMSG)
+        request = Request(Rtm.DELNEIGH, NDMSG.pack(family, index, 0, flags, 0))
+        request.put(Nda.DST, answer.attrs(NDMSG)[Nda.DST].be32, "be32")
         ip.rtnl.talk(request)
 
 
@@ -199,7 +196,7 @@ def _get(ip: "Ip", args: Args) -> None:
             dst = addr(args.next())
     if dev is None or dst is None:
         raise CommandError("Device and address are required arguments.")
-    request = Request(Rtm.GETNEIGH, _NDMSG.pack(AF_INET, ip.rtnl.index(dev), 0, flags, 0))
+    request = Request(Rtm.GETNEIGH, NDMSG.pack(AF_INET, ip.rtnl.index(dev), 0, flags, 0))
     request.put(Nda.DST, dst, "be32")
     _print_neigh(ip, ip.rtnl.get(request), _Filter(ip, Args([]), 0xFFFF))
 

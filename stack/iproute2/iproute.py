@@ -1,15 +1,17 @@
 """``ip route`` (iproute2: ip/iproute.c)."""
 
 from functools import partial
-from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from ..ipv4.fib_table import rt_cache_flush
 from ..ipv4.rtnetlink import RtProtocol, RtScope, RtTable, RtType
 from ..netlink.attr import Nlattr, nla_iter
 from ..netlink.rtnetlink import (
+    RTA_CACHEINFO,
     RTM_F_CLONED,
     RTM_F_LOOKUP_TABLE,
+    RTMSG,
+    RTNEXTHOP,
     RTNH_F_DEAD,
     RTNH_F_LINKDOWN,
     RTNH_F_ONLINK,
@@ -43,8 +45,6 @@ if TYPE_CHECKING:
 __all__ = ["do_iproute"]
 
 # struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags.
-_RTMSG = Struct("=BBBBBBBBI")
-_RTNEXTHOP = Struct("=HBBi")  # struct rtnexthop: length, flags, weight less 1, index.
 _METRICS = {
     "mtu": Rtax.MTU,
     "window": Rtax.WINDOW,
@@ -173,7 +173,7 @@ def _nexthop(ip: "Ip", args: Args) -> bytes:
             flags |= RTNH_F_ONLINK
         else:
             break
-    return _RTNEXTHOP.pack(_RTNEXTHOP.size + len(attrs), flags, weight, dev) + attrs
+    return RTNEXTHOP.pack(RTNEXTHOP.size + len(attrs), flags, weight, dev) + attrs
 
 
 def _modify(ip: "Ip", args: Args, kind: int, flags: int) -> None:
@@ -200,7 +200,7 @@ def _modify(ip: "Ip", args: Args, kind: int, flags: int) -> None:
     protocol = route.protocol
     if protocol is None:
         protocol = RtProtocol.UNSPEC if deleting else RtProtocol.BOOT
-    header = _RTMSG.pack(AF_INET, length, 0, route.tos, table if table < 256 else 0, protocol, scope, type, route.flags)
+    header = RTMSG.pack(AF_INET, length, 0, route.tos, table if table < 256 else 0, protocol, scope, type, route.flags)
     request = Request(kind, header, flags)
     if length or dst:
         request.put(Rta.DST, dst, "be32")
@@ -295,10 +295,10 @@ def _table(header: tuple[int, ...], tb: dict[int, Nlattr]) -> int:
 
 def _routes(ip: "Ip", wanted: _Filter) -> list[Answer]:
     flags = RTM_F_CLONED if wanted.cached else 0
-    request = Request(Rtm.GETROUTE, _RTMSG.pack(AF_INET, 0, 0, 0, 0, 0, 0, 0, flags))
+    request = Request(Rtm.GETROUTE, RTMSG.pack(AF_INET, 0, 0, 0, 0, 0, 0, 0, flags))
     if wanted.table:
         request.put(Rta.TABLE, wanted.table)
-    return [answer for answer in ip.rtnl.dump(request) if wanted.wants(answer.header(_RTMSG), answer.attrs(_RTMSG))]
+    return [answer for answer in ip.rtnl.dump(request) if wanted.wants(answer.header(RTMSG), answer.attrs(RTMSG))]
 
 
 def _show(ip: "Ip", args: Args) -> None:
@@ -317,9 +317,9 @@ def _flush(ip: "Ip", args: Args) -> None:
         rt_cache_flush(ip.rtnl.net)  # What is written to /proc/sys/net/ipv4/route/flush does.
         return
     for answer in _routes(ip, wanted):
-        header = answer.header(_RTMSG)
-        request = Request(Rtm.DELROUTE, _RTMSG.pack(*header[:8], 0))
-        for kind, attr in answer.attrs(_RTMSG).items():
+        header = answer.header(RTMSG)
+        request = Request(Rtm.DELROUTE, RTMSG.pack(*header[:8], 0))
+        for kind, attr in answer.attrs(RTMSG).items():
             if kind != Rta.CACHEINFO:
                 request.put(kind, attr.data, "binary")
         ip.rtnl.talk(request)
@@ -355,7 +355,7 @@ def _get(ip: "Ip", args: Args) -> None:
             request.put(Rta.DST, dst[0], "be32")
     if dst is None:
         raise CommandError("need at least a destination address")
-    request.header = _RTMSG.pack(AF_INET, dst[1], length, tos, 0, 0, 0, 0, flags)
+    request.header = RTMSG.pack(AF_INET, dst[1], length, tos, 0, 0, 0, 0, flags)
     _print_route(ip, ip.rtnl.get(request), None)
 
 
@@ -367,9 +367,9 @@ def _host(address: int, length: int) -> str:
 
 def _print_route(ip: "Ip", answer: Answer, wanted: _Filter | None) -> None:
     """Print a route; without a filter it is an answer to ``ip route get``."""
-    header = answer.header(_RTMSG)
+    header = answer.header(RTMSG)
     _, length, src_length, tos, _, protocol, scope, kind, flags = header
-    tb = answer.attrs(_RTMSG)
+    tb = answer.attrs(RTMSG)
     out = ip.out
     out.open(None, {})
     if kind != RtType.UNICAST or ip.details:
@@ -440,7 +440,7 @@ def _print_cache(ip: "Ip", flags: int, tb: dict[int, Nlattr]) -> None:
             out.json(None, name)
     out.close()
     if Rta.CACHEINFO in tb:
-        expires = Struct("=IIi").unpack_from(tb[Rta.CACHEINFO].data)[2]
+        expires = RTA_CACHEINFO.unpack_from(tb[Rta.CACHEINFO].data)[2]
         if expires:
             out.any("expires", f"expires {expires // 100}sec ", expires // 100)
 
@@ -465,9 +465,9 @@ def _print_hops(ip: "Ip", octets: bytes) -> None:
     out = ip.out
     out.open("nexthops", [])
     at = 0
-    while at + _RTNEXTHOP.size <= len(octets):
-        length, flags, weight, index = _RTNEXTHOP.unpack_from(octets, at)
-        tb: dict[int, Any] = {attr.type: attr for attr in nla_iter(octets[at : at + length], _RTNEXTHOP.size)}
+    while at + RTNEXTHOP.size <= len(octets):
+        length, flags, weight, index = RTNEXTHOP.unpack_from(octets, at)
+        tb: dict[int, Any] = {attr.type: attr for attr in nla_iter(octets[at : at + length], RTNEXTHOP.size)}
         out.open(None, {})
         out.text(f"{out.nl}\tnexthop ")
         if Rta.GATEWAY in tb:

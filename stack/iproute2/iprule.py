@@ -1,7 +1,6 @@
 """``ip rule`` (iproute2: ip/iprule.c)."""
 
 import re
-from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from ..ipv4.rtnetlink import RtTable
@@ -11,6 +10,8 @@ from ..netlink.fib_rules import (
     FIB_RULE_IIF_DETACHED,
     FIB_RULE_INVERT,
     FIB_RULE_OIF_DETACHED,
+    FIB_RULE_PORT_RANGE,
+    FIB_RULE_UID_RANGE,
     FIB_RULE_UNRESOLVED,
     Fra,
     FrAct,
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["do_iprule"]
 
-_RANGE = Struct("=HH")
-_UID_RANGE = Struct("=II")
 _ACTIONS = {
     FrAct.NOP: "nop",
     FrAct.BLACKHOLE: "blackhole",
@@ -149,7 +148,7 @@ class _Rule:
         elif word == "oif":
             put(Fra.OIFNAME, _device(args.next(), '"oif"'), "string")
         elif word == "uidrange":
-            put(Fra.UID_RANGE, _UID_RANGE.pack(*_uids(args.next())), "binary")
+            put(Fra.UID_RANGE, FIB_RULE_UID_RANGE.pack(*_uids(args.next())), "binary")
         elif matches(word, "tun_id"):
             key = number(args.next(), 0xFFFF_FFFF_FFFF_FFFF, '"tun_id" value is invalid\n')
             put(Fra.TUN_ID, key.to_bytes(8, "big"), "binary")
@@ -157,7 +156,7 @@ class _Rule:
             put(Fra.IP_PROTO, ip_proto_number(args.next()), "u8")
         elif word in ("sport", "dport"):
             kind = Fra.SPORT_RANGE if word == "sport" else Fra.DPORT_RANGE
-            put(kind, _RANGE.pack(*_range(args.next())), "binary")
+            put(kind, FIB_RULE_PORT_RANGE.pack(*_range(args.next())), "binary")
         else:
             self._action(args.next() if word == "type" else word, args)
 
@@ -241,7 +240,7 @@ class _Filter:
         elif word == "oif":
             values[Fra.OIFNAME] = nla_encode("string", _device(args.next(), '"oif"'))
         elif word == "uidrange":
-            values[Fra.UID_RANGE] = _UID_RANGE.pack(*_uids(args.next()))
+            values[Fra.UID_RANGE] = FIB_RULE_UID_RANGE.pack(*_uids(args.next()))
         elif matches(word, "tun_id"):
             key = number(args.next(), 0xFFFF_FFFF_FFFF_FFFF, '"tun_id" value is invalid\n')
             values[Fra.TUN_ID] = key.to_bytes(8, "big")
@@ -341,7 +340,7 @@ def _print_rule(ip: "Ip", header: tuple[int, ...], tb: dict[int, Nlattr]) -> Non
             if flags & detached:
                 out.any(f"{word}_detached", " [detached]", None)
     if Fra.UID_RANGE in tb:
-        first, last = _UID_RANGE.unpack_from(tb[Fra.UID_RANGE].data)
+        first, last = FIB_RULE_UID_RANGE.unpack_from(tb[Fra.UID_RANGE].data)
         out.any("uid_start", f" uidrange {first}", first)
         out.any("uid_end", f"-{last}", last)
     if Fra.IP_PROTO in tb:
@@ -349,7 +348,7 @@ def _print_rule(ip: "Ip", header: tuple[int, ...], tb: dict[int, Nlattr]) -> Non
         out.any("ipproto", f" ipproto {name}", name)
     for kind, word in ((Fra.SPORT_RANGE, "sport"), (Fra.DPORT_RANGE, "dport")):
         if kind in tb:
-            _print_ports(ip, word, *_RANGE.unpack_from(tb[kind].data))
+            _print_ports(ip, word, *FIB_RULE_PORT_RANGE.unpack_from(tb[kind].data))
     if Fra.TUN_ID in tb:
         key = int.from_bytes(tb[Fra.TUN_ID].data, "big")
         out.any("tun_id", f" tun_id {key}", key)

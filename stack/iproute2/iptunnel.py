@@ -4,14 +4,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..netlink.attr import Nlattr
-from ..netlink.if_link import Ifla, IflaInfo
+from ..netlink.if_link import IFINFOMSG, Ifla, IflaInfo
 from ..netlink.rtnetlink import Rtm
 from ..netlink.uapi import NlmF
 from ..uapi import AF_UNSPEC
 from .args import Args, CommandError, dispatch, invarg, matches
 from .ipaddress import links
 from .iplink_show import linkinfo
-from .libnetlink import IFINFO, Request, nla, nla_nest
+from .libnetlink import Request, nla, nla_nest
 from .link_kinds import KINDS, parse_options
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def do_iptunnel(ip: "Ip", args: Args) -> None:
 
 
 def _delete(ip: "Ip", args: Args) -> None:
-    ip.rtnl.talk(Request(Rtm.DELLINK, IFINFO.pack(AF_UNSPEC, 0, ip.rtnl.index(_name(args)), 0, 0)))
+    ip.rtnl.talk(Request(Rtm.DELLINK, IFINFOMSG.pack(AF_UNSPEC, 0, ip.rtnl.index(_name(args)), 0, 0)))
 
 
 def _name(args: Args) -> str:
@@ -64,7 +64,7 @@ def _modify(ip: "Ip", args: Args, flags: int) -> None:
     if name is None:
         raise CommandError('Not enough information: "name" argument is required.')
     index = 0 if flags else ip.rtnl.index(name)
-    request = Request(Rtm.NEWLINK, IFINFO.pack(AF_UNSPEC, 0, index, 0, 0), flags)
+    request = Request(Rtm.NEWLINK, IFINFOMSG.pack(AF_UNSPEC, 0, index, 0, 0), flags)
     request.put(Ifla.IFNAME, name, "string")
     options = [] if flags else _present(ip, index)
     options += parse_options(ip, "ipip", KINDS["ipip"], Args(rest))
@@ -74,15 +74,15 @@ def _modify(ip: "Ip", args: Args, flags: int) -> None:
 
 def _present(ip: "Ip", index: int) -> list[bytes]:
     """Return how a tunnel is set: what is not named stays, and what is comes behind it and counts."""
-    answer = ip.rtnl.get(Request(Rtm.GETLINK, IFINFO.pack(AF_UNSPEC, 0, index, 0, 0)))
-    return [nla(kind, attr.data, "binary") for kind, attr in linkinfo(answer.attrs(IFINFO))[2].items()]
+    answer = ip.rtnl.get(Request(Rtm.GETLINK, IFINFOMSG.pack(AF_UNSPEC, 0, index, 0, 0)))
+    return [nla(kind, attr.data, "binary") for kind, attr in linkinfo(answer.attrs(IFINFOMSG))[2].items()]
 
 
 def _show(ip: "Ip", args: Args) -> None:
     """Do ``ip tunnel show [NAME]``."""
     wanted = _name(args) if args else None
     for answer in links(ip):
-        tb = answer.attrs(IFINFO)
+        tb = answer.attrs(IFINFOMSG)
         kind, _, data, _ = linkinfo(tb)
         if kind == "ipip" and wanted in (None, tb[Ifla.IFNAME].text):
             _print_tunnel(ip, tb[Ifla.IFNAME].text, data)

@@ -6,15 +6,14 @@ from struct import Struct
 from sys import byteorder
 from typing import TYPE_CHECKING, Any
 
-from ..netlink.attr import Nlattr, nla_encode, nla_iter
-from ..netlink.if_link import Ifla
-from ..netlink.message import Nlmsghdr, nlmsg_align, nlmsg_iter
+from ..netlink.attr import Nlattr, nla_encode, nla_iter, nlattr
+from ..netlink.if_link import IFINFOMSG, Ifla
+from ..netlink.message import Nlmsghdr, nlmsg, nlmsg_align, nlmsg_iter
 from ..netlink.rtnetlink import Rtm
 from ..netlink.uapi import (
     AF_NETLINK,
     NETLINK_ROUTE,
     NLA_F_NESTED,
-    NLA_HDRLEN,
     NLMSG_DONE,
     NLMSG_ERROR,
     NLMSG_HDRLEN,
@@ -29,19 +28,14 @@ from .args import CommandError
 if TYPE_CHECKING:
     from ..core.net import Net
 
-__all__ = ["IFINFO", "Answer", "Request", "Rtnl", "attributes", "nla", "nla_nest"]
+__all__ = ["Answer", "Request", "Rtnl", "attributes", "nla", "nla_nest"]
 
-_HEADER = Struct("=IHHII")
-_NLA_HEADER = Struct("=HH")
-IFINFO = Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change.
 _RECV_OCTETS = 65536
 
 
 def nla(kind: int, value: Any, policy: str = "u32") -> bytes:
     """Return an attribute, with what aligns it."""
-    data = nla_encode(policy, value)
-    octets = _NLA_HEADER.pack(NLA_HDRLEN + len(data), kind) + data
-    return octets.ljust(nlmsg_align(len(octets)), b"\0")
+    return nlattr(kind, nla_encode(policy, value))
 
 
 def nla_nest(kind: int, *attrs: bytes) -> bytes:
@@ -152,7 +146,7 @@ class Rtnl:
         self._seq += 1
         body = request.header.ljust(nlmsg_align(len(request.header)), b"\0") + b"".join(request.attrs)
         flags |= request.flags | NlmF.REQUEST
-        self._sock.send(_HEADER.pack(NLMSG_HDRLEN + len(body), request.kind, flags, self._seq, 0) + body)
+        self._sock.send(nlmsg(request.kind, flags, body, self._seq))
         answers: list[Answer] = []
         while True:
             for nlh in nlmsg_iter(self._sock.recv(_RECV_OCTETS)):
@@ -166,9 +160,9 @@ class Rtnl:
     def _map(self) -> dict[int, tuple[str, int]]:
         if self._links is None:
             self._links = {}
-            for answer in self.dump(Request(Rtm.GETLINK, IFINFO.pack(0, 0, 0, 0, 0))):
-                _, _, index, flags, _ = answer.header(IFINFO)
-                self._links[index] = answer.attrs(IFINFO)[Ifla.IFNAME].text, flags
+            for answer in self.dump(Request(Rtm.GETLINK, IFINFOMSG.pack(0, 0, 0, 0, 0))):
+                _, _, index, flags, _ = answer.header(IFINFOMSG)
+                self._links[index] = answer.attrs(IFINFOMSG)[Ifla.IFNAME].text, flags
         return self._links
 
     def name(self, index: int) -> str:

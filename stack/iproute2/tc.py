@@ -5,7 +5,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from ..netlink.attr import Nlattr
-from ..netlink.rtnetlink import Rtm, Tca
+from ..netlink.rtnetlink import TCMSG, Rtm, Tca
 from ..netlink.uapi import NlmF
 from ..sched.sch_api import QDISCS
 from ..sched.tc_options import decode_options, encode_options
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
     from ..core.net import Net
 
-__all__ = ["TCMSG", "Tc", "tc"]
+__all__ = ["Tc", "tc"]
 
-TCMSG = Struct("=BxxxiIII")  # struct tcmsg: family, ifindex, handle, parent, info.
 _TC_H_ROOT = 0xFFFF_FFFF
 _BASIC = Struct("=QI")  # struct gnet_stats_basic, before what aligns it.
 _QUEUE = Struct("=IIIII")  # struct gnet_stats_queue: qlen, backlog, drops, requeues, overlimits.

@@ -1,11 +1,10 @@
 """``tc filter``: by mark and by the packet's octets (iproute2: tc/tc_filter.c, f_fw.c, f_u32.c; tc-u32(8))."""
 
 from functools import partial
-from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from ..ethernet.eth import ETH_P_ARP, ETH_P_IP
-from ..netlink.rtnetlink import Rtm, Tca
+from ..netlink.rtnetlink import TCMSG, Rtm, Tca
 from ..netlink.uapi import NlmF
 from ..sched.cls_filter import KINDS
 from ..sched.cls_u32 import TC_U32_TERMINAL, U32Key, U32Sel
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["do_filter"]
 
-_TCMSG = Struct("=BxxxiIII")
 _PROTOCOLS = {"all": 0x0003, "ip": ETH_P_IP, "arp": ETH_P_ARP, "ipv6": 0x86DD, "802.1Q": 0x8100}
 # Fields of the IPv4 header: offset of the word, how far its lowest bit is from the word's, and its greatest value.
 _IP_FIELDS = {
@@ -80,7 +78,7 @@ class _Where:
     def header(self, handle: int) -> bytes:
         """Return the fixed part of a message."""
         swapped = (self.protocol & 0xFF) << 8 | self.protocol >> 8
-        return _TCMSG.pack(AF_UNSPEC, self.dev, handle, self.parent, self.prio << 16 | swapped)
+        return TCMSG.pack(AF_UNSPEC, self.dev, handle, self.parent, self.prio << 16 | swapped)
 
 
 def _protocol(word: str) -> int:
@@ -273,7 +271,7 @@ def _show(tc: "Tc", args: Args) -> None:
     """Do ``tc filter show``."""
     where = _Where(tc, args)
     for answer in tc.rtnl.dump(Request(Rtm.GETTFILTER, where.header(0))):
-        info = answer.header(_TCMSG)[4]
+        info = answer.header(TCMSG)[4]
         protocol = (info & 0xFF) << 8 | info >> 8 & 0xFF
         if (where.prio and info >> 16 != where.prio) or (where.protocol and protocol != where.protocol):
             continue
@@ -282,8 +280,8 @@ def _show(tc: "Tc", args: Args) -> None:
 
 def _print_filter(tc: "Tc", answer: Answer, protocol: int, *, named_parent: bool) -> None:
     out = tc.out
-    _, _, handle, parent, info = answer.header(_TCMSG)
-    tb = answer.attrs(_TCMSG)
+    _, _, handle, parent, info = answer.header(TCMSG)
+    tb = answer.attrs(TCMSG)
     kind = tb[Tca.KIND].text
     out.open(None, {})
     out.text("filter ")

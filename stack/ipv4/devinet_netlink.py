@@ -18,7 +18,7 @@ from ..netlink.attr import (
     nla_total_size,
     nlmsg_parse,
 )
-from ..netlink.if_addr import Ifa
+from ..netlink.if_addr import IFA_CACHEINFO, IFADDRMSG, Ifa
 from ..netlink.if_link import IflaInet, Ipv4Devconf
 from ..netlink.message import NetlinkCallback, Nlmsghdr, nlmsg_align, nlmsg_cancel, nlmsg_end, nlmsg_put
 from ..netlink.rtnetlink import Rtm, Rtnlgrp
@@ -45,8 +45,6 @@ __all__ = [
     "rtmsg_ifa",
 ]
 
-IFADDRMSG = Struct("=BBBBI")  # Family, prefix length, flags, scope, device.
-_CACHEINFO = Struct("=4I")  # For how long it is preferred and valid, when it was made and changed.
 _IFNAMSIZ = 16
 
 IFA_POLICY: Mapping[int, NlaPolicy] = {
@@ -54,7 +52,7 @@ IFA_POLICY: Mapping[int, NlaPolicy] = {
     Ifa.ADDRESS: NlaPolicy("u32"),
     Ifa.BROADCAST: NlaPolicy("u32"),
     Ifa.LABEL: NlaPolicy("string", _IFNAMSIZ - 1),
-    Ifa.CACHEINFO: NlaPolicy("unspec", _CACHEINFO.size),
+    Ifa.CACHEINFO: NlaPolicy("unspec", IFA_CACHEINFO.size),
     Ifa.FLAGS: NlaPolicy("u32"),
     Ifa.RT_PRIORITY: NlaPolicy("u32"),
     Ifa.TARGET_NETNSID: NlaPolicy("s32"),
@@ -69,7 +67,7 @@ def _hundredths(stamp: int) -> int:
 def inet_nlmsg_size() -> int:
     """Return the most room that a message about an address takes, without its header."""
     size = nlmsg_align(IFADDRMSG.size) + 3 * nla_total_size(4) + nla_total_size(_IFNAMSIZ)
-    return size + 2 * nla_total_size(4) + nla_total_size(1) + nla_total_size(_CACHEINFO.size)
+    return size + 2 * nla_total_size(4) + nla_total_size(1) + nla_total_size(IFA_CACHEINFO.size)
 
 
 def _put_address(skb: "SkBuff", kind: int, address: int) -> None:
@@ -103,7 +101,7 @@ def inet_fill_ifaddr(skb: "SkBuff", ifa: InIfaddr, portid: int, seq: int, kind: 
         if ifa.rt_priority:
             nla_put_u32(skb, Ifa.RT_PRIORITY, ifa.rt_priority)
         times = (*ifa_lifetimes(dev, ifa), _hundredths(ifa.cstamp), _hundredths(ifa.tstamp))
-        nla_put(skb, Ifa.CACHEINFO, _CACHEINFO.pack(*times))
+        nla_put(skb, Ifa.CACHEINFO, IFA_CACHEINFO.pack(*times))
     except OSError:
         nlmsg_cancel(skb, at)
         raise
@@ -155,7 +153,7 @@ def _rtm_to_ifaddr(net: "Net", nlh: Nlmsghdr) -> "tuple[NetDevice, InIfaddr]":
     ifa.proto = tb[Ifa.PROTO].u8 if Ifa.PROTO in tb else 0
     ifa.dev = dev
     if Ifa.CACHEINFO in tb:
-        preferred, valid, _, _ = _CACHEINFO.unpack_from(tb[Ifa.CACHEINFO].data)
+        preferred, valid, _, _ = IFA_CACHEINFO.unpack_from(tb[Ifa.CACHEINFO].data)
         if not valid or preferred > valid:
             raise NetlinkError(EINVAL, "ipv4: address lifetime invalid", tb[Ifa.CACHEINFO])
         ifa.valid_lft, ifa.preferred_lft = valid, preferred

@@ -8,12 +8,12 @@ from ..core.rtnetlink_rcv import rtnl_register
 from ..netlink.af_netlink_kernel import DumpFill, dump_items
 from ..netlink.attr import NetlinkError, NlaPolicy, Nlattr, nla_iter, nlmsg_parse
 from ..netlink.message import NetlinkCallback, Nlmsghdr, nlmsg_align
-from ..netlink.rtnetlink import RTM_F_CLONED, RTM_F_PREFIX, Rta, Rtax, Rtm
+from ..netlink.rtnetlink import RTM_F_CLONED, RTM_F_PREFIX, RTMSG, RTNEXTHOP, Rta, Rtax, Rtm
 from ..netlink.uapi import NLMSG_HDRLEN, NlmF
 from ..uapi import AF_INET
 from .fib_config import FibConfig, FibNhConfig
 from .fib_frontend import fib_insert_route
-from .fib_rtmsg import RTMSG, RTNEXTHOP, fib_dump_info
+from .fib_rtmsg import fib_dump_info
 from .fib_table import fib_get_table, fib_table_delete
 from .rtnetlink import RtTable
 

@@ -1,7 +1,6 @@
 """Messages about routes: what is in them (Linux: net/ipv4/fib_semantics.c, net/core/rtnetlink.c)."""
 
 from collections.abc import Mapping
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..core.netdevice import netif_carrier_ok
@@ -15,7 +14,7 @@ from ..netlink.attr import (
     nla_total_size,
 )
 from ..netlink.message import nlmsg_align, nlmsg_cancel, nlmsg_end, nlmsg_put
-from ..netlink.rtnetlink import RTNH_F_DEAD, RTNH_F_LINKDOWN, RTNH_F_ONLINK, Rta, Rtax, Rtnlgrp
+from ..netlink.rtnetlink import RTMSG, RTNEXTHOP, RTNH_F_DEAD, RTNH_F_LINKDOWN, RTNH_F_ONLINK, Rta, Rtax, Rtnlgrp
 from ..uapi import AF_INET
 from .fib_semantics import FibInfo, FibNh
 from .rtnetlink import RtScope, RtTable
@@ -27,16 +26,11 @@ if TYPE_CHECKING:
     from .fib_trie import FibAlias
 
 __all__ = [
-    "RTMSG",
-    "RTNEXTHOP",
     "fib_dump_info",
     "fib_nlmsg_size",
     "rtmsg_fib",
     "rtnetlink_put_metrics",
 ]
-
-RTMSG = Struct("=8BI")  # Family, lengths of destination and source, TOS, table, protocol, scope, type, flags.
-RTNEXTHOP = Struct("=HBBi")  # Length, flags, weight less one, device.
 
 
 def fib_nlmsg_size(fi: FibInfo) -> int:

@@ -12,11 +12,21 @@ from ..core.timer import HZ, jiffies
 from ..ethernet.eth import ETH_P_IP
 from ..netlink.attr import NetlinkError, Nlattr, nla_put, nla_put_u32, nlmsg_parse
 from ..netlink.message import NLMSG_GOODSIZE, Nlmsghdr, nlmsg_cancel, nlmsg_end, nlmsg_new, nlmsg_put
-from ..netlink.rtnetlink import RTM_F_CLONED, RTM_F_FIB_MATCH, RTM_F_LOOKUP_TABLE, RTM_F_NOTIFY, Rta, Rtax, Rtm
+from ..netlink.rtnetlink import (
+    RTA_CACHEINFO,
+    RTM_F_CLONED,
+    RTM_F_FIB_MATCH,
+    RTM_F_LOOKUP_TABLE,
+    RTM_F_NOTIFY,
+    RTMSG,
+    Rta,
+    Rtax,
+    Rtm,
+)
 from ..netlink.uapi import NLMSG_HDRLEN
 from ..uapi import AF_INET, IPPROTO_UDP
 from .fib_netlink import RTM_IPV4_POLICY
-from .fib_rtmsg import RTMSG, fib_dump_info, rtnetlink_put_metrics
+from .fib_rtmsg import fib_dump_info, rtnetlink_put_metrics
 from .fib_trie import fib_lookup
 from .flow import Flowi4
 from .ip_options import IpOptions
@@ -31,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["inet_rtm_getroute", "ip_rt_init"]
 
-_CACHEINFO = Struct("=IIiIIIII")  # struct rta_cacheinfo: references, last use, expiry, error, used, id, ts, tsage.
 _RTCF = 0xFFFF0000  # Flags of a route that programs see.
 _IPHDR = Struct("!BBHHHBBHII")
 _PORTS = Struct("!4H")
@@ -165,7 +174,7 @@ def rt_fill_info(
                 nla_put_u32(skb, Rta.IIF, fl4.iif)
             else:
                 nla_put_u32(skb, Rta.UID, fl4.uid)
-        nla_put(skb, Rta.CACHEINFO, _CACHEINFO.pack(users, 0, expires * 100 // HZ, rt.error, 0, 0, 0, 0))
+        nla_put(skb, Rta.CACHEINFO, RTA_CACHEINFO.pack(users, 0, expires * 100 // HZ, rt.error, 0, 0, 0, 0))
     except OSError:
         nlmsg_cancel(skb, at)
         raise

@@ -9,12 +9,16 @@ __all__ = [
     "FIB_RULE_INVERT",
     "FIB_RULE_OIF_DETACHED",
     "FIB_RULE_PERMANENT",
+    "FIB_RULE_PORT_RANGE",
+    "FIB_RULE_UID_RANGE",
     "FIB_RULE_UNRESOLVED",
     "FrAct",
     "Fra",
 ]
 
 FIB_RULE_HDR = Struct("=5BxxBI")  # Family, lengths of destination and source, TOS, table, action, flags.
+FIB_RULE_PORT_RANGE = Struct("=HH")  # The first and the last.
+FIB_RULE_UID_RANGE = Struct("=II")
 
 FIB_RULE_PERMANENT = 0x01  # Flags of a rule.
 FIB_RULE_INVERT = 0x02

@@ -1,8 +1,12 @@
-"""Attributes of address messages (Linux: include/uapi/linux/if_addr.h)."""
+"""Layout and attributes of address messages (Linux: include/uapi/linux/if_addr.h)."""
 
 from enum import IntEnum
+from struct import Struct
 
-__all__ = ["Ifa"]
+__all__ = ["IFADDRMSG", "IFA_CACHEINFO", "Ifa"]
+
+IFADDRMSG = Struct("=BBBBI")  # Family, prefix length, flags, scope, device.
+IFA_CACHEINFO = Struct("=4I")  # For how long it is preferred and valid, when it was made and changed.
 
 
 class Ifa(IntEnum):

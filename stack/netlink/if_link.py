@@ -1,8 +1,10 @@
-"""Attributes of link messages (Linux: include/uapi/linux/if_link.h)."""
+"""Layout and attributes of link messages (Linux: include/uapi/linux/if_link.h)."""
 
 from enum import IntEnum
+from struct import Struct
 
 __all__ = [
+    "IFINFOMSG",
     "RTEXT_FILTER_BRVLAN",
     "RTEXT_FILTER_SKIP_STATS",
     "RTEXT_FILTER_VF",
@@ -14,6 +16,8 @@ __all__ = [
     "Ipv4Devconf",
     "VethInfo",
 ]
+
+IFINFOMSG = Struct("=BxHiII")  # Family, type, index, flags, change.
 
 RTEXT_FILTER_VF = 1 << 0  # In Ifla.EXT_MASK: what an answer shall have.
 RTEXT_FILTER_BRVLAN = 1 << 1

@@ -1,8 +1,24 @@
-"""Attributes of neighbour messages (Linux: include/uapi/linux/neighbour.h)."""
+"""Layout and attributes of neighbour messages (Linux: include/uapi/linux/neighbour.h)."""
 
 from enum import IntEnum
+from struct import Struct
 
-__all__ = ["NTF_EXT_LEARNED", "NTF_MASTER", "NTF_PROXY", "NTF_ROUTER", "NTF_SELF", "NTF_USE", "Nda", "Ndta", "Ndtpa"]
+__all__ = [
+    "NDA_CACHEINFO",
+    "NDMSG",
+    "NTF_EXT_LEARNED",
+    "NTF_MASTER",
+    "NTF_PROXY",
+    "NTF_ROUTER",
+    "NTF_SELF",
+    "NTF_USE",
+    "Nda",
+    "Ndta",
+    "Ndtpa",
+]
+
+NDMSG = Struct("=BxxxiHBB")  # Family, device, state, flags, type.
+NDA_CACHEINFO = Struct("=4I")  # When confirmed, used, changed, in hundredths of a second ago; number of users.
 
 NTF_USE = 0x01  # Flags of a neighbour message.
 NTF_SELF = 0x02

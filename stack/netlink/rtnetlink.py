@@ -1,24 +1,34 @@
 """Messages of rtnetlink, and attributes of routes and qdiscs (Linux: include/uapi/linux/rtnetlink.h)."""
 
 from enum import IntEnum
+from struct import Struct
 
 __all__ = [
+    "RTA_CACHEINFO",
+    "RTMSG",
     "RTM_F_CLONED",
     "RTM_F_EQUALIZE",
     "RTM_F_FIB_MATCH",
     "RTM_F_LOOKUP_TABLE",
     "RTM_F_NOTIFY",
     "RTM_F_PREFIX",
+    "RTNEXTHOP",
     "RTNH_F_DEAD",
     "RTNH_F_LINKDOWN",
     "RTNH_F_ONLINK",
     "RTNH_F_PERVASIVE",
+    "TCMSG",
     "Rta",
     "Rtax",
     "Rtm",
     "Rtnlgrp",
     "Tca",
 ]
+
+RTMSG = Struct("=8BI")  # Family, lengths of destination and source, TOS, table, protocol, scope, type, flags.
+RTNEXTHOP = Struct("=HBBi")  # Length, flags, weight less one, device.
+RTA_CACHEINFO = Struct("=IIiIIIII")  # References, last use, expiry, error, used, id, ts, tsage.
+TCMSG = Struct("=BxxxiIII")  # Family, device, handle, parent, info.
 
 RTM_F_NOTIFY = 0x100  # Flags of a route message.
 RTM_F_CLONED = 0x200

@@ -5,6 +5,7 @@ from errno import EEXIST, EINVAL, ENOENT, EOPNOTSUPP
 from typing import Any
 
 from ..core.netdevice import NetDevice
+from ..netlink.uapi import NlmF
 from .cls_api import ETH_P_ALL, TcfBlock, TcfProto, TcfProtoOps, tcf_block_insert
 from .cls_fw import cls_fw_ops
 from .cls_u32 import cls_u32_ops
@@ -21,8 +22,6 @@ __all__ = [
     "tc_dump_tfilter",
     "tc_new_tfilter",
 ]
-
-NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400  # As in a netlink message that makes something.
 
 KINDS = {ops.kind: ops for ops in (cls_fw_ops, cls_u32_ops)}
 _FIRST_AUTO_PRIO = 0xC000
@@ -72,7 +71,7 @@ def tcf_chain_tp_find(block: TcfBlock, prio: int, protocol: int) -> TcfProto | N
 def _new_proto(block: TcfBlock, kind: str | None, prio: int, protocol: int, flags: int) -> TcfProto:
     if kind is None or not protocol:
         raise OSError(EINVAL, "a filter needs a kind and a protocol")
-    if not flags & NLM_F_CREATE:
+    if not flags & NlmF.CREATE:
         raise OSError(ENOENT, f"there is no filter of preference {prio}")
     ops: TcfProtoOps | None = KINDS.get(kind)
     if ops is None:
@@ -122,7 +121,7 @@ def tc_new_tfilter(
         ``EINVAL``, ``ENOENT``, ``EEXIST``, ``EOPNOTSUPP``.
     """
     with dev.kernel.rtnl:
-        if not prio and not flags & NLM_F_CREATE:
+        if not prio and not flags & NlmF.CREATE:
             raise OSError(ENOENT, "changing a filter takes its preference")
         block = tcf_block_find(dev, parent)
         tp = tcf_chain_tp_find(block, prio, protocol) if prio else None
@@ -132,9 +131,9 @@ def tc_new_tfilter(
         elif kind is not None and kind != tp.ops.kind:
             raise OSError(EINVAL, f"filters of preference {prio} are {tp.ops.kind}, not {kind}")
         found = tp.ops.get(tp, handle) if handle else None
-        if found is None and not flags & NLM_F_CREATE:
+        if found is None and not flags & NlmF.CREATE:
             raise OSError(ENOENT, f"there is no filter {handle:#x}")
-        if found is not None and flags & NLM_F_EXCL:
+        if found is not None and flags & NlmF.EXCL:
             raise OSError(EEXIST, f"there is a filter {handle:#x}")
         check_options(f"filter {tp.ops.kind}", list(tp.ops.policy.values()), options or {})
         try:
@@ -211,7 +210,7 @@ def filter_add(
     OSError
         As ``tc_new_tfilter``.
     """
-    return tc_new_tfilter(dev, NLM_F_CREATE | NLM_F_EXCL, kind, parent, protocol, prio, handle, options)[1]
+    return tc_new_tfilter(dev, NlmF.CREATE | NlmF.EXCL, kind, parent, protocol, prio, handle, options)[1]
 
 
 def filter_replace(
@@ -225,7 +224,7 @@ def filter_replace(
     **options: Any,
 ) -> Any:
     """Change a filter, or add it: ``tc filter replace``."""
-    return tc_new_tfilter(dev, NLM_F_CREATE, kind, parent, protocol, prio, handle, options)[1]
+    return tc_new_tfilter(dev, NlmF.CREATE, kind, parent, protocol, prio, handle, options)[1]
 
 
 def filter_change(

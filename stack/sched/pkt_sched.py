@@ -7,6 +7,7 @@ from struct import Struct
 from typing import Any, cast
 
 __all__ = [
+    "TC_FORMATS",
     "TC_H_INGRESS",
     "TC_H_MAJ",
     "TC_H_MAKE",
@@ -31,7 +32,8 @@ _PSCHED_SHIFT = 6  # A tick of the packet scheduler is 64 ns.
 
 Options = Mapping[str, Any]
 
-_BITS = {"u8": "B", "s8": "b", "u16": "H", "s16": "h", "u32": "I", "s32": "i", "u64": "Q", "s64": "q"}
+# Formats of ``struct`` by the names that fields have.
+TC_FORMATS = {"u8": "B", "s8": "b", "u16": "H", "s16": "h", "u32": "I", "s32": "i", "u64": "Q", "s64": "q"}
 
 
 def TC_H_MAJ(handle: int) -> int:
@@ -78,7 +80,7 @@ class TcStruct:
         text = "="
         for _, encoding in self.fields:
             kind, _, count = encoding.rstrip("]").partition("[")
-            text += count + _BITS[kind]
+            text += count + TC_FORMATS[kind]
         return Struct(text)
 
     @property

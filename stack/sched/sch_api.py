@@ -5,6 +5,7 @@ from errno import EEXIST, EINVAL, ENOENT, EOPNOTSUPP
 from typing import TYPE_CHECKING, Any
 
 from ..core.netdevice import IFF_NO_QUEUE, NetDevice, NetdevQueue, netif_running
+from ..netlink.uapi import NlmF
 from .pkt_sched import TC_H_MAJ, TC_H_MIN, TC_H_ROOT, Options, check_options
 from .qdisc import Qdisc
 from .sch_api_tree import qdisc_alloc_handle, qdisc_hash_add, qdisc_leaf, qdisc_lookup
@@ -44,8 +45,6 @@ __all__ = [
     "tc_get_qdisc",
     "tc_modify_qdisc",
 ]
-
-NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400  # As in a netlink message that makes something.
 
 _DEFAULT_TX_QUEUE_LEN = 1000
 QDISCS = {
@@ -281,11 +280,11 @@ def tc_modify_qdisc(
             elif not handle:
                 # Of another kind it is made, too, if it is to be added or replaced, or only changed.
                 other = sch is not None and kind is not None and kind != sch.ops.id
-                create = bool(flags & NLM_F_CREATE and flags & (NLM_F_REPLACE | NLM_F_EXCL))
-                changing = other and not flags & (NLM_F_CREATE | NLM_F_REPLACE | NLM_F_EXCL)
+                create = bool(flags & NlmF.CREATE and flags & (NlmF.REPLACE | NlmF.EXCL))
+                changing = other and not flags & (NlmF.CREATE | NlmF.REPLACE | NlmF.EXCL)
                 is_new = sch is None or (other and create) or changing
         if is_new:
-            if not flags & NLM_F_CREATE and not changing:
+            if not flags & NlmF.CREATE and not changing:
                 raise OSError(ENOENT, f"{dev.name} has no such qdisc")
             queue = dev.tx[0] if above is None else above.dev_queue
             if above is not None and above.ops.cl_ops is not None and above.ops.cl_ops.select_queue is not None:
@@ -299,7 +298,7 @@ def tc_modify_qdisc(
             return sch
         if sch is None:
             raise OSError(ENOENT, f"{dev.name} has no qdisc {handle >> 16:x}:")
-        if flags & NLM_F_EXCL:
+        if flags & NlmF.EXCL:
             raise OSError(EEXIST, f"there is a qdisc {sch.ops.id} already")
         _check_kind(sch, kind)
         qdisc_change_options(sch, options)
@@ -308,7 +307,7 @@ def tc_modify_qdisc(
 
 def _check_new(dev: NetDevice, flags: int, there: Qdisc | None, handle: int) -> None:
     """Check that a qdisc of that handle can be made, and take the place of another one."""
-    if there is not None and not flags & NLM_F_REPLACE:
+    if there is not None and not flags & NlmF.REPLACE:
         raise OSError(EEXIST, f"there is a qdisc {there.handle >> 16:x}: already")
     if TC_H_MIN(handle):
         raise OSError(EINVAL, f"{handle:#x} is the handle of a class")
@@ -324,7 +323,7 @@ def qdisc_add(dev: NetDevice, kind: str, *, parent: int = TC_H_ROOT, handle: int
     OSError
         As ``tc_modify_qdisc``.
     """
-    return tc_modify_qdisc(dev, NLM_F_CREATE | NLM_F_EXCL, kind, parent, handle, options)
+    return tc_modify_qdisc(dev, NlmF.CREATE | NlmF.EXCL, kind, parent, handle, options)
 
 
 def qdisc_replace(dev: NetDevice, kind: str, *, parent: int = TC_H_ROOT, handle: int = 0, **options: Any) -> Qdisc:
@@ -332,7 +331,7 @@ def qdisc_replace(dev: NetDevice, kind: str, *, parent: int = TC_H_ROOT, handle:
 
     Packets that another one holds are dropped.
     """
-    return tc_modify_qdisc(dev, NLM_F_CREATE | NLM_F_REPLACE, kind, parent, handle, options)
+    return tc_modify_qdisc(dev, NlmF.CREATE | NlmF.REPLACE, kind, parent, handle, options)
 
 
 def qdisc_change(

@@ -20,7 +20,7 @@ from ..netlink.attr import (
     nlmsg_parse,
 )
 from ..netlink.message import NLMSG_GOODSIZE, NetlinkCallback, Nlmsghdr, nlmsg_cancel, nlmsg_end, nlmsg_new, nlmsg_put
-from ..netlink.rtnetlink import Rtm, Rtnlgrp, Tca
+from ..netlink.rtnetlink import TCMSG, Rtm, Rtnlgrp, Tca
 from ..netlink.uapi import NLMSG_HDRLEN, NlmF
 from ..uapi import AF_UNSPEC
 from .cls_filter import KINDS, tc_del_tfilter, tc_dump_tfilter, tc_new_tfilter
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["qdisc_notify", "tc_init"]
 
-TCMSG = Struct("=BxxxiIII")  # Family, device, handle, parent, info.
 _BASIC = Struct("=QIxxxx")  # Octets and packets.
 _QUEUE = Struct("=5I")  # Packets and octets held, dropped, put back, overlimits.
 _STATS = Struct("=Q7Ixxxx")  # The same, as it was before.

@@ -6,24 +6,18 @@ from struct import Struct
 from sys import byteorder
 from typing import Any, cast
 
-from ..netlink.attr import nla_iter
+from ..netlink.attr import nla_iter, nlattr
 from ..netlink.message import nlmsg_align
-from ..netlink.uapi import NLA_F_NESTED, NLA_HDRLEN
+from ..netlink.uapi import NLA_F_NESTED
 from .cls_u32 import TC_U32_SEL, U32Key, U32Sel
-from .pkt_sched import Options, TcStruct
+from .pkt_sched import TC_FORMATS, Options, TcStruct
 
 __all__ = ["Layout", "decode_options", "encode_options"]
 
 # An attribute: an option and its encoding, a structure of several options, or attributes of which one is there.
 Layout = Any
 
-_HEADER = Struct("=HH")
 _KEY = Struct("=IIii")  # struct tc_u32_key: mask, val, off, offmask.
-_BITS = {"u8": "B", "s8": "b", "u16": "H", "s16": "h", "u32": "I", "s32": "i", "u64": "Q", "s64": "q"}
-
-
-def _attr(kind: int, data: bytes) -> bytes:
-    return (_HEADER.pack(NLA_HDRLEN + len(data), kind) + data).ljust(nlmsg_align(NLA_HDRLEN + len(data)), b"\0")
 
 
 def encode_options(qopt: TcStruct | None, policy: Mapping[int, Layout], options: Options) -> bytes:
@@ -44,12 +38,12 @@ def encode_options(qopt: TcStruct | None, policy: Mapping[int, Layout], options:
         if isinstance(layout, dict):
             nested = cast("dict[int, Layout]", layout)
             inner = encode_options(None, nested, options)
-            octets += _attr(kind | NLA_F_NESTED, inner) if inner else b""
+            octets += nlattr(kind | NLA_F_NESTED, inner) if inner else b""
         elif isinstance(layout, TcStruct):
             if any(name in options for name, _ in layout.fields):
-                octets += _attr(kind, layout.pack(options))
+                octets += nlattr(kind, layout.pack(options))
         elif options.get(layout[0]) is not None:
-            octets += _attr(kind, _encode(layout[1], options[layout[0]]))
+            octets += nlattr(kind, _encode(layout[1], options[layout[0]]))
     return octets
 
 
@@ -58,7 +52,7 @@ def _encode(encoding: str, value: Any) -> bytes:
         return _encode_sel(value)
     kind, array, _ = encoding.partition("[")
     values = list(value) if array else [value]
-    return Struct(f"={len(values)}{_BITS[kind]}").pack(*values)
+    return Struct(f"={len(values)}{TC_FORMATS[kind]}").pack(*values)
 
 
 def decode_options(qopt: TcStruct | None, policy: Mapping[int, Layout], octets: bytes) -> dict[str, Any]:
@@ -90,11 +84,11 @@ def _decode(name: str, encoding: str, data: bytes) -> Any:
     if encoding == "sel":
         return _decode_sel(data)
     kind, array, _ = encoding.partition("[")
-    size = Struct("=" + _BITS[kind]).size
+    size = Struct("=" + TC_FORMATS[kind]).size
     count = len(data) // size if array else 1
     if len(data) < size * count or (array and len(data) % size):
         raise OSError(EINVAL, f"{len(data)} octets are no {name}")
-    values = Struct(f"={count}{_BITS[kind]}").unpack_from(data)
+    values = Struct(f"={count}{TC_FORMATS[kind]}").unpack_from(data)
     return values if array else values[0]
 
 
