@@ -37,7 +37,7 @@ class FlowKeysBasic(NamedTuple):
     ip_proto : int
         Its transport protocol; 0: none that is known.
     thoff : int
-        Where that starts, counted from ``skb.data``.
+        Where that starts, counted from ``skb.data``; at most the packet's end, if a header says that it is longer.
     first : bool
         It is no fragment but the first.
     """
@@ -61,6 +61,11 @@ def __skb_flow_dissect(skb: SkBuff, protocol: int, nhoff: int) -> FlowKeysBasic 
 
     Tunnels are not looked into.
     """
+    keys = _dissect(skb, protocol, nhoff)
+    return keys if keys is None or keys.thoff <= skb.len else keys._replace(thoff=skb.len)
+
+
+def _dissect(skb: SkBuff, protocol: int, nhoff: int) -> FlowKeysBasic | None:
     while protocol in _VLAN:
         tag = _header(skb, nhoff, 4)
         if len(tag) < 4:

@@ -3,15 +3,16 @@
 import os
 import random
 import socket as real
+import struct
 from errno import EINVAL
 
 import pytest
 
 from hardwire.stack import socket as api
-from hardwire.stack.core.filter_check import SockFilter, sock_filters_octets
+from hardwire.stack.core.filter_check import SKF_AD_OFF, Ancillary, SockFilter, sock_filters_octets
 from hardwire.tb.stack.bpf import attach, random_frame, random_program
 from hardwire.tb.stack.fake import FakePlatform
-from hardwire.tb.stack.frames import MY_MAC, ip, udp
+from hardwire.tb.stack.frames import MY_MAC, PEER_MAC, ip, udp
 from hardwire.tb.stack.linux_peer import LinuxPeer, can_make_namespaces
 from hardwire.tb.stack.pair import PairHost
 from hardwire.tb.stack.test_filter import FRAME, INVALID, RESULTS, VALID
@@ -58,24 +59,23 @@ def assert_same_filters(theirs: LinuxPeer, ours: PairHost, sockets, count: int, 
     print(f"HARDWIRE_SEED={SEED}")
     there, here = sockets
     seen = {"refused": 0, "passed": 0, "stopped": 0}
-    for _ in range(count):
-        program = random_program(rng, wrong)
-        error = error_of(attach, there, program)
-        octets = sock_filters_octets(program)
-        assert error_of(here.setsockopt, api.SOL_SOCKET, api.SO_ATTACH_FILTER, octets) == error, program
-        if error:
-            seen["refused"] += 1
-            continue
-        for _ in range(3):
-            frame = make_frame(rng)
-            theirs.receive(frame)
-            ours.receive(frame)
-            length = heard(there)
-            assert heard(here) == length, (program, frame)
-            seen["stopped" if length is None else "passed"] += 1
-    theirs.frames(0)
-    for sock in sockets:
-        sock.close()
+    with there, here:
+        for _ in range(count):
+            program = random_program(rng, wrong)
+            error = error_of(attach, there, program)
+            octets = sock_filters_octets(program)
+            assert error_of(here.setsockopt, api.SOL_SOCKET, api.SO_ATTACH_FILTER, octets) == error, program
+            if error:
+                seen["refused"] += 1
+                continue
+            for _ in range(3):
+                frame = make_frame(rng)
+                theirs.receive(frame)
+                ours.receive(frame)
+                length = heard(there)
+                assert heard(here) == length, (program, frame)
+                seen["stopped" if length is None else "passed"] += 1
+        theirs.frames(0)
     ours.platform.advance(10_000_000_000)
     assert len(ours.platform.buffers) == 0
     print(seen)
@@ -103,6 +103,27 @@ def test_each_instruction_computes_what_it_does_there(theirs, name):
         attach(sock, [SockFilter(*one) for one in [*program, *tail]])
         theirs.receive(FRAME)
         assert heard(sock) == (20 if expected is not None else None)
+
+
+@pytest.mark.parametrize("fragment", [0, 16])
+@pytest.mark.parametrize("protocol", [6, 17, 200])
+def test_the_payload_starts_where_it_does_there_if_the_header_is_cut_short(theirs, protocol, fragment):
+    """The IP header says that it has 60 octets, of which 36 are there."""
+    ours = PairHost(FakePlatform(), MY_MAC, "10.0.0.2/24")
+    header = struct.pack("!BBHHHBBH4s4s", 0x4F, 0, 60, 1, fragment, 64, protocol, 0, bytes(4), bytes(4))
+    frame = b"\xff" * 6 + PEER_MAC + b"\x08\0" + header + bytes(16)
+    program = [
+        SockFilter(0x20, 0, 0, SKF_AD_OFF + Ancillary.PAY_OFFSET),
+        SockFilter(0x14, 0, 0, 20),
+        SockFilter(0x16, 0, 0, 0),
+    ]
+    there, here = make(theirs, ours, api.AF_PACKET, api.SOCK_RAW, real.htons(3))
+    with there, here:
+        attach(there, program)
+        here.setsockopt(api.SOL_SOCKET, api.SO_ATTACH_FILTER, sock_filters_octets(program))
+        theirs.receive(frame)
+        ours.receive(frame)
+        assert heard(here) == heard(there) == (38 if protocol == 17 and not fragment else 30)
 
 
 @pytest.mark.parametrize("kind", [api.SOCK_RAW, api.SOCK_DGRAM])
