@@ -124,7 +124,8 @@ DNAT += ["ip daddr 10.8.0.2 dnat to 10.8.0.1", "tcp dport 9 dnat to 10.8.0.2:8",
 
 
 ODD = re.compile(
-    r"icmp .*th dport|th dport.*icmp |{ tcp, udp } .*(udp|tcp|icmp|th) [a-z]|\b(ip|udp|tcp|icmp) [a-z].*\b\2 [a-z]"
+    r"icmp .*th dport|th dport.*icmp |l4proto \d+ .*th [a-z]|th dport.*udp sport|"
+    r"{ tcp, udp } .*(udp|tcp|icmp|th) [a-z]|\b(ip|udp|tcp|icmp) [a-z].*\b\2 [a-z]"
 )
 
 
@@ -133,7 +134,8 @@ def rules(matches, acts, ends):
     one = st.tuples(st.lists(st.sampled_from(matches), max_size=2), st.sampled_from(acts), st.sampled_from(ends))
     lines = one.map(lambda parts: " ".join([*parts[0], parts[1], parts[2]]).strip())
     # nft 1.0.6 shows what lies at the place of ICMP's ports as something else, takes the last of several protocols for
-    # the only one, and puts fields of one header that lie side by side in their order there.
+    # the only one, forgets the protocol before ports of any (we show it: without it the rule would be another one), and
+    # puts fields of one header that lie side by side in their order there.
     return st.lists(lines.filter(lambda line: not ODD.search(line)), max_size=4)
 
 
