@@ -113,6 +113,11 @@ def bpdus(frames: list[list[bytes]]) -> list[list[bytes]]:
     return kinds
 
 
+def keep_up(ours: OurBridge, start_ns: int) -> None:
+    """Let our time go on to the real one, which was ``start_ns`` when ours was 0."""
+    ours.platform.advance(max(time.monotonic_ns() - start_ns - ours.platform.time_ns, 0))
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_random_messages_have_the_effects_that_they_have_in_linux(number):
     first = seed() + number
@@ -131,7 +136,7 @@ def test_random_messages_have_the_effects_that_they_have_in_linux(number):
             ours.send(port, octets)
             mine, theirs = our_state(ours), their_state(real)
             assert mine == theirs, f"HARDWIRE_SEED={first - number}, turn {turn}: {octets.hex()} into {port}"
-            ours.platform.advance(max(time.monotonic_ns() - start - ours.platform.time_ns, 0))
+            keep_up(ours, start)
 
 
 def test_messages_are_answered_as_linux_answers_them():
@@ -139,8 +144,9 @@ def test_messages_are_answered_as_linux_answers_them():
     rng = random.Random(first)
     with RealBridge(f"hardwire-stp{os.getpid()}", PORTS, *WORDS) as real:
         ours = OurBridge(PORTS, data=SETTINGS)
+        start = time.monotonic_ns() - ours.platform.time_ns
         real.wait(2)
-        ours.platform.advance(2_000_000_000)
+        keep_up(ours, start)
         assert bpdus(ours.frames()) == bpdus(real.frames())
         for turn in range(2):
             for _ in range(5):
@@ -149,7 +155,7 @@ def test_messages_are_answered_as_linux_answers_them():
                 ours.send(port, octets)
             # The hold time is over then, and what waited for it is sent.
             real.wait(2.2)
-            ours.platform.advance(2_200_000_000)
+            keep_up(ours, start)
             assert bpdus(ours.frames()) == bpdus(real.frames()), f"HARDWIRE_SEED={first}, turn {turn}"
 
 
@@ -171,7 +177,7 @@ def test_a_loop_of_our_bridge_and_a_real_one_converges(root):
             """Let real time pass for both, and carry frames between them."""
             end = time.monotonic() + seconds
             while time.monotonic() < end:
-                ours.platform.advance(max(time.monotonic_ns() - start - ours.platform.time_ns, 0))
+                keep_up(ours, start)
                 for port, frames in enumerate(ours.frames()):
                     for octets in frames:
                         if port == 2:
