@@ -81,12 +81,16 @@ class Nic(wiring.Component):
         A descriptor was decoded: its ring index.
     probe_arp_stb, probe_arp_hit : Out(1), Out(1)
         The ARP cache answered a lookup of the transmit path.
+    probe_stage_stb : Out(1)
+        The last octets of a frame to send have come from host memory; it waits for its turn at the MAC.
     probe_csum_stb : Out(1)
         A frame's checksum is ready.
     probe_cpl_stb, probe_cpl_status, probe_cpl_index : Out(1), Out(8), Out(16)
         A completion is written: its status and index.
     probe_rx_stb : Out(1)
         A received frame is inside, whole and good.
+    probe_rx_filtered_stb, probe_rx_missed_stb : Out(1), Out(1)
+        A good frame was left out: its address is none of ours; there was no room.
     probe_rx_cpl_stb, probe_rx_cpl_status, probe_rx_cpl_index : Out(1), Out(8), Out(16)
         A completion of the receive queue is written: its status and index.
     """
@@ -124,11 +128,14 @@ class Nic(wiring.Component):
                 "probe_desc_index": Out(16),
                 "probe_arp_stb": Out(1),
                 "probe_arp_hit": Out(1),
+                "probe_stage_stb": Out(1),
                 "probe_csum_stb": Out(1),
                 "probe_cpl_stb": Out(1),
                 "probe_cpl_status": Out(8),
                 "probe_cpl_index": Out(16),
                 "probe_rx_stb": Out(1),
+                "probe_rx_filtered_stb": Out(1),
+                "probe_rx_missed_stb": Out(1),
                 "probe_rx_cpl_stb": Out(1),
                 "probe_rx_cpl_status": Out(8),
                 "probe_rx_cpl_index": Out(16),
@@ -195,11 +202,14 @@ class Nic(wiring.Component):
             self.probe_desc_index.eq(ring.desc_index),
             self.probe_arp_stb.eq(path.found.valid & path.found.ready),
             self.probe_arp_hit.eq(path.found.payload.hit),
+            self.probe_stage_stb.eq(dma.o.valid & dma.o.ready & dma.o.payload.last),
             self.probe_csum_stb.eq(path.summed),
             self.probe_cpl_stb.eq(ring.cpl_stb),
             self.probe_cpl_status.eq(ring.cpl_status),
             self.probe_cpl_index.eq(ring.cpl_index),
             self.probe_rx_stb.eq(rx_path.stored),
+            self.probe_rx_filtered_stb.eq(rx_path.filtered),
+            self.probe_rx_missed_stb.eq(rx_path.missed),
             self.probe_rx_cpl_stb.eq(rx_ring.cpl_stb),
             self.probe_rx_cpl_status.eq(rx_ring.cpl_status),
             self.probe_rx_cpl_index.eq(rx_ring.cpl_index),

@@ -34,7 +34,8 @@ _KINDS = (
     "register access answered with an error",
 )
 _EVENTS = (
-    "mmio_write mmio_read read read_done write write_done desc arp csum cpl frame_start frame_end irq rx rx_cpl".split()
+    *("mmio_write", "mmio_read", "read", "read_done", "write", "write_done", "desc", "arp", "csum", "cpl"),
+    *("frame_start", "frame_end", "irq", "rx", "rx_cpl", "stage", "rx_filtered", "rx_missed"),
 )
 
 
@@ -439,7 +440,7 @@ class SimNic:
         first = max(0, from_ns * FS_PER_NS - self.phase_fs) // self.period_fs
         last = _NEVER if to_ns is None else (to_ns * FS_PER_NS - self.phase_fs) // self.period_fs
         name = self.native.ffi.NULL if path is None else os.fsencode(path)
-        if not self._lib.hw_waves(self._nic, name, self.period_fs, first, last):
+        if not self._lib.hw_waves(self._nic, name, self.phase_fs, self.period_fs, first, last):
             raise ValueError("this device was made without waves=True")
 
     def bench_prefilled(

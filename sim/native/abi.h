@@ -43,7 +43,10 @@ enum hw_event_kind {
   HW_EV_FRAME_END = 11,  /* a: octets with FCS, b: flags */
   HW_EV_IRQ = 12,        /* a: new level */
   HW_EV_RX = 13,         /* A received frame is inside, whole and good. */
-  HW_EV_RX_CPL = 14      /* a: ring index, b: status */
+  HW_EV_RX_CPL = 14,     /* a: ring index, b: status */
+  HW_EV_STAGE = 15,      /* The last octets of a frame to send have come from memory. */
+  HW_EV_RX_FILTERED = 16, /* A good frame was for somebody else. */
+  HW_EV_RX_MISSED = 17   /* There was no room for a good frame. */
 };
 
 typedef struct {
@@ -142,8 +145,9 @@ uint32_t hw_run(hw_nic *nic, uint64_t until_cycle, uint32_t stop_mask);
 void hw_clear_frames(hw_nic *nic);
 void hw_clear_violations(hw_nic *nic);
 void hw_clear_events(hw_nic *nic);
-/* Write waves of cycles from..to to a file; 0: this library was built without. */
-int hw_waves(hw_nic *nic, const char *path, uint64_t period_fs, uint64_t from_cycle, uint64_t to_cycle);
+/* Write waves of cycles from..to to a file, cycle 0 at phase_fs; 0: this library was built without. */
+int hw_waves(hw_nic *nic, const char *path, uint64_t phase_fs, uint64_t period_fs, uint64_t from_cycle,
+             uint64_t to_cycle);
 /* Post `frames` prefilled descriptors in doorbells of `batch`, never more than `in_flight` unsent, with no Python in
    the loop; `tail` is the first index to post. Returns frames sent. */
 uint64_t hw_bench_prefilled(hw_nic *nic, uint32_t tail_offset, uint32_t cpl_tail_offset, uint32_t tail, uint32_t mask,

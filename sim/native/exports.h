@@ -70,8 +70,8 @@ uint64_t hw_world_read32(hw_world *w, hw_nic *nic, uint64_t now_fs_high, uint64_
   *reached_fs = uint64_t(reached);
   return answer;
 }
-int hw_waves([[maybe_unused]] hw_nic *n, [[maybe_unused]] const char *path, [[maybe_unused]] uint64_t period_fs,
-             [[maybe_unused]] uint64_t from, [[maybe_unused]] uint64_t to) {
+int hw_waves([[maybe_unused]] hw_nic *n, [[maybe_unused]] const char *path, [[maybe_unused]] uint64_t phase_fs,
+             [[maybe_unused]] uint64_t period_fs, [[maybe_unused]] uint64_t from, [[maybe_unused]] uint64_t to) {
 #if HW_WAVES
   if (n->waves) n->waves->close();
   n->waves = nullptr;
@@ -83,6 +83,7 @@ int hw_waves([[maybe_unused]] hw_nic *n, [[maybe_unused]] const char *path, [[ma
     n->waves->open(path);
     n->waves_from = from;
     n->waves_to = to;
+    n->phase_fs = phase_fs;
     n->period_fs = period_fs;
   }
 #endif

@@ -73,7 +73,7 @@ struct hw_nic final : hw::Station {
   bool irq_before = false, inputs_changed = true, mdc_before = false, recording_rx = false;
 #if HW_WAVES
   std::unique_ptr<VerilatedFstC> waves;
-  uint64_t waves_from = 0, waves_to = 0, period_fs = 0;
+  uint64_t waves_from = 0, waves_to = 0, phase_fs = 0, period_fs = 0;
 #endif
 
   hw_nic() {
@@ -112,7 +112,7 @@ struct hw_nic final : hw::Station {
   void dump([[maybe_unused]] int half) {
 #if HW_WAVES
     if (waves && state.cycle >= waves_from && state.cycle <= waves_to)
-      waves->dump(state.cycle * period_fs - uint64_t(half) * (period_fs / 2));
+      waves->dump(phase_fs + state.cycle * period_fs - uint64_t(half) * (period_fs / 2));
 #endif
   }
 
@@ -296,9 +296,12 @@ struct hw_nic final : hw::Station {
   void probes() {
     if (d->probe_desc_stb) log(HW_EV_DESC, d->probe_desc_index);
     if (d->probe_arp_stb) log(HW_EV_ARP, d->probe_arp_hit);
+    if (d->probe_stage_stb) log(HW_EV_STAGE);
     if (d->probe_csum_stb) log(HW_EV_CSUM);
     if (d->probe_cpl_stb) log(HW_EV_CPL, d->probe_cpl_index, d->probe_cpl_status);
     if (d->probe_rx_stb) log(HW_EV_RX);
+    if (d->probe_rx_filtered_stb) log(HW_EV_RX_FILTERED);
+    if (d->probe_rx_missed_stb) log(HW_EV_RX_MISSED);
     if (d->probe_rx_cpl_stb) log(HW_EV_RX_CPL, d->probe_rx_cpl_index, d->probe_rx_cpl_status);
     if (bool(d->irq) != irq_before) log(HW_EV_IRQ, irq_before = d->irq);
   }
