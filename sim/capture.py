@@ -14,13 +14,20 @@ from .frame import FCS_OK, PREAMBLE_OK, TX_ER, Frame
 from .nic import SimNic
 from .world import FS_PER_NS
 
-__all__ = ["INBOUND", "OUTBOUND", "Capture"]
+__all__ = ["INBOUND", "OUTBOUND", "Capture", "epb_errors"]
 
 _LINKTYPE_ETHERNET = 1
 _NANOSECONDS = b"\x09"  # if_tsresol: 10^-9
 # epb_flags, draft-ietf-opsawg-pcapng 4.3.1.
 INBOUND, OUTBOUND = 1, 2
 _CRC_ERROR, _PREAMBLE_ERROR, _SYMBOL_ERROR = 1 << 24, 1 << 28, 1 << 31
+
+
+def epb_errors(flags: int) -> int:
+    """Return the error bits of ``epb_flags`` for the flags of a :class:`.frame.Frame`."""
+    errors = 0 if flags & FCS_OK else _CRC_ERROR
+    errors |= 0 if flags & PREAMBLE_OK else _PREAMBLE_ERROR
+    return errors | (_SYMBOL_ERROR if flags & TX_ER else 0)
 
 
 class Capture:
@@ -65,6 +72,7 @@ class Capture:
         interface: str | None = None,
         flags: int = 0,
         original_octets: int = 0,
+        comment: str = "",
     ) -> None:
         """Add a frame without FCS, or its first octets; ``flags`` are those of the format (``epb_flags``).
 
@@ -75,7 +83,8 @@ class Capture:
         """
         if not octets:
             raise ValueError(f"a capture takes frames of at least 1 octet, not the empty one at {time_ns} ns")
-        packet = self._section.new_member(EnhancedPacket, options={"epb_flags": flags} if flags else {})
+        options = {name: value for name, value in (("epb_flags", flags), ("opt_comment", comment)) if value}
+        packet = self._section.new_member(EnhancedPacket, options=options)
         packet.interface_id = 0 if interface is None else self._numbers[interface]
         packet.timestamp_high, packet.timestamp_low = time_ns >> 32, time_ns & 0xFFFF_FFFF
         packet.packet_data = octets
@@ -89,11 +98,7 @@ class Capture:
         for frame in frames:
             if not frame.octets:
                 continue  # The format has no room for what had not even an octet before its FCS.
-            flags = direction
-            flags |= 0 if frame.flags & FCS_OK else _CRC_ERROR
-            flags |= 0 if frame.flags & PREAMBLE_OK else _PREAMBLE_ERROR
-            flags |= _SYMBOL_ERROR if frame.flags & TX_ER else 0
-            self.write(frame.time_fs // FS_PER_NS, frame.octets, interface, flags)
+            self.write(frame.time_fs // FS_PER_NS, frame.octets, interface, direction | epb_errors(frame.flags))
 
     def watch(self, nic: SimNic, interface: str | None = None) -> None:
         """Write all that a card sends and receives from now on, as outbound and inbound."""

@@ -7,7 +7,7 @@ from .machine import Machine, Setup
 from .switch import Switch
 from .world import World
 
-__all__ = ["Lan"]
+__all__ = ["Lan", "numbered_setups"]
 
 
 class Lan:
@@ -44,7 +44,7 @@ class Lan:
     def __init__(
         self, world: World, hosts: int | list[Setup] = 2, *, switched: bool | None = None, **cable: float
     ) -> None:
-        setups = _numbered(hosts) if isinstance(hosts, int) else hosts
+        setups = numbered_setups(hosts) if isinstance(hosts, int) else hosts
         if len(setups) < 2:
             raise ValueError(f"a network has at least 2 machines, not {len(setups)}")
         if switched is None:
@@ -78,7 +78,14 @@ def _link(a: object, b: object, number: int, cable: dict[str, float]) -> Link:
     return Link(a, b, name=f"link{number}", **cable)  # type: ignore[arg-type]
 
 
-def _numbered(count: int) -> list[Setup]:
+def numbered_setups(count: int) -> list[Setup]:
+    """Return setups of so many machines: ``10.0.0.N/24`` and ``02:00:00:00:00:N``, N from 1.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 or more than 254.
+    """
     if count not in range(2, 255):
         raise ValueError(f"a network has 2 to 254 machines, not {count}")
     return [Setup(address=f"10.0.0.{number}/24", mac=bytes((2, 0, 0, 0, 0, number))) for number in range(1, count + 1)]

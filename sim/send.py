@@ -12,9 +12,8 @@ from typing import Any
 from ..stack.uapi import AF_INET, IP_MTU_DISCOVER, IP_PMTUDISC_DO, SOCK_DGRAM, SOL_IP
 from ..stack.wire.address import ipv4_from_text, mac_from_text, mac_to_text
 from .capture import Capture
-from .journey import device_events, timeline
+from .journey import Journey, Recorder
 from .machine import Machine, Setup
-from .trace import Call, Event, Tracer, to_json
 from .world import World
 
 __all__ = [
@@ -158,8 +157,8 @@ class SendReport:
         Frames on the wire, whatever is in them.
     time_ns, wall_s : float
         Simulated time until all was done; real time.
-    first_octets : int
-        Payload of the first datagram, whose ``journey`` this is.
+    journey : Journey or None
+        That of the first datagram.
     drops : dict[str, int]
         Packets lost in the stack, by reason.
     device : dict[str, int]
@@ -173,15 +172,14 @@ class SendReport:
     frames: int = 0
     time_ns: float = 0
     wall_s: float = 0
-    first_octets: int = 0
-    journey: list[Call | Event] = field(default_factory=list)
+    journey: Journey | None = None
     drops: dict[str, int] = field(default_factory=dict)
     device: dict[str, int] = field(default_factory=dict)
     failure: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return {**vars(self), "journey": to_json(self.journey)}
+        return {**vars(self), "journey": self.journey and self.journey.to_json()}
 
 
 def run(request: SendRequest) -> SendReport:
@@ -245,15 +243,12 @@ def _send(machine: Machine, request: SendRequest) -> SendReport:
 
     chunks = request.chunks()
     first = next(chunks)
-    report.first_octets = len(first)
     world.advance(_SET_UP_NS)
     # The first datagram goes alone, so that its journey is its own; the rest follow as fast as they can.
-    nic.log_events()
-    with Tracer(lambda: world.now_fs) as tracer:
+    with Recorder(world, f"The first datagram: {len(first):,} octets to {request.to}") as recorder:
         world.run(send, [first])
         world.drain()
-    report.journey = timeline(tracer, device_events(nic))
-    nic.log_events(0)
+    report.journey = recorder.journey()
     world.run(send, chunks)
     _settle(machine)
     sock.close()

@@ -1,4 +1,4 @@
-"""The journey of a datagram: which functions of the stack ran, and what the gateware did, on one time line.
+"""Which functions of the stack ran, when, and which called which.
 
 The stack has the kernel's function names, so nothing in it is decorated: while a tracer is on, Python reports
 each call, and those into ``hardwire.stack`` are kept. While it is off it costs nothing.
@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
 
 from .. import stack
 
-__all__ = ["Call", "Event", "Tracer", "to_json"]
+__all__ = ["Call", "Tracer"]
 
 _STACK = str(Path(stack.__path__[0]).resolve())
 
@@ -45,16 +44,6 @@ class Call:
         yield depth, self
         for call in self.calls:
             yield from call.walk(depth + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that the device did: ``what`` for a person, ``kind`` and ``values`` for a program."""
-
-    time_fs: int
-    kind: str
-    what: str
-    values: dict[str, int]
 
 
 class Tracer:
@@ -90,7 +79,7 @@ class Tracer:
             call.end_fs = now
         self._open.clear()
 
-    def _profile(self, frame: FrameType, event: str, _: Any) -> None:
+    def _profile(self, frame: FrameType, event: str, value: object) -> None:
         if event == "call":
             code = frame.f_code
             if code not in self._modules:
@@ -103,12 +92,21 @@ class Tracer:
             caller = frame.f_back
             while caller is not None and caller not in self._open:
                 caller = caller.f_back
-            (self.roots if caller is None else self._open[caller].calls).append(call)
+            outer = None if caller is None else self._open[caller]
+            (self.roots if outer is None else outer.calls).append(call)
             self._open[frame] = call
+            self.called(call, outer, frame)
         elif event == "return":
             ended = self._open.pop(frame, None)
             if ended is not None:
                 ended.end_fs = self._now_fs()
+                self.returned(ended, value)
+
+    def called(self, call: Call, outer: Call | None, frame: FrameType) -> None:
+        """See a call as it begins: inside which one, and the frame with its arguments."""
+
+    def returned(self, call: Call, value: object) -> None:
+        """See a call as it ends, and what it returns: None also if it raises."""
 
 
 def _module(code: CodeType) -> str | None:
@@ -123,20 +121,3 @@ def _module(code: CodeType) -> str | None:
             return None
     parts = path.relative_to(_STACK).with_suffix("").parts
     return None if parts[0] == "abi" else ".".join(parts)
-
-
-def to_json(timeline: list[Call | Event]) -> list[dict[str, Any]]:
-    """Return a time line as plain values, times in ns."""
-
-    def plain(item: Call | Event) -> dict[str, Any]:
-        if isinstance(item, Event):
-            return {"time_ns": item.time_fs / 1e6, "event": item.kind, **item.values}
-        return {
-            "time_ns": item.begin_fs / 1e6,
-            "end_ns": item.end_fs / 1e6,
-            "call": item.name,
-            "module": item.module,
-            "calls": [plain(call) for call in item.calls],
-        }
-
-    return [plain(item) for item in timeline]

@@ -122,7 +122,7 @@ class World:
 
     def host(self, name: str | None = None, *, memory: HostMemory | None = None) -> "Host":
         """Make a host."""
-        host = Host(self, name or f"host{len(self.hosts)}", memory or HostMemory())
+        host = Host(self, name or f"host{len(self.hosts) + 1}", memory or HostMemory())
         self.hosts.append(host)
         return host
 

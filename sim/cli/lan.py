@@ -1,16 +1,18 @@
 """``hardwire lan``: several hosts, each with its card, on a cable or a switch, and a program on each."""
 
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .journey import JourneyFiles, mark_waves, save, usable
 from .report import FAILED, MISUSED, CommandError, console, print_json, say
 
 if TYPE_CHECKING:
     from ..capture import Capture
+    from ..journey import Recorder
     from ..lan import Lan
     from ..machine import Machine
     from ..programs import Program
@@ -46,6 +48,10 @@ def lan(
     pcap: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Record what each card sends and receives: host1.pcapng, ...")
     ] = None,
+    waves: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Record waves of each card: host1.fst, ...")
+    ] = None,
+    journey: JourneyFiles = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
@@ -56,6 +62,7 @@ def lan(
 
     if hosts is not None and len(programs) > hosts >= 0:
         raise CommandError(f"{len(programs)} programs need as many hosts, not {hosts}", MISUSED)
+    journey_files = usable(journey)
     try:
         parsed = [parse_program(text) for text in programs]
         if hosts is None:
@@ -63,7 +70,8 @@ def lan(
         network = _lan(
             World(seed=seed),
             hosts,
-            True if switched else None,
+            switched=True if switched else None,
+            waves=waves is not None,
             delay_ns=delay_ns,
             rate_bps=rate_mbps * 1e6,
             loss=loss,
@@ -76,7 +84,8 @@ def lan(
     except BuildError as error:
         raise CommandError(f"the simulator could not be built: {error}", FAILED) from error
     parsed += [parse_program("idle") for _ in range(hosts - len(parsed))]
-    _run(network, parsed, pcap)
+    recorder = _recorder(network, " | ".join(programs)) if journey_files or waves is not None else None
+    _run(network, parsed, pcap, waves, recorder)
     report = _report(network, parsed)
     if as_json:
         print_json(report)
@@ -84,24 +93,41 @@ def lan(
         _print(report, parsed)
     if pcap is not None:
         say(f"wrote {len(parsed)} captures to {pcap}")
+    if recorder is not None:
+        _save(recorder, journey_files, network, waves)
     failed = [program.result["failed"] for program in parsed if "failed" in program.result]
     if failed:
         raise CommandError(f"failed: {'; '.join(failed)}", FAILED)
 
 
-def _lan(world: Any, hosts: int, switched: bool | None, **cable: float) -> "Lan":
-    from ..lan import Lan
+def _lan(world: Any, hosts: int, *, switched: bool | None, waves: bool, **cable: float) -> "Lan":
+    from ..lan import Lan, numbered_setups
 
-    return Lan(world, hosts, switched=switched, **cable)
+    return Lan(world, [replace(setup, waves=waves) for setup in numbered_setups(hosts)], switched=switched, **cable)
 
 
-def _run(network: "Lan", programs: "list[Program]", pcap: Path | None) -> None:
+def _recorder(network: "Lan", title: str) -> "Recorder":
+    from ..journey import Recorder
+
+    return Recorder(network.world, title)
+
+
+def _run(
+    network: "Lan", programs: "list[Program]", pcap: Path | None, waves: Path | None, recorder: "Recorder | None"
+) -> None:
     """Run all programs until those that end have ended, and all frames have arrived."""
-    with ExitStack() as captures:
+    with ExitStack() as watching:
         for number, machine in enumerate(network.machines, 1):
             if pcap is not None:
-                capture = captures.enter_context(_capture(pcap, f"host{number}.pcapng", machine.dev.name))
+                _make_folder("--pcap", pcap)
+                capture = watching.enter_context(_capture(pcap / f"host{number}.pcapng", machine.dev.name))
                 capture.watch(machine.nic)
+            if waves is not None:
+                _make_folder("--waves", waves)
+                machine.nic.waves(str(waves / f"{machine.host.name}.fst"))
+                watching.callback(machine.nic.waves, None)
+        if recorder is not None:
+            watching.enter_context(recorder)
         waited = []
         for number, (program, machine) in enumerate(zip(programs, network.machines, strict=True), 1):
             task = network.world.spawn(_start, program, machine, name=f"host{number}: {program.text}")
@@ -122,14 +148,33 @@ def _start(program: "Program", machine: "Machine") -> None:
         machine.world.spawn(program.run, program, machine, name=program.text)
 
 
-def _capture(folder: Path, name: str, interface: str) -> "Capture":
+def _make_folder(option: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"{option}: cannot write {error.filename}: {error.strerror}", MISUSED) from error
+
+
+def _capture(path: Path, interface: str) -> "Capture":
     from ..capture import Capture
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return Capture(folder / name, [interface])
+        return Capture(path, [interface])
     except OSError as error:
         raise CommandError(f"--pcap: cannot write {error.filename}: {error.strerror}", MISUSED) from error
+
+
+def _save(recorder: "Recorder", files: list[Path], network: "Lan", waves: Path | None) -> None:
+    from ..journey import JourneyError
+
+    try:
+        recorded = recorder.journey()
+    except JourneyError as error:
+        raise CommandError(str(error), FAILED) from error
+    save(recorded, files)
+    if waves is not None:
+        for machine in network.machines:
+            mark_waves(recorded, waves / f"{machine.host.name}.fst", f"{machine.host.name} eth0")
 
 
 def _report(network: "Lan", programs: "list[Program]") -> dict[str, Any]:

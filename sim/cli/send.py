@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .journey import JourneyFiles, mark_waves, save, usable
 from .report import FAILED, MISUSED, CommandError, console, print_json, say
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def send(
     ] = False,
     pcap: Annotated[Path | None, typer.Option(metavar="OUT.pcapng", help="Record the frames on the wire.")] = None,
     waves: Annotated[Path | None, typer.Option(metavar="OUT.fst", help="Record waves of the gateware.")] = None,
+    journey: JourneyFiles = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
@@ -43,6 +45,7 @@ def send(
     from ..send import SendRequest
 
     host = _host("--from", source)
+    journey_files = usable(journey)
     request = SendRequest(
         payload=_payload(file, text, stdin),
         to=_endpoint("--to", to, port_needed=True),
@@ -62,6 +65,10 @@ def send(
         print_json(report.to_json())
     else:
         _print(request, report)
+    if report.journey is not None:
+        save(report.journey, journey_files)
+        if request.waves is not None:
+            mark_waves(report.journey, request.waves, "host1 eth0")
     if report.failure is not None:
         raise CommandError(report.failure, FAILED)
 
@@ -79,21 +86,20 @@ def _run(request: "SendRequest") -> "SendReport":
 
 
 def _print(request: "SendRequest", report: "SendReport") -> None:
-    from ..journey import tree
+    from ..journey.tree import tree
 
     terminal = console()
-    title = f"Journey of the first datagram: {report.first_octets:,} octets to {request.to}"
-    # Not wrapped: a long line goes over the edge rather than through the tree.
-    terminal.print(tree(title, report.journey), soft_wrap=True)
+    if report.journey is not None:
+        # Not wrapped: a long line goes over the edge rather than through the tree.
+        terminal.print(tree(report.journey), soft_wrap=True)
     terminal.print(
         f"\n{report.datagrams:,} datagram{'s' * (report.datagrams != 1)}, {report.payload_octets:,} octets of payload"
         f" in {report.frames:,} frame{'s' * (report.frames != 1)}; {report.time_ns / 1000:,.3f} µs simulated,"
         f" {report.wall_s:.2f} s in fact",
         soft_wrap=True,
     )
-    for path in (request.pcap, request.waves):
-        if path is not None:
-            say(f"wrote {path}")
+    if request.pcap is not None:
+        say(f"wrote {request.pcap}")
 
 
 def _payload(file: Path | None, text: str | None, stdin: bool) -> bytes:

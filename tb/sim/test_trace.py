@@ -2,8 +2,7 @@
 
 from types import SimpleNamespace
 
-from hardwire.sim.journey import timeline, tree
-from hardwire.sim.trace import Call, Event, Tracer, to_json
+from hardwire.sim.trace import Call, Tracer
 from hardwire.sim.world import FS_PER_NS, World
 from hardwire.stack.core.dev_register import NetdevEvent, call_netdevice_notifiers
 from hardwire.stack.wire.address import ipv4_to_text, mac_to_text
@@ -45,17 +44,3 @@ def test_tasks_that_sleep_inside_the_stack_keep_their_own_calls() -> None:
     assert [call.begin_fs for call in tracer.roots] == [0, 0]
     assert [call.end_fs for call in tracer.roots] == [300 * FS_PER_NS, 200 * FS_PER_NS]
     assert [call.calls[0].begin_fs for call in tracer.roots] == [300 * FS_PER_NS, 200 * FS_PER_NS]
-
-
-def test_time_line_is_in_order_of_time_and_prints_as_a_tree() -> None:
-    tracer = Tracer(lambda: 0)
-    tracer.roots = [Call("second", "a.b", 2_000_000_000, 2_000_000_000), Call("first", "a", 1_000_000_000, 1)]
-    events = [Event(1_000_000_000, "irq", "interrupt raised", {"a": 1, "b": 0})]
-    items = timeline(tracer, events)
-    assert tree("Title", items).plain.splitlines() == [
-        "Title",
-        "    0.000 µs  ├ interrupt raised",
-        "    0.000 µs  ├ first  a.py",
-        "    1.000 µs  └ second  a/b.py",
-    ]
-    assert to_json(items)[0] == {"time_ns": 1000.0, "event": "irq", "a": 1, "b": 0}

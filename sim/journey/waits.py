@@ -1,0 +1,42 @@
+"""Where packets lie and wait: between two calls about one nothing happens to it, but time passes."""
+
+from collections.abc import Iterable, Iterator
+
+from .model import Step, Track
+
+__all__ = ["waits"]
+
+# What a packet was last given to, innermost first found: the call's name or its end, and where that leaves the packet.
+_PLACES = (
+    ("hardwire_start_xmit", "TX ring"),
+    ("_enqueue", "qdisc"),
+    ("__neigh_event_send", "neighbour queue"),
+    ("__udp_enqueue_schedule_skb", "socket receive queue"),
+    ("sock_queue_rcv_skb", "socket receive queue"),
+    ("ip_defrag", "reassembly"),
+)
+
+
+def waits(calls: Iterable[tuple[Track, Step, Step | None]]) -> Iterator[tuple[Track, Step]]:
+    """Yield a step for each stretch of time that a packet spends in a queue of the stack or the driver.
+
+    Parameters
+    ----------
+    calls : iterable of tuple
+        All steps: the track, the step and the one around it.
+    """
+    lying: dict[tuple[int, str | None], tuple[str, Track, Step]] = {}
+    about = [one for one in calls if one[1].kind == "call" and one[1].before is not None]
+    for track, step, _ in sorted(about, key=lambda one: one[1].begin_fs):
+        for packet in step.packets[:1]:
+            key = (packet, track.host)
+            if key in lying:
+                name, where, since = lying[key]
+                if step.begin_fs > since.begin_fs:
+                    del lying[key]
+                    found = Step(-1, since.begin_fs, step.begin_fs, "wait", name, f"waits: {name}", packets=(packet,))
+                    found.before = found.after = since.after
+                    yield where, found
+            place = next((where for name, where in _PLACES if step.name.endswith(name)), None)
+            if place is not None:
+                lying[key] = (place, track, step)
