@@ -260,6 +260,8 @@ def _fate(journey: Journey, packet: int) -> str:
                 fate = "lost on the wire" if step.values.get("arrivals") == 0 else "sent"
         elif step.name in _RECEIVED or (step.name == "consume_skb" and sender not in (None, track.host)):
             fate = "received"
+        elif fate == "sent" and sender != track.host:
+            fate = "arrived"
         elif step.name == "consume_skb" and fate == "under way":
             fate = "consumed"
     return fate
