@@ -1,11 +1,15 @@
 """The page that compares two journeys, in a browser."""
 
 import json
+import os
 from collections.abc import Callable
+from random import Random, SystemRandom
 from typing import Any
 
 from hardwire.tb.sim.browser import JourneyBrowser
-from hardwire.tb.sim.journeys import Journey, find, first_datagram
+from hardwire.tb.sim.journeys import Journey, Sketch, find, first_datagram
+
+SEED = int(os.environ.get("HARDWIRE_SEED") or SystemRandom().getrandbits(32))
 
 Show = Callable[..., JourneyBrowser]
 
@@ -27,24 +31,38 @@ class Compared:
         return self.browser.texts(f".pair[data-mark='{mark}'] .name")
 
 
-def test_a_comparison_pairs_as_many_steps_as_can_be(show: Show) -> None:
-    browser = show(MISS, HIT)
-    assert browser.view("page()") == "compare"
+def keys(journey: Journey) -> list[tuple[Any, ...]]:
+    return [(step["track"], step["kind"], step["name"]) for step in journey["steps"]]
 
-    def keys(journey: Journey) -> list[tuple[Any, ...]]:
-        return [(step["track"], step["kind"], step["name"]) for step in journey["steps"]]
 
-    b = keys(HIT)
-    lengths = [0] * (len(b) + 1)  # Of the longest common subsequence of A so far with each beginning of B.
-    for key in keys(MISS):
+def common(a: list[tuple[Any, ...]], b: list[tuple[Any, ...]]) -> int:
+    """Return the length of the longest common subsequence."""
+    lengths = [0] * (len(b) + 1)  # Of A so far with each beginning of B.
+    for key in a:
         row = [0]
         for j, other in enumerate(b):
             row.append(lengths[j] + 1 if key == other else max(lengths[j + 1], row[j]))
         lengths = row
-    counts = Compared(browser).counts()
-    pairs = sum(number for words, number in counts.items() if not words.startswith("only"))
-    assert pairs == lengths[-1]
-    assert (counts["only in A"], counts["only in B"]) == (len(MISS["steps"]) - pairs, len(b) - pairs)
+    return lengths[-1]
+
+
+def at_random(random: Random) -> Journey:
+    sketch = Sketch("at random")
+    for _ in range(random.randrange(60)):
+        sketch.step(random.choice(("host1 stack", "host2 stack")), "call", random.choice("abc"))
+    return sketch.journey
+
+
+def test_a_comparison_pairs_as_many_steps_as_can_be(show: Show) -> None:
+    print(f"HARDWIRE_SEED={SEED}")
+    random = Random(SEED)
+    for a, b in [(MISS, HIT), *((at_random(random), at_random(random)) for _ in range(5))]:
+        browser = show(a, b)
+        assert browser.view("page()") == "compare"
+        counts = Compared(browser).counts()
+        pairs = sum(number for words, number in counts.items() if not words.startswith("only"))
+        assert pairs == common(keys(a), keys(b))
+        assert (counts["only in A"], counts["only in B"]) == (len(a["steps"]) - pairs, len(b["steps"]) - pairs)
 
 
 def test_a_comparison_shows_what_only_one_has(show: Show) -> None:

@@ -143,6 +143,17 @@ def test_a_mark_shows_where_the_data_begin(show: Show) -> None:
     assert [octet.get_attribute("data-i") for octet in browser.all(".o.data")] == ["34"]
 
 
+def test_of_a_long_layer_the_beginning_is_shown_and_the_rest_on_demand(show: Show) -> None:
+    sketch = Sketch("long")
+    state = sketch.state("ab" * 300, ("Payload", 300))
+    sketch.step("host1 stack", "call", "copy", (sketch.packet("long"),), after=state)
+    browser = show(sketch.journey, fragment="step=0")
+    assert len(browser.all(".o")) == 256
+    assert browser.texts(".more") == ["… 44 octets more"]
+    browser.click(".more")
+    assert len(browser.all(".o")) == 300
+
+
 @pytest.mark.parametrize("journey", [MISS, HIT], ids=["miss", "hit"])
 def test_next_change_goes_through_all_changes_and_highlights_each_exactly(show: Show, journey: Journey) -> None:
     browser = show(journey, fragment="packet=1")
@@ -175,6 +186,11 @@ def test_times_are_in_ns_and_in_cycles_of_the_hosts_clock(show: Show) -> None:
     facts = dict(zip(browser.texts(".facts th"), browser.texts(".facts td"), strict=True))
     assert facts["from"] == f"{begin_ns:,} ns · cycle {int((begin_ns - 100) / 6.4):,}"
     assert facts["lasts"] == "576 ns · 90 cycles"
+    call = find(journey, "udp_rcv")  # A call has no clock of its own.
+    begin_ns = journey["steps"][call]["begin_fs"] // FS_PER_NS
+    browser = show(journey, fragment=f"step={call}")
+    facts = dict(zip(browser.texts(".facts th"), browser.texts(".facts td"), strict=True))
+    assert facts["at"] == f"{begin_ns:,} ns · cycle {int((begin_ns - 100) / 6.4):,}"
 
 
 @pytest.mark.parametrize(
@@ -225,6 +241,16 @@ def test_wheel_zooms_at_the_pointer_and_dragging_moves(show: Show) -> None:
     moved = browser.view("visible()")
     assert moved["scale"] == near["scale"]
     assert moved["left"] == pytest.approx(near["left"] + 200 / near["scale"])
+
+
+def test_keys_zoom_at_the_selected_step(show: Show) -> None:
+    step = find(MISS, "ip_output")
+    browser = show(MISS, fragment=f"step={step}")
+    before = browser.view("box(a[0])", step)
+    browser.press("+", "+")
+    after = browser.view("box(a[0])", step)
+    assert after["left"] == pytest.approx(before["left"], abs=1)
+    assert after["width"] > 1.5 * before["width"]
 
 
 def test_everything_fits_at_first_and_again_after_key_0(show: Show) -> None:
@@ -298,7 +324,7 @@ def test_the_pointer_shows_time_and_every_clocks_cycle_and_names_the_step(show: 
     browser.point_at(*browser.middle(step))
     begin_ns = MISS["steps"][step]["begin_fs"] // FS_PER_NS
     assert browser.texts(".status > *") == [
-        *(f"{begin_ns:,} ns", f"host1: cycle {begin_ns // 8:,}", f"host2: cycle {begin_ns // 8:,}")
+        *(f"{begin_ns:,} ns", f"host1 eth0: cycle {begin_ns // 8:,}", f"host2 eth0: cycle {begin_ns // 8:,}")
     ]
     tip = browser.one(".tip").text.split("\n")
     assert tip[:3] == ["OK", "host1 eth0 completions", f"{begin_ns:,} ns · cycle {begin_ns // 8:,}"]

@@ -2,7 +2,7 @@
 
 /** Each step has a column of its own; a call reaches over all that it calls. */
 class OrderAxis {
-  static WIDTHS = { caller: 13, call: 30, frame: 78, wait: 60, dma: 56, drop: 90, event: 56 };
+  static WIDTHS = { caller: 13, call: 30, frame: 130, wait: 80, dma: 100, drop: 100, register: 44, event: 76 };
 
   constructor(journey, steps) {
     this.journey = journey;
@@ -34,10 +34,13 @@ class OrderAxis {
   }
 
   #width(step) {
-    if (step.kind === "call" && step.children.length) return OrderAxis.WIDTHS.caller;
+    if (step.kind !== "call") return OrderAxis.WIDTHS[step.kind] ?? OrderAxis.WIDTHS.event;
     // What is done to the packet has room for its name; of helpers there are many.
-    if (step.kind === "call" && step.owner !== null) return Math.min(Math.max(4 * step.name.length, 34), 90);
-    return OrderAxis.WIDTHS[step.kind] ?? OrderAxis.WIDTHS.event;
+    const name = step.owner === null ? 0 : Math.min(Math.max(4.6 * step.name.length + 6, 34), 100);
+    if (!step.children.length) return Math.max(name, OrderAxis.WIDTHS.call);
+    const inner = step.children.map((index) => this.journey.steps[index]);
+    const room = inner.some((child) => child.children.length) ? name : inner.length * OrderAxis.WIDTHS.call;
+    return Math.max(name - room, OrderAxis.WIDTHS.caller);
   }
 
   /** Time of the world at x. */

@@ -3,8 +3,8 @@
 class Comparison {
   static MARKS = {
     same: ["=", "the same"],
-    octets: ["≠", "other octets from here"],
-    still: ["≠", "still other octets"],
+    octets: ["≠", "other octets made here"],
+    still: ["≠", "other octets made elsewhere"],
     time: ["~", "other length of time"],
     a: ["A", "only in A"],
     b: ["B", "only in B"],
@@ -12,7 +12,7 @@ class Comparison {
 
   static QUIET = new Set(["same", "still"]); // What is no difference of its own.
 
-  static RUN = 6; // So many equal steps in a row are folded.
+  static RUN = 6; // More steps than this without a difference are folded.
 
   constructor(root, alignment) {
     this.root = root;
@@ -52,26 +52,26 @@ class Comparison {
     );
   }
 
-  /** Runs of equal steps are folded to one line that opens. */
+  /** Runs of steps without a difference of their own are folded to one line that opens. */
   #list() {
     this.lines = new Map();
     const parts = [];
     for (let i = 0; i < this.rows.length;) {
-      let end = i;
-      while (end < this.rows.length && this.rows[end].mark === "same") end += 1;
       const first = i;
-      if (end - first > Comparison.RUN && !this.open.has(first)) {
-        parts.push(
-          this.#line(first),
-          button("fold", `⋯ ${end - first - 2} the same`, "Show them", () => this.#unfold(first)),
-          this.#line(end - 1),
-        );
-        i = end;
-      } else {
-        for (i = first; i < Math.max(end, first + 1); i += 1) parts.push(this.#line(i));
-      }
+      while (i < this.rows.length && Comparison.QUIET.has(this.rows[i].mark)) i += 1;
+      if (i - first > Comparison.RUN && !this.open.has(first)) parts.push(...this.#fold(first, i - 1));
+      else for (let at = first; at < i; at += 1) parts.push(this.#line(at));
+      if (i < this.rows.length) parts.push(this.#line(i));
+      i += 1;
     }
     this.list.replaceChildren(...parts);
+  }
+
+  #fold(first, last) {
+    const inner = this.rows.slice(first + 1, last);
+    const still = inner.filter((row) => row.mark === "still").length;
+    const words = `⋯ ${inner.length} ${still ? `alike, ${still} of them with other octets made elsewhere` : "the same"}`;
+    return [this.#line(first), button("fold", words, "Show them", () => this.#unfold(first)), this.#line(last)];
   }
 
   #unfold(first) {
@@ -94,9 +94,9 @@ class Comparison {
 
   #side(journey, step) {
     if (!step) return element("span", "side none");
-    const depth = Math.min(journey.ancestors(step).length, 12);
+    const depth = Math.min(journey.ancestors(step).length, 30);
     const name = element("span", "name", step.name);
-    name.style.paddingLeft = `${depth * 0.4}rem`;
+    name.style.paddingLeft = `${depth * 0.22}rem`;
     const length = step.instant ? "" : durationText(step.end_fs - step.begin_fs);
     return element(
       "span",

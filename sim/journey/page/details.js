@@ -50,11 +50,7 @@ class Details {
 
   #moment(track, fs) {
     const { journey } = this.timeline;
-    const clocks = track.clock
-      ? [{ ...track.clock, name: track.host }]
-      : journey.clocks.filter((clock) => clock.name === track.host);
-    const cycles = clocks.map((clock) => ` · cycle ${cycleOf(clock, fs).toLocaleString("en")}`).join("");
-    return `${nsText(fs - journey.beginFs)} ns${cycles}`;
+    return `${nsText(fs - journey.beginFs)} ns${journey.cycleText(track, fs)}`;
   }
 
   #length(track, step) {

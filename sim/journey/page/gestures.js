@@ -121,8 +121,7 @@ class Tip {
   show(step, x, y) {
     const { journey, root } = this;
     const track = journey.track(step);
-    const clock = journey.clocks.find((one) => one.name === track.host);
-    const cycle = clock ? ` · cycle ${cycleOf(clock, step.begin_fs).toLocaleString("en")}` : "";
+    const cycle = journey.cycleText(track, step.begin_fs);
     const length = step.instant ? "" : ` · lasts ${durationText(step.end_fs - step.begin_fs)}`;
     root.replaceChildren(
       element("b", "", step.name),

@@ -28,6 +28,13 @@ class Journey {
     this.#followStates();
   }
 
+  /** In which cycle of its card a lane is at a time; of the host's cards, where it is of none: " · cycle 38,532". */
+  cycleText(track, fs) {
+    const own = this.clocks.filter((clock) => (track.clock ? clock.name === cardOf(track) : clock.host === track.host));
+    const name = (clock) => (own.length > 1 ? ` of ${clock.name}` : "");
+    return own.map((clock) => ` · cycle ${cycleOf(clock, fs).toLocaleString("en")}${name(clock)}`).join("");
+  }
+
   packet(id) {
     return this.packets[id - 1];
   }
@@ -132,11 +139,12 @@ class Journey {
     return own ? track.name.slice(track.host.length + 1) : track.name;
   }
 
-  /** Each card's clock once: {name, period_fs, phase_fs}. */
+  /** Each card's clock: {name, host, period_fs, phase_fs}, by the card's name. */
   #clocks() {
     const found = new Map();
-    for (const track of this.tracks) {
-      if (track.clock && !found.has(track.host)) found.set(track.host, { name: track.host, ...track.clock });
+    for (const track of this.tracks.filter((track) => track.clock)) {
+      const name = cardOf(track);
+      if (!found.has(name)) found.set(name, { name, host: track.host, ...track.clock });
     }
     return [...found.values()];
   }
@@ -214,6 +222,12 @@ function durationText(fs) {
     ["ps", 1e3],
   ].find(([, per]) => Math.abs(fs) >= per) ?? ["ns", 1e6];
   return `${(fs / per).toLocaleString("en", { maximumSignificantDigits: Math.abs(fs / per) >= 1000 ? 6 : 4 })} ${unit}`;
+}
+
+/** The name of a lane's card: "host1 eth0" of "host1 eth0 DMA read". */
+function cardOf(track) {
+  const stage = ` ${track.stage}`;
+  return track.name.endsWith(stage) ? track.name.slice(0, -stage.length) : track.name;
 }
 
 /** The cycle of a clock in which a time of the world lies. */

@@ -150,8 +150,8 @@ class Timeline extends EventTarget {
     return Math.round((at(this.cursor.x) - this.journey.beginFs) / digit) * digit + this.journey.beginFs;
   }
 
-  /** Zoom by a factor so that what is at pixel (px, py) of the canvas stays there. */
-  zoom(factor, px = this.width / 2, py = this.ruler + this.height / 2) {
+  /** Zoom by a factor so that what is at pixel (px, py) of the canvas stays there, else the selected step. */
+  zoom(factor, px = this.#centre()[0], py = this.#centre()[1]) {
     const at = this.x + px / this.scale;
     const y = this.y + py - this.ruler;
     const lane = this.lanes.at(y);
@@ -163,6 +163,14 @@ class Timeline extends EventTarget {
     if (lane) this.y = lane.y + part * lane.height - py + this.ruler;
     this.#clamp();
     this.#changed("view");
+  }
+
+  /** The selected step if it is in view, or else the middle of the view. */
+  #centre() {
+    const middle = [this.width / 2, this.ruler + this.height / 2];
+    if (!this.selected || this.lanes.row[this.selected.index] < 0) return middle;
+    const { left, top } = this.box(this.selected);
+    return left >= 0 && left < this.width && top >= this.ruler && top < this.ruler + this.height ? [left, top] : middle;
   }
 
   pan(dx, dy) {
