@@ -25,6 +25,8 @@ class About:
 
     Members
     -------
+    number : int
+        How many calls began before it.
     host : str
         Name of the host that it runs on.
     outer : Call or None
@@ -39,6 +41,7 @@ class About:
         The reason, if it is the end of a packet.
     """
 
+    number: int
     host: str
     outer: Call | None
     packets: list[int] = field(default_factory=list)
@@ -50,11 +53,12 @@ class About:
 
 @dataclass(slots=True)
 class Posted:
-    """A packet in a TX ring: its descriptors, each with its index, bus address, length and fields."""
+    """A packet in a TX ring, with its state: its descriptors, each with its index, bus address, length and fields."""
 
     time_fs: int
     ring: TxRing
     packet: int
+    state: int | None
     parts: list[tuple[int, int, int, dict[str, int]]]
 
 
@@ -123,7 +127,7 @@ class PacketTracer(Tracer):
         else:
             host = next((name for value in arguments if (name := _host_of(value))), self._host)
         self._host = host  # Of a call that has nothing of any host: that of the one before.
-        about = About(host, outer)
+        about = About(len(self.about), host, outer)
         self.about[id(call)] = about
         if skb is None:
             return
@@ -132,7 +136,8 @@ class PacketTracer(Tracer):
         if not known:
             self._tell_outer(call, about.packets[0])
         about.skb = skb
-        about.before = self.states.of_skb(skb)
+        if not self._is_copying(outer):
+            about.before = self.states.of_skb(skb)
         if call.name == "kfree_skb_reason":
             reason = frame.f_locals["reason"]
             if skb.users == 1 and reason != SkbDropReason.CONSUMED:
@@ -153,9 +158,18 @@ class PacketTracer(Tracer):
                 about.after = self.states.of_skb(value)
                 self._tell_outer(call, packet)
         if about.skb is not None:
-            about.after = self.states.of_skb(about.skb)
+            if not self._is_copying(about.outer):
+                about.after = self.states.of_skb(about.skb)
             if call.name == "hardwire_start_xmit":
-                self._posted(about.skb, about.packets[0])
+                self._posted(about.skb, about)
+
+    def _is_copying(self, call: Call | None) -> bool:
+        """Return whether what a call is inside of makes a copy, which is not whole yet."""
+        while call is not None:
+            if call.name in _COPIES:
+                return True
+            call = self.about[id(call)].outer
+        return False
 
     def _id_of(self, skb: SkBuff, call: Call | None) -> int:
         """Return the id of an skb that is seen in ``call``."""
@@ -181,7 +195,7 @@ class PacketTracer(Tracer):
                 about.packets.append(packet)
             outer = about.outer
 
-    def _posted(self, skb: SkBuff, packet: int) -> None:
+    def _posted(self, skb: SkBuff, about: About) -> None:
         """Note which descriptors an skb has got, if the driver has taken it."""
         assert skb.dev is not None
         ring: TxRing = skb.dev.priv.rings[skb.queue_mapping]
@@ -194,7 +208,7 @@ class PacketTracer(Tracer):
             index = (last - back) & ring.mask
             fields = TX_DESC.unpack(ring.desc_view[index * size : (index + 1) * size])
             parts.append((index, ring.bus[index], ring.length[index], fields))
-        self.posted.append(Posted(self._now(), ring, packet, parts))
+        self.posted.append(Posted(self._now(), ring, about.packets[0], about.before, parts))
 
     def _polled(self, packet: int, poll: FrameType) -> None:
         """Note which descriptors a received skb comes from: ``poll`` is the driver's loop."""

@@ -249,8 +249,14 @@ class CardLog:
         """Let good frames, their checksums and what is on the wire find each other: all are in the same order."""
         for one, csum in zip(self._good, self._sums, strict=False):
             csum.packets = one.packets
-        for one, seen in zip(self._good, self.sent, strict=False):
+            csum.before = one.posted.state
+        for one, csum, seen in zip(self._good, self._sums, self.sent, strict=False):
             seen.step.packets = one.packets
+            if (
+                not one.flags & TxFlags.VLAN
+            ):  # The MAC adds padding and FCS; a tag, too, and then nothing is in its place.
+                octets = seen.frame.octets[: sum(length for _, _, length, _ in one.posted.parts)]
+                csum.after = seen.step.before = self._states.of_frame(octets, fcs=False)
             if one.fifo is not None:
                 one.fifo.end_fs = max(one.fifo.begin_fs, seen.step.begin_fs)
         for write, completion in zip(self._tx_writes, self._tx_completions, strict=False):
@@ -292,6 +298,7 @@ class CardLog:
         stored = (seen for seen in self.received if seen.found is not None and seen.found.kind == "rx")
         for seen, found, completion in zip(stored, self._stored, self._rx_completions, strict=False):
             seen.step.packets = found.packets = completion.packets
+            found.before, found.after = seen.step.after, self._states.of_frame(seen.frame.octets, fcs=False)
 
     def _frame(self, stage: str, frame: Frame) -> FrameSeen:
         nic = self._nic

@@ -45,9 +45,9 @@ class States:
         inner = _protocol(skb, network) if outermost == "Ethernet" and network != NO_HEADER else ""
         return self._number(_Key(octets, outermost, inner, skb.data - begin, note, fcs=False))
 
-    def of_frame(self, octets: bytes) -> int:
-        """Return the number of the state that a frame on the wire is, its FCS in."""
-        return self._number(_Key(octets, "Ethernet", "", 0, "", fcs=True))
+    def of_frame(self, octets: bytes, *, fcs: bool = True) -> int:
+        """Return the number of the state that a frame is, its FCS in or not."""
+        return self._number(_Key(octets, "Ethernet", "", 0, "", fcs=fcs))
 
     def _number(self, key: _Key) -> int:
         return self._numbers.setdefault(key, len(self._numbers))

@@ -25,8 +25,8 @@ def write_pcapng(journey: Journey, path: Path | str) -> None:
     names = {step.track: journey.tracks[step.track].name.rpartition(" MAC ")[0] for step in frames}
     with Capture(path, dict.fromkeys(names.values()) or ["none"]) as capture:
         for step in frames:
-            assert step.before is not None
-            octets = journey.states[step.before].octets[:-_FCS_OCTETS]
+            assert step.after is not None
+            octets = journey.states[step.after].octets[:-_FCS_OCTETS]
             if not octets:
                 continue  # The format has no room for it.
             direction = OUTBOUND if journey.tracks[step.track].stage == "MAC TX" else INBOUND

@@ -25,7 +25,7 @@ _STAGES = (
 )
 _RECEIVED = {"skb_recv_datagram", "__skb_recv_udp"}
 # At the same time, what comes first: the device interrupts, the stack runs, the device hears of what it did.
-_CARD, _STACK, _ANSWER = 0, 1, 2
+_CARD, _STACK, _WAIT, _ANSWER = range(4)
 
 _Listener = Callable[[list[Frame]], None] | None
 
@@ -123,7 +123,7 @@ class _Assembly:
         self._tracer = tracer
         self._ears = ears
         self._same: dict[int, int] = {}  # Ids of packets that came in: what they were when they were sent.
-        self._steps: list[tuple[tuple[int, int], Track, Step, Step | None]] = []  # With the step around it.
+        self._steps: list[tuple[tuple[int, int, int], Track, Step, Step | None]] = []  # With the step around it.
         self._hosts = [host.name for host in world.hosts]
         for call in tracer.roots:
             self._add_call(call, None)
@@ -141,8 +141,9 @@ class _Assembly:
         log.read(ear.events, ear.sent, ear.received)
         return log
 
-    def _add(self, rank: int, track: Track, step: Step, outer: Step | None = None) -> None:
-        self._steps.append(((step.begin_fs, rank), track, step, outer))
+    def _add(self, rank: int, track: Track, step: Step, outer: Step | None = None, number: int = 0) -> None:
+        """Add a step; at the same time ``rank`` counts, then ``number``, then who was added first."""
+        self._steps.append(((step.begin_fs, rank, number), track, step, outer))
 
     def _add_call(self, call: Call, outer: Step | None) -> None:
         about = self._tracer.about[id(call)]
@@ -152,11 +153,11 @@ class _Assembly:
         what = f"{call.module.replace('.', '/')}.py"
         step = Step(-1, call.begin_fs, call.end_fs, "call", call.name, what, packets=tuple(about.packets))
         step.before, step.after = about.before, about.after
-        self._add(_STACK, track, step, outer)
+        self._add(_STACK, track, step, outer, about.number)
         if about.dropped:
             drop = Step(-1, call.begin_fs, call.begin_fs, "drop", about.dropped, f"dropped: {about.dropped}")
             drop.packets, drop.before = step.packets, step.before
-            self._add(_STACK, track, drop, step)
+            self._add(_STACK, track, drop, step, about.number)
         for inner in call.calls:
             self._add_call(inner, step)
 
@@ -180,7 +181,8 @@ class _Assembly:
             heard = arrivals.get(id(seen), [])
             end_fs = max((one.step.end_fs for one in heard), default=seen.step.end_fs)
             step = Step(-1, seen.step.begin_fs, end_fs, "frame", seen.step.name, "on the wire")
-            step.packets, step.before, step.after = seen.step.packets, seen.step.before, seen.step.after
+            step.packets = seen.step.packets
+            step.before = step.after = seen.step.after
             if len(self._ears) > 1:
                 step.values["arrivals"] = len(heard)
             self._add(_CARD, Track(f"wire from {ear.name}", None, "wire"), step)
@@ -190,7 +192,7 @@ class _Assembly:
         for _, _, step, _ in self._steps:
             step.packets = tuple(dict.fromkeys(self._id(packet) for packet in step.packets))
         for track, step in waits([(track, step, outer) for _, track, step, outer in self._steps]):
-            self._add(_STACK, track, step)
+            self._add(_WAIT, track, step)
         self._steps.sort(key=itemgetter(0))
         tracks = self._in_order({track for _, track, _, _ in self._steps})
         numbers = {track: number for number, track in enumerate(tracks)}

@@ -3,6 +3,8 @@
 from random import Random
 
 import pytest
+from scapy.layers.inet import UDP
+from scapy.layers.l2 import Ether
 
 from hardwire.sim.journey import Journey, JourneyError, Recorder
 from hardwire.sim.journey.tree import tree
@@ -88,6 +90,34 @@ def test_the_cache_of_the_card_hits_once_the_driver_has_filled_it() -> None:
     ]
 
 
+def test_the_card_changes_just_what_it_is_asked_to() -> None:
+    journey = first_datagram(two_machines())
+    datagram = next(packet for packet in journey.packets if packet.label.startswith("UDP"))
+
+    def octets(kind: str, stage: str) -> tuple[bytes, bytes]:
+        (step,) = [s for s in journey.on(kind, packet=datagram.id) if journey.tracks[s.track].name.endswith(stage)]
+        assert step.before is not None
+        assert step.after is not None
+        return journey.states[step.before].octets, journey.states[step.after].octets
+
+    before, after = octets("csum", "host1 eth0 checksum")
+    assert [at for at in range(len(before)) if before[at] != after[at]] == [40, 41]  # The UDP checksum.
+    assert UDP in (frame := Ether(after))
+    del frame[UDP].chksum
+    assert bytes(Ether(bytes(frame))) == after
+    to_send, sent = octets("frame", "host1 eth0 MAC TX")
+    assert (to_send, sent[:60]) == (after, after.ljust(60, b"\0"))
+    assert octets("rx", "host2 eth0 RX checks") == (sent, sent[:60])
+
+
+def test_what_happens_at_the_same_time_is_in_the_order_in_which_it_happened() -> None:
+    journey = first_datagram(two_machines())
+    interrupt = next(at for at, step in enumerate(journey.steps) if step.name == "udp_queue_rcv_skb")
+    copied = next(at for at, step in enumerate(journey.steps) if step.name == "skb_copy_datagram_iter")
+    assert interrupt < copied
+    assert journey.steps[interrupt].begin_fs == journey.steps[copied].begin_fs
+
+
 def test_a_drop_in_the_stack_is_said_with_its_reason() -> None:
     lan = two_machines()
 
@@ -166,8 +196,8 @@ def test_every_frame_has_the_packet_whose_octets_it_has(mtu: int, faults: dict[s
     frames = list(journey.on("frame"))
     assert len(frames) > 150
     for step in frames:
-        assert step.before is not None
-        octets = left_alone(journey.states[step.before].octets[:-4])
+        assert step.after is not None
+        octets = left_alone(journey.states[step.after].octets[:-4])
         assert len(step.packets) == 1, f"HARDWIRE_SEED={first}: {step}"
         assert octets in [frame.ljust(50, b"\0") for frame in given[step.packets[0]]], f"HARDWIRE_SEED={first}: {step}"
     for kind in ("desc", "fifo", "csum", "rx"):

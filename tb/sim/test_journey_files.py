@@ -109,8 +109,8 @@ def test_the_capture_has_the_frames_with_ids_and_times(files: tuple[Journey, Pat
     frames = [step for step in journey.on("frame") if journey.tracks[step.track].kind == "card"]
     assert len(packets) == len(frames) == 6
     for packet, step in zip(packets, frames, strict=True):
-        assert step.before is not None
-        assert bytes(packet) == journey.states[step.before].octets[:-4]
+        assert step.after is not None
+        assert bytes(packet) == journey.states[step.after].octets[:-4]
         assert round(packet.time * 1_000_000_000) == step.begin_fs // FS_PER_NS
         label = journey.packets[step.packets[0] - 1].label
         assert packet.comment.decode() == f"#{step.packets[0]} {label}; cycle {journey.cycle(step)}"
