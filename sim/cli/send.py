@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .journey import JourneyFiles, mark_waves, save, usable
+from .options import bounded, regular, writable
 from .report import FAILED, MISUSED, CommandError, console, print_json, say
 
 if TYPE_CHECKING:
@@ -51,13 +52,13 @@ def send(
         to=_endpoint("--to", to, port_needed=True),
         source=host,
         neighbours=_neighbours(neigh or [], host),
-        mtu=_bounded("--mtu", mtu, 68, 9000),
-        size=_bounded("--size", size, 1, 65_507),
-        count=_bounded("--count", count, 1, 1_000_000),
+        mtu=bounded("--mtu", mtu, 68, 9000),
+        size=bounded("--size", size, 1, 65_507),
+        count=bounded("--count", count, 1, 1_000_000),
         df=df,
         offload=not no_offload,
-        pcap=_writable("--pcap", pcap),
-        waves=_regular("--waves", _writable("--waves", waves)),
+        pcap=writable("--pcap", pcap),
+        waves=regular("--waves", writable("--waves", waves)),
         seed=seed,
     )
     report = _run(request)
@@ -150,29 +151,3 @@ def _neighbours(entries: list[str], host: "Endpoint") -> dict[str, str]:
         if other != mac:
             raise CommandError(f"--neigh: {address} has two MAC addresses: {other} and {mac}", MISUSED)
     return neighbours
-
-
-def _bounded(option: str, value: int, least: int, most: int) -> int:
-    if not least <= value <= most:
-        raise CommandError(f"{option} must be in {least:,}..{most:,}, not {value:,}", MISUSED)
-    return value
-
-
-def _writable(option: str, path: Path | None) -> Path | None:
-    if path is None:
-        return None
-    if not path.absolute().parent.is_dir():
-        raise CommandError(f"{option}: there is no folder {path.parent}", MISUSED)
-    if path.exists() and not path.is_file() and not path.is_dir():
-        return path  # Not tried: who reads a pipe would see it end.
-    try:
-        path.open("ab").close()
-    except OSError as error:
-        raise CommandError(f"{option}: cannot write {path}: {error.strerror}", MISUSED) from error
-    return path
-
-
-def _regular(option: str, path: Path | None) -> Path | None:
-    if path is not None and not path.is_file():
-        raise CommandError(f"{option}: {path} is not a regular file", MISUSED)
-    return path
