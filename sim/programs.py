@@ -4,6 +4,7 @@ import argparse
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from os import strerror
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -164,11 +165,32 @@ def _udp_echo(words: list[str]) -> Program:
         while True:
             payload, source = sock.recvfrom(_MAX_PAYLOAD_OCTETS)
             assert source is not None  # Every datagram has one.
-            sock.sendto(payload, source)
             program.result["datagrams"] += 1
             program.result["octets"] += len(payload)
+            try:
+                sock.sendto(payload, source)
+            except OSError as error:  # Whoever sent it need not be reachable, nor have said a port.
+                what = f"not sent back: {strerror(error.errno or 0)}"
+                program.result[what] = program.result.get(what, 0) + 1
 
     return Program(shlex.join(["udp-echo", *words]), run, serves=True)
+
+
+def _udp_discard(words: list[str]) -> Program:
+    """Take datagrams and do nothing with them (RFC 863)."""
+    parser = _parser("udp-discard")
+    parser.add_argument("port", metavar="PORT", nargs="?", type=_number(1, 65_535), default=9)
+    asked = parser.parse_args(words)
+
+    def run(program: Program, machine: Machine) -> None:
+        sock = machine.net.socket()
+        sock.bind(("0.0.0.0", asked.port))
+        program.result |= {"datagrams": 0, "octets": 0}
+        while True:
+            program.result["octets"] += len(sock.recvfrom(_MAX_PAYLOAD_OCTETS)[0])
+            program.result["datagrams"] += 1
+
+    return Program(shlex.join(["udp-discard", *words]), run, serves=True)
 
 
 def _send(words: list[str]) -> Program:
@@ -270,7 +292,14 @@ def _idle(words: list[str]) -> Program:
     return Program("idle", lambda program, machine: None)
 
 
-PROGRAMS = {"ping": _ping, "udp-echo": _udp_echo, "send": _send, "tcpdump": _tcpdump, "idle": _idle}
+PROGRAMS = {
+    "ping": _ping,
+    "udp-echo": _udp_echo,
+    "udp-discard": _udp_discard,
+    "send": _send,
+    "tcpdump": _tcpdump,
+    "idle": _idle,
+}
 
 
 def _command(words: list[str]) -> Program:

@@ -26,8 +26,8 @@ def lan(
         typer.Argument(
             metavar="PROGRAM...",
             help="A program for each host in turn, in quotes: 'ping ADDR [-c N] [-s OCTETS] [-i MS] [-W MS]', "
-            "'udp-echo [PORT]', 'send ADDR:PORT [-c N] [-s OCTETS] [--echo] [-W MS]', 'tcpdump -w FILE [-i DEVICE] "
-            "[-c N] [-s OCTETS] [-p] [-F FILE of tcpdump -dd]', idle. Host N is 10.0.0.N.",
+            "'udp-echo [PORT]', 'udp-discard [PORT]', 'send ADDR:PORT [-c N] [-s OCTETS] [--echo] [-W MS]', 'tcpdump "
+            "-w FILE [-i DEVICE] [-c N] [-s OCTETS] [-p] [-F FILE of tcpdump -dd]', idle. Host N is 10.0.0.N.",
         ),
     ],
     hosts: Annotated[
