@@ -164,7 +164,8 @@ def icmp_send(skb: "SkBuff", type: int, code: int, info: int = 0) -> None:
     """
     sk = skb.sk
     if isinstance(sk, InetSock) and not sk.recverr:
-        if type == ICMP_DEST_UNREACH and code < len(icmp_err_convert):
+        # Nobody reads errors of the socket that ICMP messages are sent with: the next message would fail with it.
+        if type == ICMP_DEST_UNREACH and code < len(icmp_err_convert) and sk is not sk.net.ipv4.icmp_sk:
             if code == ICMP_HOST_UNREACH or sk.connected:
                 sk.sk_err = icmp_err_convert[code][0]
         return

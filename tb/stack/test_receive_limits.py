@@ -281,3 +281,11 @@ def test_a_link_that_comes_back_within_the_second_is_followed_at_once(ours):
     assert ours.dev.tx[0].qdisc.ops.id == "pfifo_fast"  # Bad news can wait.
     ours.platform.advance(200 * MS)
     assert ours.dev.tx[0].qdisc.ops.id == "noop"
+
+
+def test_a_neighbour_that_does_not_answer_costs_nobody_else_an_echo(ours):
+    ours.receive(ip(icmp(8, data=b"lost"), 1, src=0x0A00004D))  # Whom nobody knows.
+    ours.platform.advance(10 * SECOND)
+    before = len(ours.dev.sent)
+    ours.receive(ip(icmp(8, data=b"here"), 1))
+    assert [frame[34:35] + frame[42:46] for frame in ours.dev.sent[before:]] == [b"\0here"]
