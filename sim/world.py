@@ -198,14 +198,21 @@ class World:
         TimeoutError
             If that takes more than ``limit_ns``.
         """
+        if not self.settle(limit_ns):
+            raise TimeoutError(f"devices still busy after {limit_ns} ns")
+
+    def settle(self, limit_ns: int) -> bool:
+        """Do what :meth:`drain` does, but for ``limit_ns`` at most; return whether all is at rest.
+
+        When it is, nothing happens before :attr:`next_timer_fs`.
+        """
         limit_fs = self.now_fs + limit_ns * FS_PER_NS
         self.draining = True
         try:
             self._loop(lambda: not self._ready and all(nic.quiet for nic in self.nics), limit_fs)
         finally:
             self.draining = False
-        if self.now_fs >= limit_fs:
-            raise TimeoutError(f"devices still busy after {limit_ns} ns")
+        return self.now_fs < limit_fs
 
     def sleep(self, duration_ns: int) -> None:
         """Let the calling task sleep."""
@@ -262,6 +269,17 @@ class World:
         self._sequence += 1
         heapq.heappush(self._timers, (deadline_fs, self._sequence, timer))
         return timer
+
+    @property
+    def next_timer_fs(self) -> int | None:
+        """When the next timer is due; None if none is set."""
+        timers = self._timers
+        while timers:
+            if timers[0][2].callback is not None:
+                return timers[0][0]
+            heapq.heappop(timers)
+            self._cancelled -= 1
+        return None
 
     # Inside.
 
@@ -323,18 +341,9 @@ class World:
             self._cancelled -= 1
         return False
 
-    def _next_timer_fs(self) -> int | None:
-        timers = self._timers
-        while timers:
-            if timers[0][2].callback is not None:
-                return timers[0][0]
-            heapq.heappop(timers)
-            self._cancelled -= 1
-        return None
-
     def _pass_time(self, limit_fs: int | None) -> bool:
         """Let time pass up to the next event; False: nothing will ever happen by itself."""
-        target = self._next_timer_fs()
+        target = self.next_timer_fs
         if limit_fs is not None and (target is None or limit_fs < target):
             target = limit_fs
         nics = self.nics

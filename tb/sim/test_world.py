@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hardwire.sim.nic import SimNic
 from hardwire.sim.world import DeadlockError, World
 from hardwire.stack.core.platform import WaitQueue
 
@@ -221,3 +222,29 @@ def test_same_programs_same_run(programs: list[list[tuple[str, int]]]) -> None:
     assert first == run()
     assert [entry[0] for entry in first] == sorted(entry[0] for entry in first)
     assert len(first) == sum(map(len, programs))
+
+
+def test_settling_ends_at_rest_or_at_its_limit() -> None:
+    world = World()
+    host = world.host()
+    ran = []
+    assert world.next_timer_fs is None
+    later = host.timer(500, lambda: ran.append("later"))
+    assert world.settle(1_000)
+    assert ran == []  # Nobody had anything to do: no time has passed.
+    assert world.next_timer_fs == 500 * 1_000_000
+    later.cancel()
+    assert world.next_timer_fs is None
+
+
+def test_settling_does_not_wait_for_a_card_that_is_busy_for_longer() -> None:
+    world = World()
+    nic = SimNic(world.host())
+    world.drain()
+    before = world.now_ns
+    nic.inject(bytes(1250))  # 10 µs on the wire.
+    assert not world.settle(4_000)
+    assert world.now_ns == before + 4_000
+    assert world.settle(20_000)
+    assert nic.quiet
+    assert 10_000 <= world.now_ns - before < 20_000
