@@ -22,8 +22,8 @@ class Setup:
 
     Parameters
     ----------
-    address : str
-        IPv4 address of its card, with the length of its network's prefix.
+    address : str or None
+        IPv4 address of its card, with the length of its network's prefix; None for none.
     mac : bytes
         MAC address of its card.
     mtu : int
@@ -46,7 +46,7 @@ class Setup:
         Where the driver looks for the card's PHY, which is at 1; where there is none, the link counts as a fixed one.
     """
 
-    address: str = "10.0.0.1/24"
+    address: str | None = "10.0.0.1/24"
     mac: bytes = bytes.fromhex("020000000001")
     mtu: int = 1500
     offload: bool = True
@@ -110,7 +110,8 @@ class Machine:
         if not setup.offload:
             dev_change_features(dev, 0, NETIF_F_HW_CSUM | NETIF_F_HW_NEIGH)
         dev_open(dev)
-        addr_add(dev, setup.address)
+        if setup.address is not None:
+            addr_add(dev, setup.address)
         for address, mac in setup.neighbours.items():
             neigh_add(dev, address, mac)
         self.cards.append(Card(nic, dev))
