@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import os
 import shutil
 import sys
 import sysconfig
@@ -44,6 +45,21 @@ _PROGRAMS = (
     ("perl", "perl", "Verilator's front script", True),
     ("tshark", "tshark", "tests of the captures", False),
     ("nft", "nftables", "tests that compare rules with the kernel's", False),
+    ("ip", "iproute2", "tests and figures with the real kernel", False),
+    ("ping", "iputils-ping", "tests and figures with the real kernel", False),
+    ("iperf3", "iperf3", "tests and figures with the real kernel", False),
+    *(
+        (program, package, "tests with the real kernel", False)
+        for program, package in (
+            ("arping", "iputils-arping"),
+            ("curl", "curl"),
+            ("ethtool", "ethtool"),
+            ("nc", "netcat-openbsd"),
+            ("nmap", "nmap"),
+            ("tcpreplay", "tcpreplay"),
+            ("traceroute", "traceroute"),
+        )
+    ),
 )
 # Distribution, extra that brings it, what for.
 _PACKAGES = (
@@ -52,6 +68,7 @@ _PACKAGES = (
     ("verilator", None, "compiling the simulation"),
     ("cffi", None, "calling the simulation"),
     ("greenlet", None, "simulated programs"),
+    ("pyroute2", None, "the real kernel's devices"),
     ("cocotb", "tb", "the benches"),
     ("cocotbext-axi", "tb", "the benches"),
     ("cocotbext-eth", "tb", "the benches"),
@@ -66,6 +83,8 @@ def examine(cache: Path) -> list[Check]:
     checks = [Check("Python >= 3.11", version if enough else None, "everything", "apt-get install python3", True)]
     for program, package, purpose, required in _PROGRAMS:
         checks.append(Check(program, shutil.which(program), purpose, f"apt-get install {package}", required))
+    tun = "/dev/net/tun" if os.path.exists("/dev/net/tun") else None
+    checks.append(Check("/dev/net/tun", tun, "hardwire tap and hardwire wire", "modprobe tun", False))
     checks.append(Check("libpython", _libpython(), "the benches", f"apt-get install {_libpython_package()}", False))
     for package, extra, purpose in _PACKAGES:
         target = f"'hardwire[{extra}]'" if extra else "hardwire"

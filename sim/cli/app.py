@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ... import __version__
-from . import bench, doctor, formal, journey, lan, net, regs, send, tb, verilog
+from . import bench, doctor, formal, journey, lan, net, regs, send, tap, tb, verilog, wire
 from .report import FAILED, CommandError
 
 __all__ = ["main"]
@@ -23,6 +23,8 @@ app = typer.Typer(
 app.command("send")(send.send)
 app.command("lan")(lan.lan)
 app.command("journey")(journey.journey)
+app.command("tap")(tap.tap)
+app.command("wire")(wire.wire)
 for _name in ("ip", "tc", "ethtool", "sysctl", "nft"):
     app.command(_name, context_settings=net.PASS_ON)(net.command(_name))
 app.command("tb", context_settings=tb.PASS_ON, add_help_option=False)(tb.tb)

@@ -1,0 +1,121 @@
+"""What commands share whose simulated hosts meet a real kernel."""
+
+import ipaddress
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .report import FAILED, MISUSED, CommandError, say
+
+if TYPE_CHECKING:
+    from ..machine import Machine
+    from ..realtime import Port, RealTime
+    from ..world import World
+
+__all__ = ["drops_of", "host_report", "refusals", "run_live", "two_addresses", "within"]
+
+_TOLD_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# What the card counts of frames that go no further.
+_CARD_DROPS = (
+    "rx_fcs_errors rx_alignment_errors rx_symbol_errors rx_undersize rx_fragments rx_oversize rx_jabbers rx_no_sfd "
+    "rx_filtered rx_missed rx_no_buffer rx_disabled rx_bus_errors rx_refused rxq0_alloc_errors tx_underruns "
+    "tx_bus_errors tx_aborted tx_refused"
+).split()
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Say in one line why something could not be set up."""
+    from ..build import BuildError
+    from ..netns import KernelError
+
+    try:
+        yield
+    except ValueError as error:
+        raise CommandError(str(error), MISUSED) from error
+    except KernelError as error:
+        raise CommandError(str(error), FAILED) from error
+    except BuildError as error:
+        raise CommandError(f"the simulator could not be built: {error}", FAILED) from error
+
+
+def two_addresses(text: str) -> tuple[ipaddress.IPv4Interface, ipaddress.IPv4Interface]:
+    """Return the address that ``ADDR/PREFIX`` says, and the first other one of its network.
+
+    Raises
+    ------
+    ValueError
+        If it is malformed, or its network has no other one.
+    """
+    from ..send import host_address
+
+    try:
+        address = ipaddress.IPv4Interface(text)
+    except ValueError:
+        raise ValueError(f"--ip: {text!r} is no address with a prefix length, such as 10.0.0.1/24") from None
+    network = address.network
+    if "/" not in text or network.prefixlen == 32:
+        raise ValueError(f"--ip: the network of {text} has no other address: write {address.ip}/24")
+    try:
+        host_address(str(address.ip))
+    except ValueError as error:
+        raise ValueError(f"--ip: {error}") from error
+    if network.prefixlen < 31 and address.ip in (network.network_address, network.broadcast_address):
+        raise ValueError(f"--ip: {text} is the network's own or its broadcast address")
+    other = next(one for one in network.hosts() if one != address.ip)
+    return address, ipaddress.IPv4Interface(f"{other}/{network.prefixlen}")
+
+
+def within(namespace: str | None) -> str:
+    """Return what to put before a command, for it to run in a namespace."""
+    return "" if namespace is None else f"ip netns exec {namespace} "
+
+
+def run_live(world: "World", ports: "Sequence[Port]") -> "RealTime":
+    """Run a world in real time until Ctrl-C, or until it is told to end; once more ends the program at once.
+
+    Raises
+    ------
+    CommandError
+        If the kernel takes something away.
+    """
+    from ..realtime import RealTime
+
+    realtime = RealTime(world, ports, say=say)
+    before = {number: signal.getsignal(number) for number in _TOLD_TO_STOP}
+
+    def stop(number: int, _: object) -> None:
+        realtime.stop()
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+    for number in _TOLD_TO_STOP:
+        signal.signal(number, stop)
+    try:
+        realtime.run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return realtime
+
+
+def host_report(machine: "Machine") -> dict[str, Any]:
+    """Return what a simulated host and its card have counted."""
+    ethtool = machine.dev.ethtool_ops
+    counters = dict(zip(ethtool.get_strings(), ethtool.get_ethtool_stats(), strict=True))
+    return {
+        "mac": machine.dev.dev_addr.hex(":"),
+        "counters": {name: count for name, count in counters.items() if count},
+        "stack": {name: count for name, count in machine.net.mib.items() if count},
+        "dropped_by_stack": machine.kernel.drop_counts(),
+        "cycles_evaluated": machine.nic.cycles_evaluated,
+    }
+
+
+def drops_of(host: dict[str, Any], tap: dict[str, Any]) -> dict[str, int]:
+    """Return the frames that went no further, by where and why."""
+    found = {"kernel: its queue was full": (tap["kernel"] or {}).get("tx_dropped", 0)}
+    found |= {f"kernel: {why}": count for why, count in tap["refused_by_kernel"].items()}
+    found |= {f"card: {name}": host["counters"].get(name, 0) for name in _CARD_DROPS}
+    found |= {f"stack: {name}": count for name, count in host["dropped_by_stack"].items()}
+    return {what: count for what, count in found.items() if count}
