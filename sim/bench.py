@@ -26,6 +26,7 @@ Say = Callable[[str], None]
 
 def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
     """Measure everything; ``say`` hears what goes on."""
+    from .bench_company import company
     from .bench_protocols import memory_of, protocol_rates
     from .bench_receive import echo, line_rate, wire_to_interrupt
     from .bench_stack import send_rate, sim_speed
@@ -44,6 +45,8 @@ def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
     stack = protocol_rates() | {"memory": memory_of()}
     say("echo")
     echoes = echo()
+    say("among real kernels")
+    real = company()
     say("simulation speed under cocotb")
     sim |= cocotb_speed() if cocotb else {"cocotb_cycles_per_s": None, "vs_cocotb": None}
     say("start")
@@ -54,6 +57,7 @@ def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
         "send": send,
         "stack": stack,
         "echo": echoes,
+        "company": real,
         "latency": {"doorbell_to_preamble_cycles": to_preamble, "wire_to_interrupt_cycles": to_interrupt},
         "start": start(),
     }

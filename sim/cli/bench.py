@@ -72,6 +72,21 @@ def _print(figures: dict[str, Any]) -> None:
         f"{echo['round_trips_per_s']:,.0f} round trips/s",
         f"{echo['nic_cycles']:.0f} cycles, {echo['python_us']:.1f} µs Python, {echo['rtl_us']:.1f} µs RTL each",
     )
+    real = figures["company"]
+    if real["obstacle"] is not None:
+        table.add_row("among real kernels", "not measured", real["obstacle"])
+    else:
+        echoes, stream = real["tap"], real["wire"]
+        table.add_row(
+            "hardwire tap, ping -f",
+            f"{echoes['echoes_per_s']:,.0f} echoes/s",
+            f"from the kernel; {echoes['lost']} lost",
+        )
+        table.add_row(
+            "hardwire wire, iperf3",
+            f"{stream['mbit_per_s']:.1f} Mbit/s, {stream['frames_per_s']:,.0f} frames/s",
+            f"TCP of two kernels, MTU 1500; {stream['retransmits']} retransmits",
+        )
     table.add_row("cold start", f"{start['cold_s']:.1f} s", "empty cache: builds the simulator")
     table.add_row("warm start", f"{start['warm_s']:.3f} s", "process start to first register read")
     console().print(table)

@@ -3,6 +3,7 @@
 import pytest
 
 from hardwire.sim.bench import LINE_RATE_OCTETS, cocotb_speed, latency
+from hardwire.sim.bench_company import company, obstacle
 from hardwire.sim.bench_protocols import memory_of, protocol_rates
 from hardwire.sim.bench_receive import echo, line_rate, wire_to_interrupt
 from hardwire.sim.bench_stack import bare_speed, driver_speed, send_rate
@@ -22,6 +23,24 @@ def test_datagrams_come_back() -> None:
     figures = echo(20)
     assert figures["round_trips_per_s"] > 0
     assert 0 < figures["nic_cycles"] < 2000
+
+
+@pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
+def test_real_kernels_are_answered_and_joined() -> None:
+    figures = company(echoes=100, seconds=1)
+    assert figures["tap"]["lost"] == 0
+    assert figures["tap"]["echoes_per_s"] > 0
+    assert figures["wire"]["mbit_per_s"] > 0
+    assert figures["wire"]["frames_per_s"] > 0
+
+
+def test_without_root_or_tools_it_says_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert company() == {"obstacle": "needs root"}
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("os.path.exists", lambda path: path == "/dev/net/tun")
+    monkeypatch.setattr("shutil.which", lambda tool: None if tool == "iperf3" else f"/usr/bin/{tool}")
+    assert company() == {"obstacle": "needs apt-get install iperf3"}
 
 
 def test_doorbell_to_preamble_takes_60_cycles_at_most() -> None:
