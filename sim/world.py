@@ -36,14 +36,17 @@ class Task:
         Whether it has returned or raised.
     result : object
         What it returned.
+    error : BaseException or None
+        What the sleep that it is in, or else its next one, ends with; see ``World.throw``.
     """
 
-    __slots__ = ("_greenlet", "done", "name", "result", "waits_on", "woken")
+    __slots__ = ("_greenlet", "done", "error", "name", "result", "waits_on", "woken")
 
     def __init__(self, name: str, function: Callable[[], Any] | None) -> None:
         self.name = name
         self.done = False
         self.result: Any = None
+        self.error: BaseException | None = None
         self.woken = False
         self.waits_on: WaitQueue | None = None
         self._greenlet = None if function is None else greenlet(self._run)
@@ -97,6 +100,8 @@ class World:
         Simulated time in femtoseconds.
     hosts, nics : list
         In the order in which they were made.
+    signals : deque
+        Functions to call before the next step. Only here may a signal's handler add something to the world.
     """
 
     def __init__(self, *, seed: int = 0) -> None:
@@ -104,6 +109,7 @@ class World:
         self.now_fs = 0
         self.hosts: list[Host] = []
         self.nics: list[SimNic] = []
+        self.signals: deque[Callable[[], None]] = deque()
         self.current: Task | None = None
         self.draining = False  # The devices stop as soon as all are quiet.
         self._stepper: Stepper | None = None
@@ -227,6 +233,8 @@ class World:
         ------
         RuntimeError
             If an interrupt or timer callback calls it.
+        BaseException
+            What ``throw`` has for this task.
         """
         task = self.current
         if task is None:
@@ -234,11 +242,19 @@ class World:
                 raise RuntimeError("sleeping function called from invalid context: an interrupt or a timer callback")
             task = Task("main", None)
         task.woken = False
+        if task.error is None:
+            self._park(task, queue, deadline_fs)
+        if task.error is not None:
+            error, task.error = task.error, None
+            raise error
+        return task.woken
+
+    def _park(self, task: Task, queue: WaitQueue, deadline_fs: int | None) -> None:
         task.waits_on = queue
         queue.sleepers.append(task)
         timer = None
         if deadline_fs is not None:
-            timer = self.timer(deadline_fs, lambda: self._timed_out(task))
+            timer = self.timer(deadline_fs, lambda: self._end_sleep(task))
         if task._greenlet is None:
             self._tasks.append(task)
             try:
@@ -252,7 +268,11 @@ class World:
             self._hub.switch()
         if timer is not None:
             timer.cancel()
-        return task.woken
+
+    def throw(self, task: Task, error: BaseException) -> None:
+        """Let the sleep that a task is in, or else its next one, end with an error, as a signal ends a system call."""
+        task.error = error
+        self._end_sleep(task)
 
     def wake(self, queue: WaitQueue) -> None:
         """Make every task that sleeps on ``queue`` runnable, in the order in which they went to sleep."""
@@ -288,7 +308,7 @@ class World:
         if task._greenlet is not None:
             self._ready.append(task)
 
-    def _timed_out(self, task: Task) -> None:
+    def _end_sleep(self, task: Task) -> None:
         if task.waits_on is not None:
             task.waits_on.sleepers.remove(task)
             self._make_ready(task)
@@ -307,7 +327,9 @@ class World:
         self._hub = getcurrent()
         try:
             while not done():
-                if self._ready:
+                if self.signals:
+                    self.signals.popleft()()
+                elif self._ready:
                     self._step(self._ready.popleft())
                 elif not self._run_timers():
                     if limit_fs is not None and self.now_fs >= limit_fs:

@@ -137,6 +137,52 @@ def test_deadlock_names_the_tasks() -> None:
         world.run()
 
 
+def test_an_error_thrown_at_a_task_ends_its_sleep_at_once_and_leaves_no_trace() -> None:
+    world = World()
+    queue = WaitQueue()
+
+    def program() -> tuple[int, bool]:
+        with pytest.raises(InterruptedError, match="a signal"):
+            world.wait(queue, 5_000_000)
+        when = world.now_ns
+        return when, world.wait(queue, world.now_fs + 1_000_000)
+
+    task = world.spawn(program)
+    world.timer(2_000_000, lambda: world.throw(task, InterruptedError("a signal")))
+    world.run()
+    assert task.result == (2, False)
+    assert queue.sleepers == []
+
+
+def test_an_error_thrown_at_a_task_that_does_not_sleep_ends_its_next_sleep() -> None:
+    world = World()
+
+    def program() -> int:
+        world.throw(task, InterruptedError())
+        with pytest.raises(InterruptedError):
+            world.sleep(1000)
+        world.sleep(1)
+        return world.now_ns
+
+    task = world.spawn(program)
+    world.run()
+    assert task.result == 1
+
+
+def test_what_a_signal_handler_adds_is_called_before_the_next_step() -> None:
+    world = World()
+    log: list[str] = []
+
+    def program() -> None:
+        world.signals.append(lambda: log.append("signal"))
+        log.append("program")
+        world.sleep(0)
+        log.append("later")
+
+    world.run(program)
+    assert log == ["program", "signal", "later"]
+
+
 def test_sleep_in_a_timer_callback_is_refused() -> None:
     world = World()
     host = world.host()
