@@ -1,6 +1,7 @@
 """Several machines on one network: two on a cable, more on a switch."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 from .link import Link, LinkCounters
 from .machine import Machine, Setup
@@ -63,12 +64,23 @@ class Lan:
                 for at, (card, port) in enumerate(zip(cards, self.switch.ports, strict=True))
             ]
 
-    def settle(self) -> None:
-        """Let time pass until no frame is on its way, and none has entered a cable for a millisecond."""
+    def settle(self, limit_ns: int | None = None) -> None:
+        """Let time pass until no frame is on its way, and none has entered a cable for a millisecond; or to a limit."""
+        end_ns = None if limit_ns is None else self.world.now_ns + limit_ns
         before, now = None, self._counters()
         while now != before or any(counters.in_flight for counters in now):
+            if end_ns is not None and self.world.now_ns >= end_ns:
+                return
             self.world.advance(1_000_000)
             before, now = now, self._counters()
+
+    def link_report(self) -> list[dict[str, Any]]:
+        """Return what became of the frames of each link, each way, as plain values."""
+        return [
+            {"link": f"link{number}", "direction": direction, **asdict(counters)}
+            for number, link in enumerate(self.links)
+            for direction, counters in zip(("a to b", "b to a"), link.counters, strict=True)
+        ]
 
     def _counters(self) -> list[LinkCounters]:
         return [replace(counters) for link in self.links for counters in link.counters]

@@ -116,3 +116,9 @@ class Machine:
             neigh_add(dev, address, mac)
         self.cards.append(Card(nic, dev))
         return self.cards[-1]
+
+    def counters(self) -> dict[str, int]:
+        """Return what its first card and the driver have counted, without zeros (``ethtool -S``)."""
+        ethtool = self.dev.ethtool_ops
+        named = zip(ethtool.get_strings(), ethtool.get_ethtool_stats(), strict=True)
+        return {name: count for name, count in named if count}

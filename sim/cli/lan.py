@@ -1,7 +1,7 @@
 """``hardwire lan``: several hosts, each with its card, on a cable or a switch, and a program on each."""
 
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -180,8 +180,6 @@ def _save(recorder: "Recorder", files: list[Path], network: "Lan", waves: Path |
 def _report(network: "Lan", programs: "list[Program]") -> dict[str, Any]:
     hosts = []
     for number, (program, machine) in enumerate(zip(programs, network.machines, strict=True), 1):
-        ethtool = machine.dev.ethtool_ops
-        counters = dict(zip(ethtool.get_strings(), ethtool.get_ethtool_stats(), strict=True))
         hosts.append(
             {
                 "host": f"host{number}",
@@ -189,16 +187,11 @@ def _report(network: "Lan", programs: "list[Program]") -> dict[str, Any]:
                 "mac": machine.dev.dev_addr.hex(":"),
                 "program": program.text,
                 "result": program.result,
-                "counters": {name: count for name, count in counters.items() if count},
+                "counters": machine.counters(),
                 "cycles_evaluated": machine.nic.cycles_evaluated,
             }
         )
-    links = [
-        {"link": f"link{number}", "direction": direction, **asdict(counters)}
-        for number, link in enumerate(network.links)
-        for direction, counters in zip(("a to b", "b to a"), link.counters, strict=True)
-    ]
-    return {"time_ns": network.world.now_ns, "hosts": hosts, "links": links}
+    return {"time_ns": network.world.now_ns, "hosts": hosts, "links": network.link_report()}
 
 
 def _print(report: dict[str, Any], programs: "list[Program]") -> None:
