@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ... import __version__
-from . import bench, doctor, formal, journey, lan, net, regs, send, tap, tb, verilog, wire
+from . import bench, doctor, formal, journey, lan, net, regs, run, send, tap, tb, verilog, wire
 from .report import FAILED, CommandError
 
 __all__ = ["main"]
@@ -25,6 +25,7 @@ app.command("lan")(lan.lan)
 app.command("journey")(journey.journey)
 app.command("tap")(tap.tap)
 app.command("wire")(wire.wire)
+app.command("run", context_settings=run.PASS_ON)(run.run)
 for _name in ("ip", "tc", "ethtool", "sysctl", "nft"):
     app.command(_name, context_settings=net.PASS_ON)(net.command(_name))
 app.command("tb", context_settings=tb.PASS_ON, add_help_option=False)(tb.tb)
