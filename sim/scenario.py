@@ -50,6 +50,7 @@ class HostPlan:
     @property
     def address(self) -> str:
         """Its address, without the prefix length."""
+        assert self.setup.address is not None  # Every host of a scenario has one.
         return self.setup.address.partition("/")[0]
 
 
