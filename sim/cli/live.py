@@ -106,6 +106,7 @@ def host_report(machine: "Machine") -> dict[str, Any]:
     return {
         "mac": machine.dev.dev_addr.hex(":"),
         "counters": {name: count for name, count in counters.items() if count},
+        "received_by_stack": machine.kernel.softnet.processed,  # What the host sends to itself included.
         "stack": {name: count for name, count in machine.net.mib.items() if count},
         "dropped_by_stack": machine.kernel.drop_counts(),
         "cycles_evaluated": machine.nic.cycles_evaluated,
