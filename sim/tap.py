@@ -72,6 +72,8 @@ class Tap:
 
     Members
     -------
+    made : bool
+        Whether it was made here.
     fd : int
         Readable when there is a frame.
     frames_read, frames_written : int
@@ -94,6 +96,7 @@ class Tap:
         self.frames_read = self.frames_written = 0
         self.refused: Counter[str] = Counter()
         self._overrun = 0
+        self.made = True
         self._namespace = namespace
         self._undo: list[Callable[[IPRoute], None]] = []
         with self._where():
