@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -102,8 +101,11 @@ class Capture:
 
     def watch(self, nic: SimNic, interface: str | None = None) -> None:
         """Write all that a card sends and receives from now on, as outbound and inbound."""
-        nic.on_frames = partial(self.write_frames, interface=interface, direction=OUTBOUND)
-        nic.on_received = partial(self.write_frames, interface=interface, direction=INBOUND)
+
+        def write(frames: list[Frame], sent: bool) -> None:
+            self.write_frames(frames, interface, direction=OUTBOUND if sent else INBOUND)
+
+        nic.watch(write)
 
     def close(self) -> None:
         """Finish the file."""

@@ -1,5 +1,6 @@
 """Several machines on one network: two on a cable, more on a switch."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ __all__ = ["Lan", "numbered_setups"]
 
 
 class Lan:
-    """Machines that can reach each other.
+    """Machines that can reach each other; iterated over, it gives them in order.
 
     Parameters
     ----------
@@ -22,6 +23,8 @@ class Lan:
         The machines. A number gives each the addresses ``10.0.0.N/24`` and ``02:00:00:00:00:N``, N from 1.
     switched : bool or None
         Join them by a switch; None: if there are more than two.
+    like : Setup or None
+        If ``hosts`` is a number: what each of them has beside its addresses.
     **cable : float
         Parameters of each :class:`.link.Link`.
 
@@ -43,9 +46,15 @@ class Lan:
     """
 
     def __init__(
-        self, world: World, hosts: int | list[Setup] = 2, *, switched: bool | None = None, **cable: float
+        self,
+        world: World,
+        hosts: int | list[Setup] = 2,
+        *,
+        switched: bool | None = None,
+        like: Setup | None = None,
+        **cable: float,
     ) -> None:
-        setups = numbered_setups(hosts) if isinstance(hosts, int) else hosts
+        setups = numbered_setups(hosts, like) if isinstance(hosts, int) else hosts
         if len(setups) < 2:
             raise ValueError(f"a network has at least 2 machines, not {len(setups)}")
         if switched is None:
@@ -63,6 +72,9 @@ class Lan:
                 _link(card, port, at, cable)
                 for at, (card, port) in enumerate(zip(cards, self.switch.ports, strict=True))
             ]
+
+    def __iter__(self) -> Iterator[Machine]:
+        return iter(self.machines)
 
     def settle(self, limit_ns: int | None = None) -> None:
         """Let time pass until no frame is on its way, and none has entered a cable for a millisecond; or to a limit."""
@@ -90,8 +102,8 @@ def _link(a: object, b: object, number: int, cable: dict[str, float]) -> Link:
     return Link(a, b, name=f"link{number}", **cable)  # type: ignore[arg-type]
 
 
-def numbered_setups(count: int) -> list[Setup]:
-    """Return setups of so many machines: ``10.0.0.N/24`` and ``02:00:00:00:00:N``, N from 1.
+def numbered_setups(count: int, like: Setup | None = None) -> list[Setup]:
+    """Return setups of so many machines: ``10.0.0.N/24`` and ``02:00:00:00:00:N``, N from 1; the rest as in ``like``.
 
     Raises
     ------
@@ -100,4 +112,7 @@ def numbered_setups(count: int) -> list[Setup]:
     """
     if count not in range(2, 255):
         raise ValueError(f"a network has 2 to 254 machines, not {count}")
-    return [Setup(address=f"10.0.0.{number}/24", mac=bytes((2, 0, 0, 0, 0, number))) for number in range(1, count + 1)]
+    return [
+        replace(like or Setup(), address=f"10.0.0.{number}/24", mac=bytes((2, 0, 0, 0, 0, number)))
+        for number in range(1, count + 1)
+    ]

@@ -78,6 +78,8 @@ class Machine:
         Its network cards: ``eth0`` and so on.
     nic, dev : SimNic, NetDevice
         The first one.
+    address : str
+        IPv4 address that this one was set up with; empty for none.
 
     Raises
     ------
@@ -91,6 +93,7 @@ class Machine:
         self.kernel = Kernel(self.host)
         self.net: Net = self.kernel.init_net
         self.cards: list[Card] = []
+        self.address = (setup.address or "").partition("/")[0]
         first = self.add_card(setup)
         self.nic, self.dev = first.nic, first.dev
 

@@ -2,15 +2,16 @@
 
 import importlib.util
 import os
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ..hdl.config import NicConfig
-from .build import ABI_MODULE, LIBRARY, Progress, library_dir
+from .build import ABI_MODULE, LIBRARY, Progress, cache_dir, library_dir
 
 __all__ = ["NativeLibrary", "load"]
 
-_LOADED: dict[str, "NativeLibrary"] = {}
+_LOADED: dict[tuple[Path, NicConfig, bool], "NativeLibrary"] = {}  # By the cache, too: tests have several.
 
 
 class NativeLibrary:
@@ -35,10 +36,11 @@ class NativeLibrary:
 
 def load(config: NicConfig, *, waves: bool = False, progress: Progress | None = None) -> NativeLibrary:
     """Return the library for ``config``, built if need be; see :func:`.build.library_dir`."""
-    path = str(library_dir(config, waves=waves, progress=progress))
-    library = _LOADED.get(path)
+    wanted = cache_dir(), config, waves
+    library = _LOADED.get(wanted)
     if library is None:
-        library = _LOADED[path] = NativeLibrary(path)
+        path = str(library_dir(config, waves=waves, progress=progress))
+        library = _LOADED[wanted] = NativeLibrary(path)
     return library
 
 

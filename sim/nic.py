@@ -40,6 +40,7 @@ _EVENTS = (
 
 
 FrameListener = Callable[[list[Frame]], None]
+FrameWatcher = Callable[[list[Frame], bool], None]
 
 
 class SimNic:
@@ -58,7 +59,7 @@ class SimNic:
     skipping : bool
         Jump over cycles in which nothing happens. Off gives the same frames, cycles and registers, slower.
     waves : bool
-        Use the library that can write waves; see :meth:`waves`.
+        Use the library that can write waves; see :meth:`waves`. In a world that is for waves, any card does.
     ppm : float
         How much faster its clock is than it should be, in parts per million.
     phase_fs : int
@@ -100,11 +101,13 @@ class SimNic:
         self._on_frames: FrameListener | None = None
         self._on_received: FrameListener | None = None
         self._on_sent: FrameListener | None = None
+        self._watchers: list[FrameWatcher] = []
+        self._left: list[Frame] = []  # Only watched so far.
         self._wired = False
         self.period_fs = round(1_000_000_000_000 / self.config.clock_khz / (1 + ppm / 1_000_000))
         self.phase_fs = self.world.now_fs + phase_fs
         self._handler: Callable[[], None] | None = None
-        self.native: NativeLibrary = load(self.config, waves=waves, progress=progress)
+        self.native: NativeLibrary = load(self.config, waves=waves or self.world.waves, progress=progress)
         self._lib: Any = self.native.lib
         ffi: Any = self.native.ffi
         self._nic: Any = ffi.gc(self._lib.hw_new(), self._lib.hw_free)
@@ -120,7 +123,7 @@ class SimNic:
         self._run: Callable[[int, int], int] = partial(self._lib.hw_run, self._nic)
         self._number = len(self.world.nics)
         self.set_bus(bus or BusModel())
-        self.world.nics.append(self)
+        self.world.add_nic(self)
 
     # Mmio and Irq.
 
@@ -213,9 +216,9 @@ class SimNic:
         stop = _VIOLATION | _HANG
         if self._handler is not None:
             stop |= _IRQ
-        if self._on_frames is not None or self._on_sent is not None:
+        if self._on_frames is not None or self._on_sent is not None or self._watchers:
             stop |= _FRAME
-        if self._on_received is not None:
+        if self._on_received is not None or self._watchers:
             stop |= _RX_FRAME
         return stop
 
@@ -230,11 +233,17 @@ class SimNic:
             self._complain(reasons)
         if reasons & _FRAME:
             frames = self.take_frames()
-            for listener in (self._on_sent, self._on_frames):
-                if listener is not None and frames:
-                    listener(frames)
-        if reasons & _RX_FRAME and self._on_received is not None:
-            self._on_received(self._take_received())
+            listeners = [listener for listener in (self._on_sent, self._on_frames) if listener is not None]
+            for listener in listeners if frames else ():
+                listener(frames)
+            if not listeners and not self._wired:
+                self._left = frames
+        if reasons & _RX_FRAME and (self._on_received is not None or self._watchers):
+            frames = self._take_received()
+            for watcher in self._watchers:
+                watcher(frames, False)
+            if self._on_received is not None:
+                self._on_received(frames)
         if reasons & _IRQ and self._handler is not None:
             self.world.interrupt(self._handler)
 
@@ -271,8 +280,14 @@ class SimNic:
         self._record()
 
     def _record(self) -> None:
-        tx = not self._wired or self._on_frames is not None or self._on_sent is not None
-        self._lib.hw_set_recording(self._nic, tx, self._on_received is not None)
+        watched = bool(self._watchers)
+        tx = watched or not self._wired or self._on_frames is not None or self._on_sent is not None
+        self._lib.hw_set_recording(self._nic, tx, watched or self._on_received is not None)
+
+    def watch(self, watcher: "FrameWatcher") -> None:
+        """Call ``watcher(frames, sent)`` as soon as frames have left, or come in; nobody else gets fewer for that."""
+        self._watchers.append(watcher)
+        self._record()
 
     def take_frames(self) -> list[Frame]:
         """Return the frames that have left since the last call."""
@@ -280,6 +295,10 @@ class SimNic:
         frames = self._frames(state.frame_count, state.frames, state.octets)
         if frames:
             self._lib.hw_clear_frames(self._nic)
+            for watcher in self._watchers:
+                watcher(frames, True)
+        if self._left:
+            frames, self._left = self._left + frames, []
         return frames
 
     def _take_received(self) -> list[Frame]:

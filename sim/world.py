@@ -102,6 +102,10 @@ class World:
         In the order in which they were made.
     signals : deque
         Functions to call before the next step. Only here may a signal's handler add something to the world.
+    waves : bool
+        Its cards use the library that can write waves, whether asked to or not.
+    on_nic : callable or None
+        Called with each card that is made.
     """
 
     def __init__(self, *, seed: int = 0) -> None:
@@ -110,6 +114,8 @@ class World:
         self.hosts: list[Host] = []
         self.nics: list[SimNic] = []
         self.signals: deque[Callable[[], None]] = deque()
+        self.waves = False
+        self.on_nic: Callable[[SimNic], None] | None = None
         self.current: Task | None = None
         self.draining = False  # The devices stop as soon as all are quiet.
         self._stepper: Stepper | None = None
@@ -131,6 +137,12 @@ class World:
         host = Host(self, name or f"host{len(self.hosts) + 1}", memory or HostMemory())
         self.hosts.append(host)
         return host
+
+    def add_nic(self, nic: "SimNic") -> None:
+        """Take in a card, which has just been made."""
+        self.nics.append(nic)
+        if self.on_nic is not None:
+            self.on_nic(nic)
 
     @property
     def stepper(self) -> "Stepper":

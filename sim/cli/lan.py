@@ -1,7 +1,6 @@
 """``hardwire lan``: several hosts, each with its card, on a cable or a switch, and a program on each."""
 
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,10 +99,11 @@ def lan(
         raise CommandError(f"failed: {'; '.join(failed)}", FAILED)
 
 
-def _lan(world: Any, hosts: int, *, switched: bool | None, waves: bool, **cable: float) -> "Lan":
-    from ..lan import Lan, numbered_setups
+def _lan(world: Any, hosts: int, *, switched: bool | None, waves: bool, **cable: Any) -> "Lan":
+    from ..lan import Lan
+    from ..machine import Setup
 
-    return Lan(world, [replace(setup, waves=waves) for setup in numbered_setups(hosts)], switched=switched, **cable)
+    return Lan(world, hosts, switched=switched, like=Setup(waves=waves), **cable)
 
 
 def _recorder(network: "Lan", title: str) -> "Recorder":

@@ -53,6 +53,13 @@ def test_frames_pass_and_captures_show_both_ends(tmp_path: Path, hosts: int, swi
     assert (lan.switch is not None) == (hosts > 2 or bool(switched))
 
 
+def test_machines_are_alike_but_for_their_addresses() -> None:
+    lan = Lan(World(), 3, like=Setup(mtu=4000))
+    assert [machine.dev.mtu for machine in lan] == [4000] * 3
+    assert [machine.address for machine in lan] == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+    assert [machine.dev.dev_addr[-1] for machine in lan] == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("hosts", "switched", "error"),
     [

@@ -1,5 +1,6 @@
 """The simulated card, without a driver: registers, frames, interrupts, faults, and the same run every time."""
 
+import zlib
 from errno import EISDIR, ENOENT, ESPIPE
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from hardwire.hdl.config import NicConfig
 from hardwire.sim.bus_model import BusModel
+from hardwire.sim.frame import Frame
 from hardwire.sim.nic import SimNic
 from hardwire.sim.nic_event import DmaViolation, HardwareHang
 from hardwire.sim.raw_queue import RawQueue
@@ -67,6 +69,41 @@ def test_on_frames_is_called_when_a_frame_has_left() -> None:
     assert len(seen) == 3
     for now_fs, end_cycle in seen:
         assert 0 < now_fs // nic.period_fs - end_cycle <= 2
+
+
+def test_watcher_sees_all_frames_and_takes_none() -> None:
+    world, nic, queue = make()
+    seen: list[tuple[int, bool]] = []
+    nic.watch(lambda frames, sent: seen.extend((frame.start_cycle, sent) for frame in frames))
+    queue.ring_doorbell(3)
+    world.advance(3_000)
+    nic.receive(FRAME, zlib.crc32(FRAME).to_bytes(4, "little"))
+    world.drain()
+    frames = nic.take_frames()
+    assert [frame.octets for frame in frames] == [FRAME] * 3
+    assert sorted(start for start, sent in seen if sent) == [frame.start_cycle for frame in frames]
+    assert [start >= 3_000 // 8 for start, sent in seen if not sent] == [True]
+    assert nic.take_frames() == []
+
+
+def test_watched_card_does_the_same_at_the_same_times() -> None:
+    def run(watched: bool) -> tuple[list[Frame], int]:
+        world, nic, queue = make(bus=BusModel(read_jitter_ns=300, stall_probability=0.1))
+        if watched:
+            nic.watch(lambda frames, sent: None)
+        queue.ring_doorbell(50)
+        world.drain()
+        return nic.take_frames(), world.now_fs
+
+    assert run(watched=True) == run(watched=False)
+
+
+def test_world_is_told_of_each_card_that_is_made() -> None:
+    world = World()
+    made: list[SimNic] = []
+    world.on_nic = made.append
+    nics = [SimNic(world.host()) for _ in range(2)]
+    assert made == nics == world.nics
 
 
 def interrupted(world: World, nic: SimNic, queue: RawQueue) -> list[int]:
