@@ -1,0 +1,1 @@
+"""What the package gives to pytest: simulated cards, hosts and networks as fixtures, and records of failed tests."""

@@ -1,0 +1,442 @@
+"""The pytest plugin, in runs of pytest as others have them."""
+
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from scapy.layers.inet import UDP
+from scapy.utils import rdpcap
+
+from hardwire.sim.build import cache_dir
+
+pytest_plugins = "pytester"
+
+CACHE = str(cache_dir())  # Of the real home: the runs have another.
+
+ECHO = """
+import pytest
+
+def echo(a, b, payload=b"hello"):
+    with b.net.socket() as server, a.net.socket() as client:
+        server.bind(("0.0.0.0", 7))
+        server.settimeout(0.01)
+        client.sendto(payload, (b.address, 7))
+        got, peer = server.recvfrom(2048)
+        server.sendto(got, peer)
+        return client.recvfrom(2048)[0]
+"""
+FAILS = """
+def test_fails(two_hosts):
+    assert echo(*two_hosts) == b"hello"
+    assert two_hosts.world.now_ns == 0
+"""
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+    """Return a function that runs pytest on a test module."""
+    monkeypatch.setenv("HARDWIRE_CACHE", CACHE)
+    monkeypatch.delenv("HARDWIRE_SEED", raising=False)
+
+    def run(source: str, *arguments: str) -> pytest.RunResult:
+        pytester.makepyfile(test_it=ECHO + dedent(source))
+        return pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+
+    return run
+
+
+def records(result: pytest.RunResult, root: Path) -> list[Path]:
+    """Return the files that a report names; all of them exist."""
+    paths = [root / line for line in result.outlines if re.fullmatch(r"\S+\.(fst|pcapng|txt)", line)]
+    assert all(path.is_file() for path in paths)
+    return paths
+
+
+def fst_times_fs(path: Path) -> tuple[int, int]:
+    """Return the first and the last time in a file of waves: its header has them."""
+    octets = path.read_bytes()
+    assert octets[0] == 0  # FST_BL_HDR
+    return int.from_bytes(octets[9:17], "big"), int.from_bytes(octets[17:25], "big")
+
+
+def test_fixtures_are_ready_to_use_and_passing_tests_leave_nothing(run, pytester: pytest.Pytester) -> None:
+    result = run(
+        """
+        from hardwire.stack.abi import DEVICE_ID, GLOBAL
+
+        def test_nic(nic):
+            assert nic.read32(GLOBAL.address(GLOBAL["ID"])) == DEVICE_ID
+
+        @pytest.mark.hardwire(neighbours={"10.0.0.9": "02:00:00:00:00:09"})
+        def test_host(host):
+            host.net.socket().sendto(b"x", ("10.0.0.9", 9))
+            host.world.drain()
+            assert [frame.octets[:6].hex(":") for frame in host.nic.take_frames()] == ["02:00:00:00:00:09"]
+
+        def test_two_hosts(two_hosts):
+            a, b = two_hosts
+            assert two_hosts.switch is None
+            assert echo(a, b) == echo(b, a) == b"hello"
+
+        def test_lan(lan):
+            a, b, c = lan
+            assert lan.switch is not None
+            assert echo(a, c) == echo(c, b) == b"hello"
+
+        def test_world(hardwire_world, hardwire_seed, nic):
+            assert nic.world is hardwire_world
+            assert hardwire_world.seed == hardwire_seed
+        """
+    )
+    result.assert_outcomes(passed=5)
+    assert not (pytester.path / ".hardwire").exists()
+
+
+def test_failure_names_its_records_and_they_show_it(run, pytester: pytest.Pytester) -> None:
+    result = run(FAILS)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*hardwire artefacts*",
+            "* ns of simulated time, seed *; to see it again: pytest test_it.py::test_fails --hardwire-seed 0",
+            "run again with the same seed to record this, it failed in the same way at the same time",
+            "link0, a to b: 2 sent, 2 delivered",
+        ]
+    )
+    failed_ns = int(re.search(r"([\d,]+) ns of simulated time", result.stdout.str())[1].replace(",", ""))
+    found = {path.name: path for path in records(result, pytester.path)}
+    assert sorted(found) == [
+        *(f"host{number}-eth0.{kind}" for number in (1, 2) for kind in ("fst", "pcapng")),
+        "journey.txt",
+    ]
+    for number in (1, 2):
+        datagrams = [packet for packet in rdpcap(str(found[f"host{number}-eth0.pcapng"])) if UDP in packet]
+        assert [(bytes(packet[UDP].payload)[:5], packet[UDP].dport == 7) for packet in datagrams] == [
+            (b"hello", True),
+            (b"hello", False),
+        ]
+        assert max(float(packet.time) for packet in datagrams) * 1e9 < failed_ns
+    first_fs, last_fs = fst_times_fs(found["host1-eth0.fst"])
+    assert 0 < first_fs < last_fs <= failed_ns * 1_000_000
+    assert last_fs > (failed_ns - 50_000) * 1_000_000
+    assert found["host2-eth0.fst"].stat().st_size > 10_000
+    journey = found["journey.txt"].read_text()
+    positions = [journey.index(text) for text in ("udp_sendmsg", "host1-eth0: wire", "host2-eth0: frame received")]
+    assert positions == sorted(positions)
+    assert "hardwire_probe" not in journey  # Setting hosts up is no part of it.
+    assert (pytester.path / ".hardwire/.gitignore").read_text() == "*\n"
+
+
+def test_line_of_the_report_repeats_the_failure(run, pytester: pytest.Pytester) -> None:
+    source = """
+    @pytest.mark.parametrize("payload", [b"x" * 9])
+    @pytest.mark.hardwire(link={"loss": 0.5, "corruption": 0.2})
+    def test_lossy(two_hosts, payload, hardwire_seed):
+        for _ in range(100):
+            echo(*two_hosts, payload)
+    """
+    first = run(source, "--hardwire-seed", "random")
+    first.assert_outcomes(failed=1)
+    (line,) = (line for line in first.outlines if "to see it again" in line)
+    command = line.split("pytest ")[1]
+    assert re.fullmatch(r"'test_it\.py::test_lossy\[xxxxxxxxx\]' --hardwire-seed \d+", command)
+    node, _, seed = command.split()
+    again = pytester.runpytest_subprocess(node.strip("'"), "--hardwire-seed", seed)
+    assert line in again.outlines
+    assert "run again with the same seed to record this, it failed in the same way at the same time" in again.outlines
+
+
+SEEDS = """
+@pytest.mark.parametrize("number", range(3))
+def test_seed(number, two_hosts, hardwire_seed):
+    print(f"seed {number} {hardwire_seed} {two_hosts.world.random('test').random()}")
+    assert 0
+"""
+
+
+def seeds(result: pytest.RunResult) -> list[str]:
+    return sorted(line for line in result.outlines if re.match(r"seed \d ", line))
+
+
+def test_seeds_are_of_the_session_and_the_test(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = ("--hardwire-no-rerun", "--tb=short")
+    usual = seeds(run(SEEDS, *quick))
+    assert len(usual) == len({line.split()[2] for line in usual}) == 3
+    assert seeds(run(SEEDS, *quick, "-k", "1 or 2")) == usual[1:]
+    other = seeds(run(SEEDS, *quick, "--hardwire-seed", "7"))
+    assert not set(other) & set(usual)
+    monkeypatch.setenv("HARDWIRE_SEED", "7")
+    assert seeds(run(SEEDS, *quick, "-n", "2")) == other
+    result = run(SEEDS, *quick, "-n", "2", "--hardwire-seed", "random")
+    assert len(set(re.findall(r"--hardwire-seed (\d+)", result.stdout.str()))) == 1
+    assert not set(seeds(result)) & {*usual, *other}
+
+
+def test_workers_of_xdist_keep_records_apart(run, pytester: pytest.Pytester) -> None:
+    result = run(FAILS.replace("(two", "(number, two").replace("\ndef", PARAMETRIZED), "-n", "2")
+    result.assert_outcomes(failed=4)
+    found = records(result, pytester.path)
+    assert len(found) == len(set(found)) == 4 * 5
+    assert len({path.parent for path in found}) == 4
+
+
+PARAMETRIZED = """
+@pytest.mark.parametrize("number", range(4))
+def"""
+
+
+WRONG = {
+    "los=1": "there is no 'los'; there are bus, config, hosts, link, mtu, *",
+    "config={'width': 1}": "config: there is no 'width'; there are stream_width_bits, axi_width_bits, *",
+    "link={'lost': 1}": "link: there is no 'lost'; there are rate_bps, delay_ns, loss, *",
+    "bus={'latency': 1}": "bus: there is no 'latency'; there are read_latency_ns, *",
+    "link=0.1": "link must be a dict, not 0.1",
+    "64": "all arguments have names, 64 has none",
+    "ring=100": "ring must be a power of two from 2 up, not 100",
+    "offload=1": "offload must be bool, not 1",
+    "config={'stream_width_bits': 8}": "config: stream_width_bits must be 32, 64 or 128, not 8",
+    "bus={'reads_outstanding': 0}": "bus: reads_outstanding must be in 1..64, not 0",
+    "link={'loss': 2}": "this cannot be made: loss must be from 0 to 1, not 2",
+    "mtu=10000": "this cannot be made: *takes an MTU of 68..9004, not 10000",
+    "hosts=4": "none of the test's fixtures has a use for hosts",
+}
+
+
+def test_wrong_markers_are_one_clear_line_each(run, pytester: pytest.Pytester) -> None:
+    marks = [f"@pytest.mark.hardwire({mark})\ndef test_{number}(two_hosts): pass" for number, mark in enumerate(WRONG)]
+    result = run("\n".join(marks))
+    result.assert_outcomes(errors=len(WRONG))
+    for number, error in enumerate(WRONG.values()):
+        at = next(at for at, line in enumerate(result.outlines) if f"ERROR at setup of test_{number} " in line)
+        assert fnmatch(result.outlines[at + 1], f"@pytest.mark.hardwire: {error}")
+        assert result.outlines[at + 2].startswith(("____", "===="))
+    assert not (pytester.path / ".hardwire").exists()
+
+
+def test_closest_marker_counts_key_by_key(run) -> None:
+    result = run(
+        """
+        from hardwire.stack.core.netdevice import NETIF_F_HW_CSUM
+
+        pytestmark = pytest.mark.hardwire(mtu=4000, hosts=2, link={"delay_ns": 50_000})
+
+        @pytest.mark.hardwire(mtu=3000, offload=False)
+        class TestClass:
+            @pytest.mark.parametrize(
+                ("mtu", "loss"),
+                [(3000, 0), pytest.param(2000, 1, marks=pytest.mark.hardwire(mtu=2000, link={"loss": 1}))],
+            )
+            def test_param(self, lan, mtu, loss):
+                a, b = lan
+                assert [machine.dev.mtu for machine in lan] == [mtu, mtu]
+                assert not a.dev.features & NETIF_F_HW_CSUM
+                a.net.socket().sendto(b"", (b.address, 9))
+                lan.world.advance(10_000)
+                (counters, _) = lan.links[0].counters
+                assert (counters.lost, counters.in_flight) == (loss, 1 - loss)
+
+        @pytest.mark.hardwire(ring=64, config={"rx_ring_log2_max": 15}, bus={"read_latency_ns": 300})
+        def test_function(lan, host):
+            assert {machine.dev.mtu for machine in (*lan, host)} == {4000}
+            assert host.dev.ethtool_ops.get_ringparam().tx_pending == 64
+            assert host.nic.bus.read_latency_ns == 300
+        """
+    )
+    result.assert_outcomes(passed=3)
+
+
+def test_suites_of_others_pay_nothing(run) -> None:
+    result = run(
+        """
+        import sys
+
+        @pytest.fixture
+        def host():  # Other plugins have one, too.
+            return "theirs"
+
+        def test_modules(host):
+            assert host == "theirs"
+            ours = {name for name in sys.modules if name.split(".")[0] == "hardwire"}
+            plugin = "hardwire.sim.pytest_plugin"
+            assert ours == {"hardwire", "hardwire.sim", plugin, f"{plugin}.plugin"}
+            assert not {"amaranth", "cffi", "greenlet", "pcapng"} & set(sys.modules)
+        """,
+        "-W",
+        "error",
+        "--strict-markers",
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_what_a_card_must_not_do_counts_after_the_last_line_too(run) -> None:
+    result = run(
+        """
+        from hardwire.sim.raw_queue import RawQueue
+
+        def test_late(nic):
+            queue = RawQueue(nic, ring_log2=4)
+            queue.fill(bytes(60))
+            nic.dma.shadow[:] = bytes(nic.dma.size_octets)  # All mappings gone.
+            queue.ring_doorbell(1)
+        """
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_late*", "*DmaViolation: read outside all mappings*"])
+
+
+def test_failure_that_is_not_repeatable_is_called_so(run, pytester: pytest.Pytester) -> None:
+    source = """
+    runs = []
+
+    def test_it(two_hosts):
+        runs.append(1)
+        echo(*two_hosts)
+        assert len(runs) {}
+    """
+    passed = run(source.format("!= 1"))
+    passed.stdout.fnmatch_lines(["it passed when run again with the same seed *: it depends on more than the seed"])
+    assert len(records(passed, pytester.path)) == 5
+    failed = run(source.format("== 3 or echo(*two_hosts) and 0"))
+    assert "failed in the same way" in failed.stdout.str()
+    other = run(source.format("== 9, two_hosts.world.sleep(len(runs))"))
+    other.stdout.fnmatch_lines(["it failed otherwise, at * ns, when run again*"])
+
+
+def test_drops_are_in_the_report(run) -> None:
+    result = run(
+        """
+        @pytest.mark.hardwire(link={"corruption": 1}, neighbours={"10.0.0.2": "02:00:00:00:00:02"})
+        def test_drops(two_hosts, lan):
+            a, b = two_hosts
+            a.net.socket().sendto(b"x", (b.address, 9))
+            c, d, _ = lan
+            a.world.advance(1_000_000)
+            assert 0
+        """,
+        "--hardwire-no-rerun",
+    )
+    result.stdout.fnmatch_lines(["host2, eth0: 1 rx_fcs_errors", "link0, a to b: 1 sent, 1 delivered, 1 corrupted"])
+    result = run(
+        """
+        def test_drops(two_hosts):
+            a, b = two_hosts
+            a.net.socket().sendto(b"x", (b.address, 9))
+            a.world.advance(1_000_000)
+            assert 0
+        """,
+        "--hardwire-no-rerun",
+    )
+    result.stdout.fnmatch_lines(["host2, stack: dropped 1 NO_SOCKET"])
+
+
+def test_records_of_passing_tests_are_kept_if_asked_for(run, pytester: pytest.Pytester) -> None:
+    source = "def test_it(two_hosts): assert echo(*two_hosts)"
+    for option, kinds in (("pcap", {".pcapng"}), ("waves", {".fst"}), ("journey", {".txt"})):
+        folder = pytester.path / f"only-{option}"
+        result = run(source, f"--hardwire-{option}", f"--hardwire-artifacts={folder.name}")
+        result.assert_outcomes(passed=1)
+        kept = [path for path in folder.rglob("*") if path.is_file() and path.name != ".gitignore"]
+        assert {path.suffix for path in kept} == kinds
+    pytester.makeini("[pytest]\nhardwire_artifacts = kept/here")
+    run(source, "--hardwire-pcap")
+    assert len(list((pytester.path / "kept/here").rglob("*.pcapng"))) == 2
+    run(source)  # What an earlier run has kept is not this run's.
+    assert not list((pytester.path / "kept/here").rglob("*.pcapng"))
+
+
+def test_waves_and_journey_of_a_long_test_show_its_end(run, pytester: pytest.Pytester) -> None:
+    source = """
+    def test_long(two_hosts):
+        for number in range(120):
+            assert echo(*two_hosts, bytes(1000))
+        print("ended at", two_hosts.world.now_ns)
+        assert 0
+    """
+    result = run(source, "--hardwire-window", "0.5")
+    ended_ns = int(re.search(r"ended at (\d+)", result.stdout.str())[1])
+    begin_ns = ended_ns - 500_000
+    result.stdout.fnmatch_lines([f"*; waves and journey are of its end, from {begin_ns:,} ns on"])
+    assert "failed in the same way at the same time" in result.stdout.str()
+    for path in records(result, pytester.path):
+        if path.name == "host1-eth0.fst":
+            first_fs, last_fs = fst_times_fs(path)
+            assert (begin_ns - 8) * 1_000_000 <= first_fs < last_fs <= ended_ns * 1_000_000
+            assert path.stat().st_size < 10_000_000
+        elif path.suffix == ".txt":
+            times_us = [float(time) for time in re.findall(r"^ *(\d+\.\d+) µs", path.read_text(), re.MULTILINE)]
+            assert 100 < max(times_us) <= 500
+            assert "udp_sendmsg" in path.read_text()
+
+
+def test_test_that_took_too_long_is_not_run_again(run) -> None:
+    result = run(
+        """
+        def test_it(two_hosts):
+            while True:
+                echo(*two_hosts)
+        """,
+        "--timeout=2",
+        "--timeout-method=signal",
+    )
+    result.assert_outcomes(failed=1)
+    assert "not run again to record more, because it took too long" in result.outlines
+
+
+def test_limits_of_time_are_not_for_the_second_run(run, pytester: pytest.Pytester) -> None:
+    source = """
+    import time
+    runs = []
+
+    @pytest.mark.timeout(1.5, method="thread", func_only={})
+    def test_it(two_hosts):
+        echo(*two_hosts)
+        time.sleep(len(runs) * 2)
+        runs.append(1)
+        assert 0
+    """
+    for func_only in (True, False):
+        result = run(source.format(func_only))
+        result.assert_outcomes(failed=1)
+        assert len(records(result, pytester.path)) == 5
+
+
+def test_simulators_are_built_before_the_first_test(run, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from pathlib import Path
+        from hardwire.sim.pytest_plugin import protocol
+
+        def library_dir(config, *, waves):
+            print(f"building {config.stream_width_bits} {waves}")
+
+        protocol.library_dir = library_dir
+        """
+    )
+    result = run(
+        """
+        @pytest.mark.hardwire(config={"stream_width_bits": 32})
+        def test_one(nic): print("first test")
+        def test_two(nic): pass
+        def test_three(nic): pass
+        """,
+        "-s",
+        "--hardwire-waves",
+        "-k",
+        "two or three or nothing",
+    )
+    assert [line for line in result.outlines if line.startswith("building")] == ["building 64 True"]
+
+
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [
+        ("--hardwire-seed=-1", "'-1' is no seed: a number from 0 up, or 'random'"),
+        ("--hardwire-window=0", "'0' is no length of time: milliseconds, more than 0"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(run, option: str, error: str) -> None:
+    result = run("", option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{error}"])
