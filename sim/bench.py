@@ -27,6 +27,7 @@ Say = Callable[[str], None]
 def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
     """Measure everything; ``say`` hears what goes on."""
     from .bench_company import company
+    from .bench_fixtures import set_up_ms
     from .bench_protocols import memory_of, protocol_rates
     from .bench_receive import echo, line_rate, wire_to_interrupt
     from .bench_stack import send_rate, sim_speed
@@ -47,6 +48,8 @@ def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
     echoes = echo()
     say("among real kernels")
     real = company()
+    say("fixtures")
+    fixtures = set_up_ms()
     say("simulation speed under cocotb")
     sim |= cocotb_speed() if cocotb else {"cocotb_cycles_per_s": None, "vs_cocotb": None}
     say("start")
@@ -59,6 +62,7 @@ def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
         "echo": echoes,
         "company": real,
         "latency": {"doorbell_to_preamble_cycles": to_preamble, "wire_to_interrupt_cycles": to_interrupt},
+        "fixtures_ms": fixtures,
         "start": start(),
     }
 

@@ -87,6 +87,8 @@ def _print(figures: dict[str, Any]) -> None:
             f"{stream['mbit_per_s']:.1f} Mbit/s, {stream['frames_per_s']:,.0f} frames/s",
             f"TCP of two kernels, MTU 1500; {stream['retransmits']} retransmits",
         )
+    for name, took_ms in figures["fixtures_ms"].items():
+        table.add_row(f"fixture {name}", f"{took_ms:.1f} ms", "set-up of a test, simulator built")
     table.add_row("cold start", f"{start['cold_s']:.1f} s", "empty cache: builds the simulator")
     table.add_row("warm start", f"{start['warm_s']:.3f} s", "process start to first register read")
     console().print(table)

@@ -4,6 +4,7 @@ import pytest
 
 from hardwire.sim.bench import LINE_RATE_OCTETS, cocotb_speed, latency
 from hardwire.sim.bench_company import company, obstacle
+from hardwire.sim.bench_fixtures import set_up_ms
 from hardwire.sim.bench_protocols import memory_of, protocol_rates
 from hardwire.sim.bench_receive import echo, line_rate, wire_to_interrupt
 from hardwire.sim.bench_stack import bare_speed, driver_speed, send_rate
@@ -72,6 +73,13 @@ def test_without_scapy_the_stack_is_measured_all_the_same(monkeypatch: pytest.Mo
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     figures = protocol_rates(repeats=1)
     assert all(one["per_s"] and one["vs_scapy"] is None for one in figures.values())
+
+
+def test_a_card_alone_is_made_at_once_and_hosts_add_up() -> None:
+    took_ms = set_up_ms(9)
+    assert took_ms["nic"] * 5 < took_ms["host"]  # To look whether it is built takes longer than to make it.
+    assert took_ms["host"] < took_ms["two_hosts"] < took_ms["host"] * 4
+    assert took_ms["two_hosts"] < took_ms["lan"] < took_ms["two_hosts"] * 3
 
 
 def test_sockets_and_neighbours_are_small() -> None:
