@@ -71,6 +71,10 @@ class Run:
             self.files = recorder.close()
         if self.failed:
             self._look()
+        # pytest keeps tests to the end, and with them this, but nobody has room for all their worlds.
+        self._recorder = None
+        self._machines.clear()
+        self._links.clear()
 
     def begin(self, made: object = None) -> None:
         """Note what was made for the test, and begin to record."""

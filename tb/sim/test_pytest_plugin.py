@@ -304,6 +304,25 @@ def test_failure_that_is_not_repeatable_is_called_so(run, pytester: pytest.Pytes
     other.stdout.fnmatch_lines(["it failed otherwise, at * ns, when run again*"])
 
 
+def test_worlds_of_tests_that_are_over_go_away(run) -> None:
+    result = run(
+        """
+        import gc
+        import weakref
+
+        worlds = weakref.WeakSet()
+
+        @pytest.mark.parametrize("number", range(4))
+        def test_it(two_hosts, number):
+            echo(*two_hosts)
+            worlds.add(two_hosts.world)
+            gc.collect()
+            assert len(worlds) == 1
+        """
+    )
+    result.assert_outcomes(passed=4)
+
+
 def test_drops_are_in_the_report(run) -> None:
     result = run(
         """
