@@ -41,12 +41,24 @@ PRINTS = (
 )
 
 
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+TESTS = [block for block in BLOCKS if "def test_" in block]
+
+
 @pytest.mark.parametrize(
-    ("block", "prints"), list(zip(re.findall(r"```python\n(.*?)```", README, re.DOTALL), PRINTS, strict=True))
+    ("block", "prints"), list(zip([block for block in BLOCKS if block not in TESTS], PRINTS, strict=True))
 )
 def test_python_example_runs(block: str, prints: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(block, "README.md", "exec"), {})
     assert prints in capsys.readouterr().out
+
+
+def test_tests_pass(tmp_path: Path) -> None:
+    (block,) = TESTS
+    (tmp_path / "test_readme.py").write_text(block)
+    call = [sys.executable, "-m", "pytest", "-W", "error", "--strict-markers", str(tmp_path)]
+    result = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "= 3 passed in" in result.stdout, result.stdout
 
 
 def test_every_command_is_in_the_readme() -> None:

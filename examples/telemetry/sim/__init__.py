@@ -1,0 +1,1 @@
+"""Our programs and their models."""
