@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol  # What plugins that run tests again use.
 
+from ...hdl.config import NicConfig
 from ..build import BuildError, library_dir
 from .records import Records
 from .run import Run
@@ -21,7 +22,6 @@ from .wanted import Wanted, WantedError
 __all__ = ["build", "current", "is_second", "make", "run", "seed_of", "wanted"]
 
 _RUN = pytest.StashKey[Run]()
-_SECOND = pytest.StashKey[bool]()
 _WHOLE_CYCLES = 250_000  # With waves a second or two, and some 30 Mbyte.
 _WHOLE_S = 5
 _NAME_LENGTH = 80
@@ -39,7 +39,7 @@ def build(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         _build(config, each, waves=config.option.hardwire_waves)
 
 
-def _build(config: pytest.Config, nic_config: Any, *, waves: bool) -> None:
+def _build(config: pytest.Config, nic_config: NicConfig, *, waves: bool) -> None:
     capture = config.pluginmanager.getplugin("capturemanager")
     # It takes a minute: people want to see what goes on.
     with capture.global_and_fixture_disabled() if capture else nullcontext():
@@ -106,7 +106,7 @@ def current(item: pytest.Item) -> Run:
 
 def is_second(item: pytest.Item) -> bool:
     """Return whether a test is run for the second time."""
-    return item.stash.get(_SECOND, False)
+    return current(item).second
 
 
 def run(item: pytest.Item, nextitem: pytest.Item | None) -> None:
@@ -114,15 +114,20 @@ def run(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     first = item.stash[_RUN] = _new_run(item)
     shutil.rmtree(first.folder, ignore_errors=True)  # What it has left before.
-    item.stash[_SECOND] = False
     reports = runtestprotocol(item, log=False, nextitem=nextitem)
     failed = next((report for report in reports if report.failed), None)
-    if failed is not None and first.time_ns is not None and not first.refused:
-        lines = [f"{first.time_ns:,} ns of simulated time, seed {first.seed}; to see it again: {_command(item)}"]
-        lines += _run_again(item, nextitem, first, failed, sum(report.duration for report in reports))
-        failed.sections.append(("hardwire artefacts", "\n".join(lines + first.facts)))
-    for report in reports:
-        item.ihook.pytest_runtest_logreport(report=report)
+    try:
+        if failed is not None and first.time_ns is not None and not first.refused:
+            lines = [f"{first.time_ns:,} ns of simulated time, seed {first.seed}; to see it again: {_command(item)}"]
+            if why_not := _why_not_again(item, failed):
+                lines += [*_names(item, first.files), why_not]
+            else:
+                took_s = sum(report.duration for report in reports)
+                lines += _run_again(item, nextitem, first, failed, took_s)
+            failed.sections.append(("hardwire artefacts", "\n".join(lines + first.facts)))
+    finally:  # Somebody may interrupt the second run.
+        for report in reports:
+            item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
 
@@ -137,26 +142,29 @@ def _new_run(item: pytest.Item) -> Run:
     return Run(seed_of(item), _folder(item), records)
 
 
+def _why_not_again(item: pytest.Item, failed: pytest.TestReport) -> str | None:
+    """Return why a test that has failed is not run again; None: it is."""
+    if item.config.option.hardwire_no_rerun:
+        return "not run again to record more, as asked for"
+    if item.config.option.usepdb:
+        return "not run again to record more, because of --pdb"
+    if "from pytest-timeout" in str(failed.longrepr):
+        return "not run again to record more, because it took too long"
+    return None
+
+
 def _run_again(
     item: pytest.Item, nextitem: pytest.Item | None, first: Run, failed: pytest.TestReport, took_s: float
 ) -> list[str]:
     """Run a test that has failed once more, and record; return what to say of it."""
     config = item.config
-    why_not = None
-    if config.option.hardwire_no_rerun or config.option.usepdb:
-        why_not = ""
-    elif "from pytest-timeout" in str(failed.longrepr):
-        why_not = "not run again to record more, because it took too long"
-    if why_not is not None or first.time_ns is None:
-        return [*_names(item, first.files), *([why_not] if why_not else [])]
     if config.pluginmanager.hasplugin("timeout"):
         config.hook.pytest_timeout_cancel_timer(item=item)
     whole = first.cycles <= _WHOLE_CYCLES and took_s <= _WHOLE_S
-    begin_ns = 0 if whole else max(0, first.time_ns - _window_ns(item))
+    begin_ns = 0 if whole else max(0, (first.time_ns or 0) - _window_ns(item))
     records = Records(pcap=not first.records.pcap, waves=True, journey=True, begin_ns=begin_ns)
     _build(config, _merged(item).nic_config, waves=True)
-    second = item.stash[_RUN] = Run(first.seed, first.folder, records)
-    item.stash[_SECOND] = True
+    second = item.stash[_RUN] = Run(first.seed, first.folder, records, second=True)
     reports = runtestprotocol(item, log=False, nextitem=nextitem)
     again = next((report for report in reports if report.failed), None)
     if again is None:

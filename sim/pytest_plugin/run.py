@@ -29,6 +29,8 @@ class Run:
         Where records go.
     records : Records
         What to record.
+    second : bool
+        It repeats one that has failed.
 
     Members
     -------
@@ -47,6 +49,7 @@ class Run:
     seed: int
     folder: Path
     records: Records
+    second: bool = False
     failed: bool = False
     refused: bool = False
     time_ns: int | None = None

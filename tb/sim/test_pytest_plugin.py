@@ -392,33 +392,43 @@ def test_waves_and_journey_of_a_long_test_show_its_end(run, pytester: pytest.Pyt
 def test_test_that_took_too_long_is_not_run_again(run) -> None:
     result = run(
         """
+        from pytest_timeout import PYTEST_FAILURE_MESSAGE
+
         def test_it(two_hosts):
-            while True:
-                echo(*two_hosts)
-        """,
-        "--timeout=2",
-        "--timeout-method=signal",
+            echo(*two_hosts)
+            pytest.fail(PYTEST_FAILURE_MESSAGE % 2)
+        """
     )
     result.assert_outcomes(failed=1)
     assert "not run again to record more, because it took too long" in result.outlines
 
 
-def test_limits_of_time_are_not_for_the_second_run(run, pytester: pytest.Pytester) -> None:
-    source = """
-    import time
-    runs = []
+@pytest.mark.parametrize("func_only", [False, True])
+def test_limits_of_time_are_not_for_the_second_run(run, pytester: pytest.Pytester, func_only: bool) -> None:
+    pytester.makeconftest(
+        """
+        def pytest_timeout_set_timer(item, settings):  # In place of the real one.
+            print("timer: on")
+            return True
 
-    @pytest.mark.timeout(1.5, method="thread", func_only={})
+        def pytest_timeout_cancel_timer(item):
+            print("timer: off")
+            return True
+        """
+    )
+    source = f"""
+    @pytest.mark.timeout(60, func_only={func_only})
     def test_it(two_hosts):
-        echo(*two_hosts)
-        time.sleep(len(runs) * 2)
-        runs.append(1)
+        print("timer: test")
         assert 0
     """
-    for func_only in (True, False):
-        result = run(source.format(func_only))
-        result.assert_outcomes(failed=1)
-        assert len(records(result, pytester.path)) == 5
+    result = run(source, "-s")
+    found = [line for line in result.stdout.str().replace("timer", "\ntimer").splitlines() if line.startswith("timer")]
+    whats = [line.removeprefix("timer: ") for line in found]
+    assert whats[:2] == ["on", "test"]
+    second = whats.index("test", 2)
+    assert "off" in whats[2:second]
+    assert "on" not in whats[2:]
 
 
 def test_simulators_are_built_before_the_first_test(run, pytester: pytest.Pytester) -> None:
