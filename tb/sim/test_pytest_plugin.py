@@ -304,6 +304,22 @@ def test_failure_that_is_not_repeatable_is_called_so(run, pytester: pytest.Pytes
     other.stdout.fnmatch_lines(["it failed otherwise, at * ns, when run again*"])
 
 
+def test_interrupted_second_run_loses_no_report(run) -> None:
+    result = run(
+        """
+        runs = []
+
+        def test_it(two_hosts):
+            runs.append(1)
+            if len(runs) == 2:
+                raise KeyboardInterrupt
+            assert echo(*two_hosts) == b"something else"
+        """
+    )
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["FAILED test_it.py::test_it*", "*KeyboardInterrupt*"])
+
+
 def test_worlds_of_tests_that_are_over_go_away(run) -> None:
     result = run(
         """
