@@ -1,7 +1,7 @@
 """Captures: frames of a link or a device as a pcapng file with times in ns."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -53,6 +53,7 @@ class Capture:
     def __init__(self, path: Path | str, interfaces: Iterable[str] = ("wire",)) -> None:
         self.count = 0
         self._path = path
+        self._watching: list[Callable[[], None]] = []
         self._file = Path(path).open("wb")  # noqa: SIM115  # Closed by ``close``.
         self._section = SectionHeader(options={"shb_userappl": "hardwire"})
         self._numbers: dict[str, int] = {}
@@ -100,15 +101,18 @@ class Capture:
             self.write(frame.time_fs // FS_PER_NS, frame.octets, interface, direction | epb_errors(frame.flags))
 
     def watch(self, nic: SimNic, interface: str | None = None) -> None:
-        """Write all that a card sends and receives from now on, as outbound and inbound."""
+        """Write all that a card sends and receives from now on to :meth:`close`, as outbound and inbound."""
 
         def write(frames: list[Frame], sent: bool) -> None:
             self.write_frames(frames, interface, direction=OUTBOUND if sent else INBOUND)
 
-        nic.watch(write)
+        self._watching.append(nic.watch(write))
 
     def close(self) -> None:
         """Finish the file."""
+        for stop in self._watching:
+            stop()
+        self._watching.clear()
         with self._named_errors():
             self._file.close()
 

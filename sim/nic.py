@@ -15,28 +15,15 @@ from .bus_model import BusModel
 from .frame import Frame, on_wire
 from .memory import BUS_BASE
 from .native import NativeLibrary, load
-from .nic_event import DmaViolation, Event, HardwareHang, Violation
+from .nic_event import DmaViolation, Event, HardwareHang, Violation, read_events, read_violations
 from .world import FS_PER_NS, Host
 
 __all__ = ["SimNic"]
 
-# native/abi.h: hw_reason, hw_frame, hw_violation, hw_event.
+# native/abi.h: hw_reason, hw_frame.
 _TIME, _IRQ, _FRAME, _VIOLATION, _IDLE, _HANG, _QUIET, _RX_FRAME = 1, 2, 4, 8, 16, 32, 64, 128
 _FRAME_STRUCT = struct.Struct("<QQQIIIxxxx")
-_VIOLATION_STRUCT = struct.Struct("<QQII")
-_EVENT_STRUCT = struct.Struct("<QIIQ")
 _NEVER = (1 << 64) - 1
-_KINDS = (
-    "read outside all mappings",
-    "write outside all mappings",
-    "burst across a 4 KiB border",
-    "malformed burst",
-    "register access answered with an error",
-)
-_EVENTS = (
-    *("mmio_write", "mmio_read", "read", "read_done", "write", "write_done", "desc", "arp", "csum", "cpl"),
-    *("frame_start", "frame_end", "irq", "rx", "rx_cpl", "stage", "rx_filtered", "rx_missed"),
-)
 
 
 FrameListener = Callable[[list[Frame]], None]
@@ -284,10 +271,22 @@ class SimNic:
         tx = watched or not self._wired or self._on_frames is not None or self._on_sent is not None
         self._lib.hw_set_recording(self._nic, tx, watched or self._on_received is not None)
 
-    def watch(self, watcher: "FrameWatcher") -> None:
-        """Call ``watcher(frames, sent)`` as soon as frames have left, or come in; nobody else gets fewer for that."""
+    def watch(self, watcher: "FrameWatcher") -> Callable[[], None]:
+        """Call ``watcher(frames, sent)`` as soon as frames have left, or come in; nobody else gets fewer for that.
+
+        Returns
+        -------
+        callable
+            What ends it.
+        """
         self._watchers.append(watcher)
         self._record()
+
+        def stop() -> None:
+            self._watchers.remove(watcher)
+            self._record()
+
+        return stop
 
     def take_frames(self) -> list[Frame]:
         """Return the frames that have left since the last call."""
@@ -325,11 +324,7 @@ class SimNic:
     def take_violations(self) -> list[Violation]:
         """Return what was recorded since the last call."""
         state = self._state
-        raw = self.native.ffi.buffer(state.violations, state.violation_count * _VIOLATION_STRUCT.size)
-        found = [
-            Violation(cycle, address, _KINDS[kind], None if descriptor == 0xFFFF_FFFF else descriptor)
-            for cycle, address, kind, descriptor in (_VIOLATION_STRUCT.iter_unpack(raw) if len(raw) else ())
-        ]
+        found = read_violations(self.native.ffi, state)
         self._lib.hw_clear_violations(self._nic)
         return found
 
@@ -340,11 +335,7 @@ class SimNic:
     def take_events(self) -> list[Event]:
         """Return the log since the last call."""
         state = self._lib.hw_get_state(self._nic)
-        raw = self.native.ffi.buffer(state.events, state.event_count * _EVENT_STRUCT.size)
-        found = [
-            Event(cycle, _EVENTS[kind], a, b)
-            for cycle, kind, a, b in (_EVENT_STRUCT.iter_unpack(raw) if len(raw) else ())
-        ]
+        found = read_events(self.native.ffi, state)
         self._lib.hw_clear_events(self._nic)
         return found
 

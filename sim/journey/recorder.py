@@ -1,6 +1,5 @@
 """Record a journey: everything that happens in a world while the recorder is on."""
 
-from collections.abc import Callable
 from operator import itemgetter
 from typing import Self
 
@@ -27,11 +26,9 @@ _RECEIVED = {"skb_recv_datagram", "__skb_recv_udp"}
 # At the same time, what comes first: the device interrupts, the stack runs, the device hears of what it did.
 _CARD, _STACK, _WAIT, _ANSWER = range(4)
 
-_Listener = Callable[[list[Frame]], None] | None
-
 
 class _CardEar:
-    """Keeps what a card logs, and its frames, and lets those who listened before hear of them, too."""
+    """Keeps what a card logs, and its frames."""
 
     def __init__(self, nic: SimNic, name: str) -> None:
         self.nic = nic
@@ -39,22 +36,11 @@ class _CardEar:
         self.sent: list[Frame] = []
         self.received: list[Frame] = []
         self._lost = nic.counters["events_lost"]
-        self._before: tuple[_Listener, _Listener] = (nic.on_frames, nic.on_received)
-        nic.on_frames = self._listener(self.sent, nic.on_frames)
-        nic.on_received = self._listener(self.received, nic.on_received)
+        self._stop_watching = nic.watch(lambda frames, sent: (self.sent if sent else self.received).extend(frames))
         nic.log_events()
 
-    @staticmethod
-    def _listener(kept: list[Frame], before: _Listener) -> Callable[[list[Frame]], None]:
-        def hear(frames: list[Frame]) -> None:
-            kept.extend(frames)
-            if before is not None:
-                before(frames)
-
-        return hear
-
     def stop(self) -> None:
-        self.nic.on_frames, self.nic.on_received = self._before
+        self._stop_watching()
         self.events = self.nic.take_events()
         self.nic.log_events(0)
         self.lost = self.nic.counters["events_lost"] - self._lost
@@ -63,13 +49,12 @@ class _CardEar:
 class Recorder:
     """Records what happens to packets, in a ``with`` statement; ``journey`` is what came of it.
 
-    Begin while the cards are quiet: what is inside them then is not known. Frames that leave meanwhile do not wait for
-    ``SimNic.take_frames``. While none is on, recorders cost nothing.
+    Begin while the cards are quiet: what is inside them then is not known. While none is on, recorders cost nothing.
 
     Parameters
     ----------
     world : World
-        With all its cards.
+        With its cards; those that are made later are recorded if :meth:`add` is told of them.
     title : str
         For people.
     """
@@ -85,13 +70,15 @@ class Recorder:
     def __enter__(self) -> Self:
         """Start to record."""
         self._begin_fs = self._world.now_fs
-        counts: dict[str, int] = {}
         for nic in self._world.nics:
-            host = nic.host.name
-            number = counts[host] = counts.get(host, -1) + 1
-            self._ears.append(_CardEar(nic, f"{host} eth{number}"))
+            self.add(nic)
         self._tracer.__enter__()
         return self
+
+    def add(self, nic: SimNic) -> None:
+        """Record a card, too, that has been made since."""
+        number = sum(ear.nic.host is nic.host for ear in self._ears)
+        self._ears.append(_CardEar(nic, f"{nic.host.name} eth{number}"))
 
     def __exit__(self, *exception: object) -> None:
         """Stop to record."""
