@@ -1,43 +1,51 @@
-"""The journey of a test's packets, as a file: what the stacks of all hosts called, and what their cards did."""
+"""The journeys of a test's packets, as files."""
 
-from contextlib import ExitStack
-from dataclasses import replace
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from ..journey import device_events, timeline, tree
+from ..journey import JourneyError, Recorder
+from ..journey.files import write_journey
+from ..journey.waves import mark_waves
 from ..nic import SimNic
-from ..trace import Tracer
 from ..world import World
 
-__all__ = ["Journey"]
+__all__ = ["JourneyFiles"]
 
 
-class Journey:
-    """Records calls and events of a world, from now on.
+class JourneyFiles:
+    """Records the journeys in a world, from now on.
 
     Parameters
     ----------
     world : World
-        Where they happen.
+        Whose packets they are.
+    title : str
+        For people.
     """
 
-    def __init__(self, world: World) -> None:
-        self._cards: list[tuple[SimNic, str]] = []
-        self._tracer = Tracer(lambda: world.now_fs)
-        self._tracing = ExitStack()
-        self._tracing.enter_context(self._tracer)
+    def __init__(self, world: World, title: str) -> None:
+        self._recorder = Recorder(world, title)
+        self._recording = ExitStack()
+        self._recording.enter_context(self._recorder)
 
-    def add(self, nic: SimNic, name: str) -> None:
-        """Record a card, too, from now on."""
-        nic.log_events()
-        self._cards.append((nic, name))
+    def add(self, nic: SimNic) -> None:
+        """Record a card, too, that has just been made."""
+        self._recorder.add(nic)
 
-    def end(self, folder: Path) -> list[Path]:
-        """Write what was recorded; return the files."""
-        self._tracing.close()
-        events = [
-            replace(event, what=f"{name}: {event.what}") for nic, name in self._cards for event in device_events(nic)
-        ]
-        path = folder / "journey.txt"
-        path.write_text(tree("journey", timeline(self._tracer, events)).plain + "\n")
-        return [path]
+    def end(self, folder: Path, waves: dict[str, Path]) -> list[Path]:
+        """Write a page, and the same for ``hardwire journey``; mark the waves of cards; return the new files."""
+        self._recording.close()
+        try:
+            journey = self._recorder.journey()
+        except JourneyError as error:
+            path = folder / "journey.txt"
+            path.write_text(f"{error}\n")
+            return [path]
+        files = [folder / "journey.html", folder / "journey.json"]
+        for path in files:
+            write_journey(journey, path)
+        for card, path in waves.items():
+            # A card that did nothing has no marks, nor has any without the package for that.
+            with suppress(JourneyError):
+                mark_waves(journey, path, card)
+        return files

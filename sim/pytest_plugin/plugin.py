@@ -55,8 +55,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--hardwire-window",
         metavar="MS",
         type=_milliseconds,
-        default=1.0,
-        help="How much simulated time of a long test waves and journey show (default: 1 ms).",
+        default=0.5,
+        help="How much simulated time of a long test waves and journey show (default: 0.5 ms).",
     )
     group.addoption("--hardwire-artifacts", metavar="DIR", help="Where records go (default: .hardwire, or as set).")
     group.addoption(

@@ -22,7 +22,7 @@ from .wanted import Wanted, WantedError
 __all__ = ["build", "current", "is_second", "make", "run", "seed_of", "wanted"]
 
 _RUN = pytest.StashKey[Run]()
-_WHOLE_CYCLES = 250_000  # With waves a second or two, and some 30 Mbyte.
+_WHOLE_CYCLES = 125_000  # With waves some seconds, and some Mbyte.
 _WHOLE_S = 5
 _NAME_LENGTH = 80
 
@@ -139,7 +139,7 @@ def _new_run(item: pytest.Item) -> Run:
         journey=option.hardwire_journey,
         longest_ns=_window_ns(item),
     )
-    return Run(seed_of(item), _folder(item), records)
+    return Run(_node_id(item), seed_of(item), _folder(item), records)
 
 
 def _why_not_again(item: pytest.Item, failed: pytest.TestReport) -> str | None:
@@ -164,7 +164,7 @@ def _run_again(
     begin_ns = 0 if whole else max(0, (first.time_ns or 0) - _window_ns(item))
     records = Records(pcap=not first.records.pcap, waves=True, journey=True, begin_ns=begin_ns)
     _build(config, _merged(item).nic_config, waves=True)
-    second = item.stash[_RUN] = Run(first.seed, first.folder, records, second=True)
+    second = item.stash[_RUN] = Run(first.title, first.seed, first.folder, records, second=True)
     reports = runtestprotocol(item, log=False, nextitem=nextitem)
     again = next((report for report in reports if report.failed), None)
     if again is None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ..capture import Capture
 from ..nic import SimNic
-from ..world import FS_PER_NS, Host, World
-from .journey import Journey
+from ..world import FS_PER_NS, World
+from .journey import JourneyFiles
 
-__all__ = ["Recorder", "Records", "host_name"]
+__all__ = ["Recorder", "Records"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +42,21 @@ class Recorder:
         A new one.
     wanted : Records
         What to record.
+    title : str
+        Whose world it is, for people.
     folder : Path
         Where files go; it is made if there will be one.
     """
 
-    def __init__(self, world: World, wanted: Records, folder: Path) -> None:
+    def __init__(self, world: World, wanted: Records, title: str, folder: Path) -> None:
         self._world = world
+        self._title = title
         self._wanted = wanted
         self._folder = folder
         self._files: list[Path] = []
         self._open = ExitStack()
-        self._journey: Journey | None = None
+        self._journey: JourneyFiles | None = None
+        self._waves: dict[str, Path] = {}
         self._names: dict[SimNic, str] = {}
         self._begun = False
         world.waves = wanted.waves
@@ -76,37 +80,36 @@ class Recorder:
 
     def close(self) -> list[Path]:
         """End the records; return the files."""
-        with self._open:
-            if self._journey is not None:
-                self._files += self._journey.end(self._folder)
+        self._open.close()
+        if self._journey is not None:
+            self._files += self._journey.end(self._folder, self._waves)
         return sorted(path for path in self._files if path.stat().st_size)
 
     def _add(self, nic: SimNic) -> None:
         """Record a card that has just been made."""
         number = sum(other.host is nic.host for other in self._names)
-        name = self._names[nic] = f"{host_name(nic.host)}-eth{number}"
+        name = self._names[nic] = f"{nic.host.name} eth{number}"
         if self._wanted.pcap:
-            self._open.enter_context(Capture(self._path(f"{name}.pcapng"), [name])).watch(nic)
+            self._open.enter_context(Capture(self._path(name, ".pcapng"), [name])).watch(nic)
         if self._begun:
             self._show(nic, name)
         if self._journey is not None:
-            self._journey.add(nic, name)
+            self._journey.add(nic)
 
     def _show(self, nic: SimNic, name: str) -> None:
         if self._wanted.waves:
             begin_ns = max(self._wanted.begin_ns, self._world.now_ns)
             longest_ns = self._wanted.longest_ns
             end_ns = None if longest_ns is None else begin_ns + longest_ns
-            nic.waves(str(self._path(f"{name}.fst")), from_ns=begin_ns, to_ns=end_ns)
+            path = self._waves[name] = self._path(name, ".fst")
+            nic.waves(str(path), from_ns=begin_ns, to_ns=end_ns)
             self._open.callback(nic.waves, None)
 
     def _begin_journey(self) -> None:
-        self._journey = Journey(self._world)
-        for nic, name in self._names.items():
-            self._journey.add(nic, name)
+        self._journey = JourneyFiles(self._world, self._title)
 
-    def _path(self, name: str) -> Path:
-        path = self._folder / name
+    def _path(self, card: str, suffix: str) -> Path:
+        path = self._folder / f"{card.replace(' ', '-')}{suffix}"
         self._files.append(path)
         return path
 
@@ -117,8 +120,3 @@ def _make(folder: Path) -> None:
         parent.mkdir(parents=True, exist_ok=True)
         (parent / ".gitignore").write_text("*\n")  # As in the cache of pytest.
     folder.mkdir(exist_ok=True)
-
-
-def host_name(host: Host) -> str:
-    """Return what reports call a host: the one with the address ``10.0.0.1`` is ``host1``."""
-    return f"host{1 + host.world.hosts.index(host)}"

@@ -9,7 +9,7 @@ from ..lan import Lan
 from ..link import Link
 from ..machine import Machine
 from ..world import DeadlockError, World
-from .records import Recorder, Records, host_name
+from .records import Recorder, Records
 
 __all__ = ["Run"]
 
@@ -23,6 +23,8 @@ class Run:
 
     Parameters
     ----------
+    title : str
+        Which test it is.
     seed : int
         Seed of the world.
     folder : Path
@@ -46,6 +48,7 @@ class Run:
         The records.
     """
 
+    title: str
     seed: int
     folder: Path
     records: Records
@@ -63,7 +66,7 @@ class Run:
     def world(self) -> Iterator[World]:
         """Make the world, and end it, as a fixture does."""
         world = World(seed=self.seed)
-        recorder = self._recorder = Recorder(world, self.records, self.folder)
+        recorder = self._recorder = Recorder(world, self.records, self.title, self.folder)
         try:
             yield world
             self.time_ns = world.now_ns
@@ -92,7 +95,7 @@ class Run:
     def _look(self) -> None:
         """Note what became of packets."""
         for machine in self._machines:
-            name = host_name(machine.host)
+            name = machine.host.name
             self._note(f"{name}, stack: dropped", machine.kernel.drop_counts())
             ethtool = machine.dev.ethtool_ops
             try:

@@ -31,14 +31,25 @@ def test_every_module_is_from_where_it_should_be():
     assert Path(sim.link.__file__) == HERE / "sim/link.py"
 """
 
+BROKEN = """
+from sim.link import PORT
 
-def call(*command: object, cwd: Path) -> str:
+
+def test_broken(two_hosts):
+    a, b = two_hosts
+    a.net.socket().sendto(b"not a reading", (b.address, PORT))
+    two_hosts.world.advance(1_000_000)
+    raise AssertionError
+"""
+
+
+def call(*command: object, cwd: Path, status: int = 0) -> str:
     """Run a program that finds nothing of this environment; return what it writes."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "VIRTUAL"))}
     done = subprocess.run(
         [str(word) for word in command], cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == status, done.stdout
     return done.stdout
 
 
@@ -57,3 +68,9 @@ def test_example_project_passes_from_a_wheel_alone_and_on_two_workers(tmp_path: 
         output = call(python, "-m", "pytest", *arguments, cwd=project)
         assert re.search(r"= 19 passed in", output), output
         assert not (project / ".hardwire").exists()
+    (project / "tests/test_broken.py").write_text(BROKEN)
+    output = call(python, "-m", "pytest", "tests/test_broken.py", cwd=project, status=1)
+    assert "host2, stack: dropped 1 NO_SOCKET" in output
+    named = {name for name in re.findall(r"^\S+/(\S+)$", output, re.MULTILINE) if list(project.rglob(name))}
+    kinds = ("fst", "pcapng")
+    assert named == {"journey.html", "journey.json"} | {f"host{n}-eth0.{kind}" for n in (1, 2) for kind in kinds}

@@ -10,6 +10,7 @@ from scapy.layers.inet import UDP
 from scapy.utils import rdpcap
 
 from hardwire.sim.build import cache_dir
+from hardwire.sim.journey.files import read_journey
 
 pytest_plugins = "pytester"
 
@@ -49,7 +50,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
 
 def records(result: pytest.RunResult, root: Path) -> list[Path]:
     """Return the files that a report names; all of them exist."""
-    paths = [root / line for line in result.outlines if re.fullmatch(r"\S+\.(fst|pcapng|txt)", line)]
+    paths = [root / line for line in result.outlines if re.fullmatch(r"\S+\.(fst|pcapng|html|json)", line)]
     assert all(path.is_file() for path in paths)
     return paths
 
@@ -109,7 +110,8 @@ def test_failure_names_its_records_and_they_show_it(run, pytester: pytest.Pytest
     found = {path.name: path for path in records(result, pytester.path)}
     assert sorted(found) == [
         *(f"host{number}-eth0.{kind}" for number in (1, 2) for kind in ("fst", "pcapng")),
-        "journey.txt",
+        "journey.html",
+        "journey.json",
     ]
     for number in (1, 2):
         datagrams = [packet for packet in rdpcap(str(found[f"host{number}-eth0.pcapng"])) if UDP in packet]
@@ -118,14 +120,16 @@ def test_failure_names_its_records_and_they_show_it(run, pytester: pytest.Pytest
             (b"hello", False),
         ]
         assert max(float(packet.time) for packet in datagrams) * 1e9 < failed_ns
-    first_fs, last_fs = fst_times_fs(found["host1-eth0.fst"])
-    assert 0 < first_fs < last_fs <= failed_ns * 1_000_000
-    assert last_fs > (failed_ns - 50_000) * 1_000_000
-    assert found["host2-eth0.fst"].stat().st_size > 10_000
-    journey = found["journey.txt"].read_text()
-    positions = [journey.index(text) for text in ("udp_sendmsg", "host1-eth0: wire", "host2-eth0: frame received")]
-    assert positions == sorted(positions)
-    assert "hardwire_probe" not in journey  # Setting hosts up is no part of it.
+        first_fs, last_fs = fst_times_fs(found[f"host{number}-eth0.fst"])
+        assert 0 < first_fs < last_fs <= failed_ns * 1_000_000
+        assert last_fs > (failed_ns - 50_000) * 1_000_000
+    journey = read_journey(found["journey.json"])
+    assert journey.title == "test_it.py::test_fails"
+    names = [step.name for step in journey.steps if step.kind == "call"]
+    assert names.index("udp_sendmsg") < names.index("udp_rcv")
+    assert "hardwire_probe" not in names  # Setting hosts up is no part of it.
+    assert {track.host for track in journey.tracks if track.kind == "card"} == {"host1", "host2"}
+    assert "test_it.py::test_fails" in found["journey.html"].read_text()
     assert (pytester.path / ".hardwire/.gitignore").read_text() == "*\n"
 
 
@@ -178,7 +182,7 @@ def test_workers_of_xdist_keep_records_apart(run, pytester: pytest.Pytester) -> 
     result = run(FAILS.replace("(two", "(number, two").replace("\ndef", PARAMETRIZED), "-n", "2")
     result.assert_outcomes(failed=4)
     found = records(result, pytester.path)
-    assert len(found) == len(set(found)) == 4 * 5
+    assert len(found) == len(set(found)) == 4 * 6
     assert len({path.parent for path in found}) == 4
 
 
@@ -297,7 +301,7 @@ def test_failure_that_is_not_repeatable_is_called_so(run, pytester: pytest.Pytes
     """
     passed = run(source.format("!= 1"))
     passed.stdout.fnmatch_lines(["it passed when run again with the same seed *: it depends on more than the seed"])
-    assert len(records(passed, pytester.path)) == 5
+    assert len(records(passed, pytester.path)) == 6
     failed = run(source.format("== 3 or echo(*two_hosts) and 0"))
     assert "failed in the same way" in failed.stdout.str()
     other = run(source.format("== 9, two_hosts.world.sleep(len(runs))"))
@@ -368,7 +372,7 @@ def test_drops_are_in_the_report(run) -> None:
 
 def test_records_of_passing_tests_are_kept_if_asked_for(run, pytester: pytest.Pytester) -> None:
     source = "def test_it(two_hosts): assert echo(*two_hosts)"
-    for option, kinds in (("pcap", {".pcapng"}), ("waves", {".fst"}), ("journey", {".txt"})):
+    for option, kinds in (("pcap", {".pcapng"}), ("waves", {".fst"}), ("journey", {".html", ".json"})):
         folder = pytester.path / f"only-{option}"
         result = run(source, f"--hardwire-{option}", f"--hardwire-artifacts={folder.name}")
         result.assert_outcomes(passed=1)
@@ -384,25 +388,27 @@ def test_records_of_passing_tests_are_kept_if_asked_for(run, pytester: pytest.Py
 def test_waves_and_journey_of_a_long_test_show_its_end(run, pytester: pytest.Pytester) -> None:
     source = """
     def test_long(two_hosts):
-        for number in range(120):
+        for number in range(60):
             assert echo(*two_hosts, bytes(1000))
         print("ended at", two_hosts.world.now_ns)
         assert 0
     """
-    result = run(source, "--hardwire-window", "0.5")
+    result = run(source, "--hardwire-window", "0.2")
     ended_ns = int(re.search(r"ended at (\d+)", result.stdout.str())[1])
-    begin_ns = ended_ns - 500_000
+    begin_ns = ended_ns - 200_000
     result.stdout.fnmatch_lines([f"*; waves and journey are of its end, from {begin_ns:,} ns on"])
     assert "failed in the same way at the same time" in result.stdout.str()
     for path in records(result, pytester.path):
-        if path.name == "host1-eth0.fst":
+        if path.suffix == ".fst":
             first_fs, last_fs = fst_times_fs(path)
             assert (begin_ns - 8) * 1_000_000 <= first_fs < last_fs <= ended_ns * 1_000_000
             assert path.stat().st_size < 10_000_000
-        elif path.suffix == ".txt":
-            times_us = [float(time) for time in re.findall(r"^ *(\d+\.\d+) µs", path.read_text(), re.MULTILINE)]
-            assert 100 < max(times_us) <= 500
-            assert "udp_sendmsg" in path.read_text()
+        elif path.suffix == ".json":
+            journey = read_journey(path)
+            assert journey.begin_fs == begin_ns * 1_000_000
+            calls = [step for step in journey.steps if step.kind == "call"]  # Frames may have begun before.
+            assert all(journey.begin_fs <= step.begin_fs <= ended_ns * 1_000_000 for step in calls)
+            assert "udp_sendmsg" in {step.name for step in calls}
 
 
 def test_test_that_took_too_long_is_not_run_again(run) -> None:
