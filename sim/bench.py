@@ -28,6 +28,7 @@ def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
     """Measure everything; ``say`` hears what goes on."""
     from .bench_company import company
     from .bench_fixtures import set_up_ms
+    from .bench_journey import tracing_off
     from .bench_protocols import memory_of, protocol_rates
     from .bench_receive import echo, line_rate, wire_to_interrupt
     from .bench_stack import send_rate, sim_speed
@@ -42,6 +43,8 @@ def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
     sim = sim_speed()
     say("sending")
     send = send_rate()
+    say("sending with the tracer off")
+    send["with_tracer_off"] = tracing_off()
     say("the stack alone")
     stack = protocol_rates() | {"memory": memory_of()}
     say("echo")

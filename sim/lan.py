@@ -9,7 +9,7 @@ from .machine import Machine, Setup
 from .switch import Switch
 from .world import World
 
-__all__ = ["Lan", "numbered_setups"]
+__all__ = ["Lan"]
 
 
 class Lan:
@@ -54,7 +54,7 @@ class Lan:
         like: Setup | None = None,
         **cable: float,
     ) -> None:
-        setups = numbered_setups(hosts, like) if isinstance(hosts, int) else hosts
+        setups = _numbered(hosts, like or Setup()) if isinstance(hosts, int) else hosts
         if len(setups) < 2:
             raise ValueError(f"a network has at least 2 machines, not {len(setups)}")
         if switched is None:
@@ -102,17 +102,10 @@ def _link(a: object, b: object, number: int, cable: dict[str, float]) -> Link:
     return Link(a, b, name=f"link{number}", **cable)  # type: ignore[arg-type]
 
 
-def numbered_setups(count: int, like: Setup | None = None) -> list[Setup]:
-    """Return setups of so many machines: ``10.0.0.N/24`` and ``02:00:00:00:00:N``, N from 1; the rest as in ``like``.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than 2 or more than 254.
-    """
+def _numbered(count: int, like: Setup) -> list[Setup]:
     if count not in range(2, 255):
         raise ValueError(f"a network has 2 to 254 machines, not {count}")
     return [
-        replace(like or Setup(), address=f"10.0.0.{number}/24", mac=bytes((2, 0, 0, 0, 0, number)))
+        replace(like, address=f"10.0.0.{number}/24", mac=bytes((2, 0, 0, 0, 0, number)))
         for number in range(1, count + 1)
     ]

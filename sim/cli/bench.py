@@ -55,6 +55,9 @@ def _print(figures: dict[str, Any]) -> None:
         f"{send['datagrams_per_s']:,.0f} datagrams/s",
         f"{send['frame_octets']}-octet frames: {send['python_us']:.1f} µs Python, {send['rtl_us']:.1f} µs RTL each",
     )
+    table.add_row(
+        "the same with the tracer off", f"{send['with_tracer_off']:.3f}", "of the rate without it, median of pairs"
+    )
     stack = figures["stack"]
     for what in ("send", "receive", "forward"):
         ratio = stack[what]["vs_scapy"]

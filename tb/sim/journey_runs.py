@@ -1,11 +1,11 @@
 """Journeys for tests: two machines on a cable, and what happens between them."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from random import Random
 
 from hardwire.sim.journey import Journey, Recorder
-from hardwire.sim.lan import Lan, numbered_setups
+from hardwire.sim.lan import Lan
+from hardwire.sim.machine import Setup
 from hardwire.sim.world import World
 from hardwire.stack.uapi import AF_PACKET, SOCK_RAW
 
@@ -16,8 +16,7 @@ ETHERTYPE = 0x88B5  # For experiments, IEEE Std 802.
 
 def two_machines(*, seed: int = 1, waves: bool = False, offload: bool = True, mtu: int = 1500, **cable: float) -> Lan:
     """Two machines on a cable, at rest."""
-    setups = [replace(setup, waves=waves, offload=offload, mtu=mtu) for setup in numbered_setups(2)]
-    lan = Lan(World(seed=seed), setups, **cable)
+    lan = Lan(World(seed=seed), like=Setup(waves=waves, offload=offload, mtu=mtu), **cable)
     lan.world.advance(100_000)
     return lan
 

@@ -5,6 +5,7 @@ import pytest
 from hardwire.sim.bench import LINE_RATE_OCTETS, cocotb_speed, latency
 from hardwire.sim.bench_company import company, obstacle
 from hardwire.sim.bench_fixtures import set_up_ms
+from hardwire.sim.bench_journey import tracing_off
 from hardwire.sim.bench_protocols import memory_of, protocol_rates
 from hardwire.sim.bench_receive import echo, line_rate, wire_to_interrupt
 from hardwire.sim.bench_stack import bare_speed, driver_speed, send_rate
@@ -86,3 +87,7 @@ def test_sockets_and_neighbours_are_small() -> None:
     figures = memory_of(200)
     assert 500 < figures["socket_octets"] < 6000
     assert 300 < figures["neighbour_octets"] < 3000
+
+
+def test_sending_with_the_tracer_off_is_compared_with_sending_without_it() -> None:
+    assert 0.5 < tracing_off(pairs=1) < 2
