@@ -56,7 +56,7 @@ def _print(figures: dict[str, Any]) -> None:
         f"{send['frame_octets']}-octet frames: {send['python_us']:.1f} µs Python, {send['rtl_us']:.1f} µs RTL each",
     )
     table.add_row(
-        "the same with the tracer off", f"{send['with_tracer_off']:.3f}", "of the rate without it, median of pairs"
+        "the same with the tracer off", f"{send['with_tracer_off']:.3f}", "of the rate without it, the best of each"
     )
     stack = figures["stack"]
     for what in ("send", "receive", "forward"):
