@@ -287,6 +287,17 @@ def test_by_time_steps_are_where_their_time_is(show: Show) -> None:
         assert box["left"] == pytest.approx(begin + step["begin_fs"] * per_fs, abs=0.01)
 
 
+def test_a_packet_that_only_waits_is_shown_by_time(show: Show) -> None:
+    sketch = Sketch("nobody answers")
+    packet = sketch.packet("UDP")
+    sketch.step("host1 stack", "call", "sendto", (packet,))
+    wait = sketch.step("host1 stack", "wait", "neighbour queue", (packet,), for_ns=3_000_000_000)
+    sketch.now_ns = 3_000_000_000
+    sketch.step("host1 stack", "drop", "NEIGH_FAILED", (packet,))
+    browser = show(sketch.journey, fragment=f"packet={packet}&only=1&axis=time")
+    assert browser.view("box(a[0])", wait)["width"] > 400
+
+
 def test_idle_time_is_cut_so_that_frames_are_seen(show: Show) -> None:
     browser = show(MISS)
     browser.press("t")

@@ -103,7 +103,8 @@ class TimeAxis {
         reach = Math.max(reach, busy[next].end_fs);
       if (reach <= times[i]) gaps.push([times[i], times[i + 1]]);
     }
-    const idle = cut ? gaps.filter(([begin, end]) => this.#long(end - begin, gaps)) : [];
+    // If there is nothing but idle time, that is what there is to see.
+    const idle = cut && busy.length ? gaps.filter(([begin, end]) => this.#long(end - begin, gaps)) : [];
     const idleFs = idle.reduce((sum, [begin, end]) => sum + end - begin, 0);
     const perFs = TimeAxis.UNITS / Math.max(endFs - beginFs - idleFs, 1);
     const pieces = [];
