@@ -204,19 +204,19 @@ class _Assembly:
 
     def _in_order(self, tracks: set[Track]) -> list[Track]:
         """Return tracks as they are shown: down one host, along the wire, up the other one, if there are two."""
+        cards = {ear.name: number for number, ear in enumerate(self._ears)}
 
         def key(track: Track) -> tuple[int, ...]:
             if track.host is None:
                 return (1, 0)
             host = self._hosts.index(track.host) if track.host in self._hosts else len(self._hosts)
-            card = track.name.removesuffix(track.stage)
+            card = cards.get(track.name.removesuffix(f" {track.stage}"), 0)
             depth = {"stack": 0, "driver": 1}.get(track.kind, 2)
-            place = (depth, _cards.setdefault(card, len(_cards)), _STAGES.index(track.stage) if track.stage else 0)
+            place = (depth, card, _STAGES.index(track.stage) if track.stage else 0)
             if len(self._hosts) == 2 and host == 1:
                 return (2, host, *(-part for part in place))
             return (0, host, *place)
 
-        _cards: dict[str, int] = {}
         return sorted(tracks, key=lambda track: (key(track), track.name))
 
 

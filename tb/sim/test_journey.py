@@ -144,6 +144,22 @@ def test_a_wait_in_a_qdisc_takes_as_long_as_the_packet_lies_there() -> None:
     assert journey.tracks[wait.track].name == "host1 stack"
 
 
+def test_cards_come_in_the_order_in_which_they_were_put_in() -> None:
+    world = World()
+    setups = [Setup(address=f"10.0.{n}.1/24", mac=bytes((2, 0, 0, 0, 0, n))) for n in range(5)]
+    machine = Machine(world, setups[0])
+    for setup in setups[1:]:
+        machine.add_card(setup)
+    world.advance(1_000_000)
+    sock = machine.net.socket()
+    with Recorder(world) as recorder:
+        for n in reversed(range(5)):
+            sock.sendto(b"", (f"10.0.{n}.2", 9))
+        world.advance(1_000_000)
+    names = [track.name for track in recorder.journey().tracks if track.stage == "MAC TX"]
+    assert names == [f"host1 eth{n} MAC TX" for n in range(5)]
+
+
 def test_frames_that_the_cable_loses_or_damages_are_lost_or_dropped_by_the_card() -> None:
     journey = first_datagram_that_arrives(loss=1)
     assert {packet.fate for packet in journey.packets if packet.label.startswith("ARP")} == {"lost on the wire"}
