@@ -261,6 +261,7 @@ def run(
     started = time.monotonic()
     folder = build(case, waves=waves, coverage=coverage)
     place = Path(tempfile.mkdtemp(prefix=f"hardwire-{case.bench.name}-")) if out_dir is None else out_dir / case.name
+    place = place.resolve()  # cocotb runs the bench in it.
     place.mkdir(parents=True, exist_ok=True)
     log, fst, xml = place / "run.log", place / f"{case.bench.name}.fst", place / "results.xml"
     modules = (case.bench.module,) if isinstance(case.bench.module, str) else case.bench.module

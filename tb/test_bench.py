@@ -33,6 +33,14 @@ def test_green_bench_reports_tests_times_and_seed(tmp_path: Path) -> None:
     assert "seed 7" in Path(result.log).read_text()
 
 
+def test_folder_for_results_may_be_a_relative_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(inverter("~"), run_seed=7, waves=True, out_dir=Path("out"))
+    assert result.failures == ()
+    folder = tmp_path / "out/bench_probe[one]"
+    assert (Path(result.log), Path(str(result.waves))) == (folder / "run.log", folder / "bench_probe.fst")
+
+
 def test_bug_in_the_block_makes_its_bench_fail(tmp_path: Path) -> None:
     result = run(inverter(""), run_seed=7, out_dir=tmp_path)
     assert result.failures == (("output_follows_input", "q is not what it must be"),)
