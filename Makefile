@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.set-up
 JOBS ?= 2
 
-.PHONY: demo test soak lint setup test-tools clean
+.PHONY: demo test soak lint docs docs-pictures setup test-tools clean
 
 demo: setup  ## Send a file over UDP through stack, driver and RTL; show the journey; write demo.pcapng
 	$(BIN)/hardwire send --file README.md --to 10.0.0.2:9000 --neigh 10.0.0.2=02:00:00:00:00:02 --pcap demo.pcapng
@@ -20,8 +20,16 @@ lint: setup  ## Every linter
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --explicit-package-bases docs/*.py
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
+
+docs: setup  ## The pages: build/docs/index.html
+	$(BIN)/python -m sphinx -W --keep-going -n -q -E -b html docs build/docs
+	@echo "wrote build/docs/index.html"
+
+docs-pictures: setup test-tools  ## The pictures in them, anew; look at each before you commit it
+	$(BIN)/python docs/pictures.py
 
 setup: $(STAMP)
 
@@ -36,4 +44,4 @@ test-tools: setup
 	@.ci/tools test $(BIN)/python
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo.pcapng
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build/docs demo.pcapng

@@ -51,9 +51,11 @@ class Browser:
         """End the browser."""
         self._driver.quit()
 
-    def open(self, path: Path, fragment: str = "", *, width: int = 1280, height: int = 720) -> None:
+    def open(
+        self, path: Path, fragment: str = "", *, width: int = 1280, height: int = 720, dots_per_pixel: float = 1
+    ) -> None:
         """Load a file in a window of this size, in pixels; ``fragment`` is what follows the ``#`` of its address."""
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        size = {"width": width, "height": height, "deviceScaleFactor": dots_per_pixel, "mobile": False}
         self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         self._driver.get("about:blank")  # Else only the fragment would change, and the page stay as it was.
         self._requests: list[str] = []
@@ -84,6 +86,10 @@ class Browser:
     def complaints(self) -> list[str]:
         """Return what the console has got since the last call."""
         return [entry["message"] for entry in self._driver.get_log("browser")]
+
+    def picture(self) -> bytes:
+        """Return what the window shows, as PNG."""
+        return self._driver.get_screenshot_as_png()
 
     def js(self, expression: str, *arguments: Any) -> Any:
         """Return the value of an expression; ``a`` in it is the list of arguments."""
