@@ -1,6 +1,6 @@
 """Where packets lie and wait: between two calls about one nothing happens to it, but time passes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from .model import Step, Track
 
@@ -17,21 +17,24 @@ _PLACES = (
 )
 
 
-def waits(calls: Iterable[tuple[Track, Step, Step | None]]) -> Iterator[tuple[Track, Step]]:
+def waits(calls: Sequence[tuple[Track, Step, Step | None]]) -> Iterator[tuple[Track, Step]]:
     """Yield a step for each stretch of time that a packet spends in a queue of the stack or the driver.
 
     Parameters
     ----------
-    calls : iterable of tuple
+    calls : sequence of tuple
         All steps: the track, the step and the one around it.
     """
     lying: dict[tuple[int, str | None], tuple[str, Track, Step]] = {}
-    about = [one for one in calls if one[1].kind == "call" and one[1].before is not None]
-    for track, step, _ in sorted(about, key=lambda one: one[1].begin_fs):
+    around = {id(step): outer for _, step, outer in calls}
+    about = [(track, step) for track, step, _ in calls if step.kind == "call" and step.before is not None]
+    for track, step in sorted(about, key=lambda one: one[1].begin_fs):
         for packet in step.packets[:1]:
             key = (packet, track.host)
             if key in lying:
                 name, where, since = lying[key]
+                if name == "neighbour queue" and _is_inside("neigh_probe", step, around):
+                    continue  # A copy is looked at; the packet itself goes on lying there.
                 if step.begin_fs > since.begin_fs:
                     del lying[key]
                     found = Step(-1, since.begin_fs, step.begin_fs, "wait", name, f"waits: {name}", packets=(packet,))
@@ -40,3 +43,10 @@ def waits(calls: Iterable[tuple[Track, Step, Step | None]]) -> Iterator[tuple[Tr
             place = next((where for name, where in _PLACES if step.name.endswith(name)), None)
             if place is not None:
                 lying[key] = (place, track, step)
+
+
+def _is_inside(name: str, step: Step, around: dict[int, Step | None]) -> bool:
+    outer = around[id(step)]
+    while outer is not None and outer.name != name:
+        outer = around[id(outer)]
+    return outer is not None

@@ -160,6 +160,16 @@ def test_cards_come_in_the_order_in_which_they_were_put_in() -> None:
     assert names == [f"host1 eth{n} MAC TX" for n in range(5)]
 
 
+def test_a_packet_waits_for_its_neighbour_through_all_questions_until_it_is_given_up() -> None:
+    journey = first_datagram_that_arrives(loss=1)
+    (datagram,) = [packet for packet in journey.packets if packet.label.startswith("UDP")]
+    (wait,) = journey.on("wait", packet=datagram.id)
+    (drop,) = journey.on("drop", packet=datagram.id)
+    assert (wait.name, wait.end_fs) == ("neighbour queue", drop.begin_fs)
+    assert datagram.fate == "dropped: NEIGH_FAILED"
+    assert 2.9e15 < wait.end_fs - wait.begin_fs < 3.1e15  # Three questions, a second each.
+
+
 def test_frames_that_the_cable_loses_or_damages_are_lost_or_dropped_by_the_card() -> None:
     journey = first_datagram_that_arrives(loss=1)
     assert {packet.fate for packet in journey.packets if packet.label.startswith("ARP")} == {"lost on the wire"}
