@@ -1,5 +1,6 @@
 """Record a journey: everything that happens in a world while the recorder is on."""
 
+from collections import defaultdict
 from operator import itemgetter
 from typing import Self
 
@@ -193,8 +194,12 @@ class _Assembly:
         for packet, number in order.items():
             parent = self._tracer.parents[packet]
             found.packets.append(Packet(number, None if parent is None else order.get(self._id(parent))))
+        about: dict[int, list[Step]] = defaultdict(list)
+        for step in found.steps:
+            for number in step.packets:
+                about[number].append(step)
         for one in found.packets:
-            one.label, one.fate = _label(found, one.id), _fate(found, one.id)
+            one.label, one.fate = _label(found, one.id, about[one.id]), _fate(found, about[one.id])
         return found
 
     def _id(self, packet: int) -> int:
@@ -220,26 +225,20 @@ class _Assembly:
         return sorted(tracks, key=lambda track: (key(track), track.name))
 
 
-def _label(journey: Journey, packet: int) -> str:
-    """Return what a packet is: what its richest state says."""
+def _label(journey: Journey, packet: int, about: list[Step]) -> str:
+    """Return what a packet is: what the richest of its states says."""
     seen = [
-        state
-        for step in journey.steps
-        if step.packets[:1] == (packet,)
-        for state in (step.before, step.after)
-        if state is not None
+        state for step in about if step.packets[0] == packet for state in (step.before, step.after) if state is not None
     ]
     best = max(seen, key=lambda state: len(journey.states[state].layers), default=None)
     found = label(journey.states[best].layers) if best is not None else ""
-    if found:
-        return found
-    return f"skb of {next(step.name for step in journey.steps if packet in step.packets)}"
+    return found or f"skb of {about[0].name}"
 
 
-def _fate(journey: Journey, packet: int) -> str:
-    """Return what became of a packet in the end: the last step that says so."""
+def _fate(journey: Journey, about: list[Step]) -> str:
+    """Return what became of a packet in the end: the last of its steps that says so."""
     fate, sender = "under way", None
-    for step in journey.on("call", "drop", "frame", packet=packet):
+    for step in about:
         track = journey.tracks[step.track]
         if step.kind == "drop":
             fate = f"dropped: {step.name}"
@@ -247,6 +246,8 @@ def _fate(journey: Journey, packet: int) -> str:
             sender = track.host if track.stage == "MAC TX" else sender
             if track.kind == "wire":
                 fate = "lost on the wire" if step.values.get("arrivals") == 0 else "sent"
+        elif step.kind != "call":
+            continue
         elif step.name in _RECEIVED or (step.name == "consume_skb" and sender not in (None, track.host)):
             fate = "received"
         elif fate == "sent" and sender != track.host:

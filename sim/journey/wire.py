@@ -1,7 +1,8 @@
 """Find each frame that came in among those that were sent: by what is in it, whatever has carried it."""
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from .card import FrameSeen
@@ -21,21 +22,39 @@ def match(
     It is the last one with the same octets that was sent before; for a damaged frame, the last one that differs in as
     few bits as a link inverts.
     """
-    ordered = sorted(sent, key=lambda one: one[1].step.begin_fs)
-    times = [seen.step.begin_fs for _, seen in ordered]
+    alike: dict[int, list[tuple[_Card, FrameSeen]]] = defaultdict(list)  # By length.
+    equal: dict[bytes, list[tuple[_Card, FrameSeen]]] = defaultdict(list)
+    for one in sorted(sent, key=_begin):
+        octets = _octets(one[1])
+        alike[len(octets)].append(one)
+        equal[octets].append(one)
     pairs = []
     for card, seen in received:
-        before = ordered[: bisect_left(times, seen.step.begin_fs)]
-        octets = seen.frame.octets + seen.frame.fcs
-        others = [one for other, one in reversed(before) if other is not card]
-        found = next((one for one in others if one.frame.octets + one.frame.fcs == octets), None)
+        octets = _octets(seen)
+        found = next(_before(equal.get(octets, []), card, seen), None)
         if found is None and not seen.frame.ok:
-            found = next((one for one in others if _alike(one.frame.octets + one.frame.fcs, octets)), None)
+            candidates = _before(alike[len(octets)], card, seen)
+            found = next((one for one in candidates if _differs_little(_octets(one), octets)), None)
         if found is not None:
             pairs.append((found, seen))
     return pairs
 
 
-def _alike(a: bytes, b: bytes) -> bool:
-    difference = int.from_bytes(a, "big") ^ int.from_bytes(b, "big")
-    return len(a) == len(b) and difference.bit_count() <= _MOST_BITS
+def _begin(one: tuple[object, FrameSeen]) -> int:
+    return one[1].step.begin_fs
+
+
+def _octets(seen: FrameSeen) -> bytes:
+    return seen.frame.octets + seen.frame.fcs
+
+
+def _before(sent: list[tuple[_Card, FrameSeen]], card: _Card, seen: FrameSeen) -> Iterator[FrameSeen]:
+    """Yield what other cards have sent before, the last one first."""
+    for at in range(bisect_left(sent, seen.step.begin_fs, key=_begin) - 1, -1, -1):
+        other, one = sent[at]
+        if other is not card:
+            yield one
+
+
+def _differs_little(a: bytes, b: bytes) -> bool:
+    return (int.from_bytes(a, "big") ^ int.from_bytes(b, "big")).bit_count() <= _MOST_BITS

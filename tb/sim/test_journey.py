@@ -1,6 +1,7 @@
 """Journeys: which packet each step is about, in which order the steps come, and what became of the packets."""
 
 from random import Random
+from time import process_time
 
 import pytest
 from scapy.layers.inet import UDP
@@ -298,6 +299,27 @@ def test_recording_changes_nothing_and_lets_others_hear_of_frames() -> None:
         return frames, world.now_fs, machine.nic.cycle
 
     assert run(record=True) == run(record=False)
+
+
+def test_the_time_that_a_journey_takes_grows_with_its_length_and_no_faster() -> None:
+    def duration_s(datagrams: int) -> float:
+        lan = two_machines()
+        lan.machines[1].net.socket().bind(("0.0.0.0", 9000))
+
+        def client() -> None:
+            with lan.machines[0].net.socket() as sock:
+                for _ in range(datagrams):
+                    sock.sendto(bytes(18), ("10.0.0.2", 9000))
+                    lan.world.sleep(2000)
+
+        with Recorder(lan.world) as recorder:
+            lan.world.run(client)
+            lan.settle()
+        begin_s = process_time()
+        assert len(recorder.journey().packets) >= datagrams
+        return process_time() - begin_s
+
+    assert duration_s(600) < 7 * duration_s(150)
 
 
 def test_a_journey_prints_as_a_tree_that_one_packet_can_be_picked_from() -> None:
