@@ -3,17 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import NamedTuple
 
 from ...stack.abi import TX_DESC
 from ...stack.core.drop_reasons import SkbDropReason
 from ...stack.core.net import Kernel
 from ...stack.core.skbuff import SkBuff
+from ...stack.drivers.hardwire.queue import Queue
 from ...stack.drivers.hardwire.ring import TxRing
 from ...stack.drivers.hardwire.rx_ring import RxRing
 from ..trace import Call, Tracer
 from .packet_state import States
 
-__all__ = ["About", "PacketTracer", "Polled", "Posted"]
+__all__ = ["About", "PacketTracer", "Polled", "Posted", "Rings"]
 
 # What these return is the same packet once more.
 _COPIES = {"skb_clone", "skb_copy", "pskb_copy", "skb_realloc_headroom", "skb_share_check", "skb_expand_head"}
@@ -51,24 +53,35 @@ class About:
     dropped: str = ""
 
 
+class Rings(NamedTuple):
+    """Where the rings of a queue were at some time: descriptors and completions, of so many entries."""
+
+    nic: object
+    desc: int
+    cpl: int
+    entries: int
+
+
 @dataclass(slots=True)
 class Posted:
-    """A packet in a TX ring, with its state: its descriptors, each with its index, bus address, length and fields."""
+    """A packet in a TX ring, with its octets: its descriptors, each with its index, bus address, length and fields."""
 
     time_fs: int
-    ring: TxRing
+    rings: Rings
     packet: int
-    state: int | None
+    state: int
     parts: list[tuple[int, int, int, dict[str, int]]]
 
 
 @dataclass(slots=True)
 class Polled:
-    """A packet out of an RX ring: indices of its descriptors, with the bus address of each one's buffer."""
+    """A packet out of an RX ring, with its octets: its descriptors, each with its index and its buffer's address."""
 
     time_fs: int
-    ring: RxRing
+    rings: Rings
     packet: int
+    state: int
+    room_octets: int
     parts: list[tuple[int, int]]
 
 
@@ -143,7 +156,7 @@ class PacketTracer(Tracer):
             if skb.users == 1 and reason != SkbDropReason.CONSUMED:
                 about.dropped = reason.name
         elif call.name == "napi_gro_receive" and frame.f_back is not None:
-            self._polled(about.packets[0], frame.f_back)
+            self._polled(about, frame.f_back)
 
     def returned(self, call: Call, value: object) -> None:
         """See a packet that comes out of a call, and what the call has done to its own."""
@@ -202,23 +215,32 @@ class PacketTracer(Tracer):
         last = (ring.next_to_use - 1) & ring.mask
         if ring.skbs[last] is not skb:
             return
+        assert about.before is not None
         size = TX_DESC.size_octets
         parts = []
         for back in range(len(skb.frags), -1, -1):
             index = (last - back) & ring.mask
             fields = TX_DESC.unpack(ring.desc_view[index * size : (index + 1) * size])
             parts.append((index, ring.bus[index], ring.length[index], fields))
-        self.posted.append(Posted(self._now(), ring, about.packets[0], about.before, parts))
+        self.posted.append(Posted(self._now(), _rings(ring), about.packets[0], about.before, parts))
 
-    def _polled(self, packet: int, poll: FrameType) -> None:
+    def _polled(self, about: About, poll: FrameType) -> None:
         """Note which descriptors a received skb comes from: ``poll`` is the driver's loop."""
         places = poll.f_locals
         ring = places.get("ring")
-        if isinstance(ring, RxRing):
+        if isinstance(ring, RxRing) and about.before is not None:
             first, last = places["first"], places["index"]
             count = ((last - first) & ring.mask) + 1
-            indices = [(first + n) & ring.mask for n in range(count)]
-            self.polled.append(Polled(self._now(), ring, packet, [(index, ring.bus[index]) for index in indices]))
+            parts = [(index, ring.bus[index]) for index in ((first + n) & ring.mask for n in range(count))]
+            self.polled.append(
+                Polled(self._now(), _rings(ring), about.packets[0], about.before, ring.room_octets, parts)
+            )
+
+
+def _rings(queue: Queue) -> Rings:
+    assert queue.desc is not None
+    assert queue.cpl is not None
+    return Rings(queue.mmio, queue.desc.addr, queue.cpl.addr, queue.count)
 
 
 def _host_of(value: object) -> str:

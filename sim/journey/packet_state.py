@@ -31,6 +31,11 @@ class States:
 
     def __init__(self) -> None:
         self._numbers: dict[_Key, int] = {}
+        self._octets: list[bytes] = []
+
+    def octets(self, number: int) -> bytes:
+        """Return the octets of a state."""
+        return self._octets[number]
 
     def of_skb(self, skb: SkBuff) -> int | None:
         """Return the number of an skb's state; None once it is freed."""
@@ -50,7 +55,10 @@ class States:
         return self._number(_Key(octets, "Ethernet", "", 0, "", fcs=fcs))
 
     def _number(self, key: _Key) -> int:
-        return self._numbers.setdefault(key, len(self._numbers))
+        number = self._numbers.setdefault(key, len(self._octets))
+        if number == len(self._octets):
+            self._octets.append(key.octets)
+        return number
 
     def states(self) -> list[State]:
         """Return all of them."""

@@ -9,8 +9,9 @@ from ..nic import SimNic
 from ..trace import Call
 from ..world import World
 from .calls import PacketTracer
-from .card import CardLog, FrameSeen
+from .card import CardLog
 from .dissect import label
+from .frame_seen import FrameSeen
 from .model import Clock, Journey, JourneyError, Packet, Step, Track
 from .packet_state import States
 from .waits import waits
@@ -37,8 +38,14 @@ class _CardEar:
         self.sent: list[Frame] = []
         self.received: list[Frame] = []
         self._lost = nic.counters["events_lost"]
-        self._stop_watching = nic.watch(lambda frames, sent: (self.sent if sent else self.received).extend(frames))
+        self._begin_cycle = nic.cycle
+        self._stop_watching = nic.watch(self._hear)
         nic.log_events()
+
+    def _hear(self, frames: list[Frame], sent: bool) -> None:
+        kept = self.sent if sent else self.received
+        # One that was under way when the recording began is not there as a whole.
+        kept += [frame for frame in frames if frame.start_cycle > self._begin_cycle]
 
     def stop(self) -> None:
         self._stop_watching()
@@ -123,8 +130,8 @@ class _Assembly:
             self._add_card(ear, log)
 
     def _log(self, ear: _CardEar) -> CardLog:
-        posted = [one for one in self._tracer.posted if one.ring.mmio is ear.nic]
-        polled = [one for one in self._tracer.polled if one.ring.mmio is ear.nic]
+        posted = [one for one in self._tracer.posted if one.rings.nic is ear.nic]
+        polled = [one for one in self._tracer.polled if one.rings.nic is ear.nic]
         log = CardLog(ear.nic, self._tracer.states, posted, polled)
         log.read(ear.events, ear.sent, ear.received)
         return log
@@ -150,6 +157,7 @@ class _Assembly:
             self._add_call(inner, step)
 
     def _add_card(self, ear: _CardEar, log: CardLog) -> None:
+        log.join_writes()
         clock = Clock(ear.nic.period_fs, ear.nic.phase_fs)
         for stage, step in log.steps:
             track = Track(f"{ear.name} {stage}", ear.nic.host.name, "card", stage, clock)
@@ -163,8 +171,9 @@ class _Assembly:
             for ours, its in zip(here.step.packets, there.step.packets, strict=False):
                 self._same[ours] = its
             here.step.packets = here.step.packets or there.step.packets
-            if here.found is not None:
-                here.found.packets = here.found.packets or there.step.packets
+            there.step.packets = there.step.packets or here.step.packets  # Sent before the recording began.
+            for step in here.found:
+                step.packets = step.packets or here.step.packets
         for ear, seen in sent:
             heard = arrivals.get(id(seen), [])
             end_fs = max((one.step.end_fs for one in heard), default=seen.step.end_fs)

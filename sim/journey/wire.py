@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from .card import FrameSeen
+from .frame_seen import FrameSeen
 
 __all__ = ["match"]
 
