@@ -67,19 +67,22 @@ class Tracer:
         self._modules: dict[CodeType, str | None] = {}
 
     def __enter__(self) -> "Tracer":
-        """Start to record."""
-        sys.setprofile(self._profile)
+        """Start to record; others that record go on."""
+        _tracers.append(self)
+        _listen()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop to record."""
-        sys.setprofile(None)
+        _tracers.remove(self)
+        _listen()
         now = self._now_fs()
         for call in self._open.values():
             call.end_fs = now
         self._open.clear()
 
-    def _profile(self, frame: FrameType, event: str, value: object) -> None:
+    def hear(self, frame: FrameType, event: str, value: object) -> None:
+        """Take what Python reports."""
         if event == "call":
             code = frame.f_code
             if code not in self._modules:
@@ -107,6 +110,22 @@ class Tracer:
 
     def returned(self, call: Call, value: object) -> None:
         """See a call as it ends, and what it returns: None also if it raises."""
+
+
+_tracers: list[Tracer] = []  # Those that are on.
+
+
+def _listen() -> None:
+    """Have Python report calls to the tracers that are on; to one alone without a detour."""
+    if len(_tracers) > 1:
+        sys.setprofile(_tell_all)
+    else:
+        sys.setprofile(_tracers[0].hear if _tracers else None)
+
+
+def _tell_all(frame: FrameType, event: str, value: object) -> None:
+    for tracer in _tracers:
+        tracer.hear(frame, event, value)
 
 
 def _module(code: CodeType) -> str | None:

@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from operator import itemgetter
-from typing import Self
+from typing import ClassVar, Self
 
 from ..frame import Frame
 from ..nic import SimNic
+from ..nic_event import Event
 from ..trace import Call
 from ..world import World
 from .calls import PacketTracer
@@ -30,17 +31,29 @@ _CARD, _STACK, _WAIT, _ANSWER = range(4)
 
 
 class _CardEar:
-    """Keeps what a card logs, and its frames."""
+    """Keeps what a card logs, and its frames; several on one card all hear the same."""
+
+    _on: ClassVar[list["_CardEar"]] = []
 
     def __init__(self, nic: SimNic, name: str) -> None:
         self.nic = nic
         self.name = name
+        self.events: list[Event] = []
         self.sent: list[Frame] = []
         self.received: list[Frame] = []
         self._lost = nic.counters["events_lost"]
         self._begin_cycle = nic.cycle
         self._stop_watching = nic.watch(self._hear)
+        self._share()
+        self._on.append(self)
         nic.log_events()
+
+    def _share(self) -> None:
+        """Let all that listen to the card have what it has logged."""
+        events = self.nic.take_events()
+        for ear in self._on:
+            if ear.nic is self.nic:
+                ear.events += events
 
     def _hear(self, frames: list[Frame], sent: bool) -> None:
         kept = self.sent if sent else self.received
@@ -49,8 +62,10 @@ class _CardEar:
 
     def stop(self) -> None:
         self._stop_watching()
-        self.events = self.nic.take_events()
-        self.nic.log_events(0)
+        self._share()
+        self._on.remove(self)
+        if not any(ear.nic is self.nic for ear in self._on):
+            self.nic.log_events(0)
         self.lost = self.nic.counters["events_lost"] - self._lost
 
 

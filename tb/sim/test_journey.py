@@ -301,6 +301,23 @@ def test_recording_changes_nothing_and_lets_others_hear_of_frames() -> None:
     assert run(record=True) == run(record=False)
 
 
+def test_recorders_of_the_same_world_do_not_disturb_each_other() -> None:
+    alone = first_datagram(two_machines())
+    lan = two_machines()
+    early, late = Recorder(lan.world), Recorder(lan.world)
+    early.__enter__()
+    between = first_datagram(lan)  # It has a recorder of its own.
+    with late:
+        early.__exit__()
+        first_datagram(lan)
+
+    def steps(journey: Journey) -> list[tuple[str, tuple[int, ...]]]:
+        return [(step.name, step.packets) for step in journey.steps if step.packets]
+
+    assert steps(early.journey()) == steps(between) == steps(alone)
+    assert [packet.fate for packet in late.journey().packets if packet.label.startswith("UDP")] == ["received"]
+
+
 def test_the_time_that_a_journey_takes_grows_with_its_length_and_no_faster() -> None:
     def duration_s(datagrams: int) -> float:
         lan = two_machines()
