@@ -109,7 +109,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Run a test; if it fails, run it again and record."""
-    if not _uses(item):
+    if not _uses(item) or _may_fail(item):
         return None
     from .protocol import run
 
@@ -118,7 +118,11 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuse what is wrong with a marker."""
+    """Begin a new run, if somebody else runs the test once more; refuse what is wrong with a marker."""
+    if _uses(item):
+        from .protocol import forget_over
+
+        forget_over(item)
     if item.get_closest_marker("hardwire") is not None:
         from .protocol import wanted
 
@@ -156,6 +160,13 @@ def pytest_timeout_set_timer(item: pytest.Item) -> bool | None:
 def _uses(item: pytest.Item) -> bool:
     # By the one that all need: others have fixtures of names like ``host``, too.
     return "hardwire_world" in getattr(item, "fixturenames", ())
+
+
+def _may_fail(item: pytest.Item) -> bool:
+    # pytest-rerunfailures runs those in its own way, and has no use for more runs.
+    if not item.config.pluginmanager.hasplugin("rerunfailures"):
+        return False
+    return bool(item.config.option.reruns) or item.get_closest_marker("flaky") is not None
 
 
 @pytest.fixture

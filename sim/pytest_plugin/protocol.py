@@ -15,11 +15,11 @@ from _pytest.runner import runtestprotocol  # What plugins that run tests again 
 
 from ...hdl.config import NicConfig
 from ..build import BuildError, library_dir
-from .records import Records
+from .records import Records, make_folder
 from .run import Run
 from .wanted import Wanted, WantedError
 
-__all__ = ["build", "current", "is_second", "make", "run", "seed_of", "wanted"]
+__all__ = ["build", "current", "forget_over", "is_second", "make", "run", "seed_of", "wanted"]
 
 _RUN = pytest.StashKey[Run]()
 _WHOLE_CYCLES = 125_000  # With waves some seconds, and some Mbyte.
@@ -104,6 +104,12 @@ def current(item: pytest.Item) -> Run:
     return item.stash[_RUN]
 
 
+def forget_over(item: pytest.Item) -> None:
+    """Let a test that is run once more have a run of its own."""
+    if _RUN in item.stash and item.stash[_RUN].time_ns is not None:
+        del item.stash[_RUN]
+
+
 def is_second(item: pytest.Item) -> bool:
     """Return whether a test is run for the second time."""
     return current(item).second
@@ -163,6 +169,13 @@ def _run_again(
     whole = first.cycles <= _WHOLE_CYCLES and took_s <= _WHOLE_S
     begin_ns = 0 if whole else max(0, (first.time_ns or 0) - _window_ns(item))
     records = Records(pcap=not first.records.pcap, waves=True, journey=True, begin_ns=begin_ns)
+    try:
+        make_folder(first.folder)
+    except OSError as error:
+        return [
+            *_names(item, first.files),
+            f"not run again to record more: no records in {error.filename}: {error.strerror}",
+        ]
     _build(config, _merged(item).nic_config, waves=True)
     second = item.stash[_RUN] = Run(first.title, first.seed, first.folder, records, second=True)
     reports = runtestprotocol(item, log=False, nextitem=nextitem)

@@ -9,7 +9,7 @@ from ..nic import SimNic
 from ..world import FS_PER_NS, World
 from .journey import JourneyFiles
 
-__all__ = ["Recorder", "Records"]
+__all__ = ["Recorder", "Records", "make_folder"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Recorder:
         world.waves = wanted.waves
         if wanted.pcap or wanted.waves or wanted.journey:
             world.on_nic = self._add
-            _make(folder)
+            make_folder(folder)
 
     def begin(self) -> None:
         """Record waves and journey, as soon as it is time: the making of hosts, before, is always the same."""
@@ -114,7 +114,14 @@ class Recorder:
         return path
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make the folder of a test's records, and the one around it.
+
+    Raises
+    ------
+    OSError
+        If that cannot be.
+    """
     parent = folder.parent
     if not parent.exists():
         parent.mkdir(parents=True, exist_ok=True)

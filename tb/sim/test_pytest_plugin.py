@@ -308,6 +308,30 @@ def test_failure_that_is_not_repeatable_is_called_so(run, pytester: pytest.Pytes
     other.stdout.fnmatch_lines(["it failed otherwise, at * ns, when run again*"])
 
 
+def test_folder_that_cannot_be_written_is_named(run, pytester: pytest.Pytester) -> None:
+    (pytester.path / "taken").touch()
+    result = run(FAILS, "--hardwire-artifacts", "taken")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["not run again to record more: no records in *taken*: Not a directory"])
+
+
+@pytest.mark.parametrize("option", [[], ["--reruns", "2"]], ids=["marker", "option"])
+def test_tests_that_may_fail_are_left_to_the_plugin_for_those(run, option: list[str]) -> None:
+    result = run(
+        f"""
+        runs = []
+
+        {"" if option else "@pytest.mark.flaky(reruns=2)"}
+        def test_it(two_hosts):
+            assert (two_hosts.world.now_ns, runs.append(1)) == (208_256, None)
+            assert echo(*two_hosts) == (b"hello" if len(runs) == 3 else None)
+        """,
+        *option,
+    )
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*2 rerun*"])
+
+
 def test_interrupted_second_run_loses_no_report(run) -> None:
     result = run(
         """
