@@ -192,7 +192,8 @@ def _layers(octets: bytes, name: str, inner: str) -> Iterator[Layer]:
 def label(layers: tuple[Layer, ...]) -> str:
     """Return in a line what a packet is; nothing if it has no header."""
     values = {layer.name: {name: value for name, value, _, _ in layer.fields} for layer in layers}
-    octets = sum(layer.end - layer.begin for layer in layers if layer.name == "Payload")
+    count = sum(layer.end - layer.begin for layer in layers if layer.name == "Payload")
+    octets = f"{count} octet{'s' if count != 1 else ''}"
     if "ARP" in values:
         arp = values["ARP"]
         if arp["operation"].startswith("2"):
@@ -203,7 +204,7 @@ def label(layers: tuple[Layer, ...]) -> str:
         ends[name] = (f":{values[name]['source port']}", f":{values[name]['destination port']}")
     if "IPv4" not in values:
         name = next((name for name in ("UDP", "TCP", "ICMP", "Ethernet") if name in values), "")
-        return f"{name}, {octets} octets" if name else ""
+        return f"{name}, {octets}" if name else ""
     ip = values["IPv4"]
     name = next((name for name in ("ICMP", "TCP", "UDP") if name in values), "IPv4")
     source, destination = ends.get(name, ("", ""))
@@ -211,4 +212,4 @@ def label(layers: tuple[Layer, ...]) -> str:
     offset = ip["flags and fragment offset"]
     if "MF" in offset or not offset.endswith("offset 0"):
         more += f" fragment at {offset.rpartition(' ')[2]}"
-    return f"{name}{more} {ip['source']}{source} → {ip['destination']}{destination}, {octets} octets"
+    return f"{name}{more} {ip['source']}{source} → {ip['destination']}{destination}, {octets}"

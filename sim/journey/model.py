@@ -198,7 +198,7 @@ class Journey:
         if plain.get("version") != VERSION:
             raise JourneyError(f"a journey of version {plain.get('version')}; this hardwire reads version {VERSION}")
         try:
-            return cls(
+            found = cls(
                 title=plain["title"],
                 begin_fs=plain["begin_fs"],
                 end_fs=plain["end_fs"],
@@ -210,8 +210,23 @@ class Journey:
                 steps=[Step(**{**step, "packets": tuple(step["packets"])}) for step in plain["steps"]],
                 states=[_state(state) for state in plain["states"]],
             )
+            for place, step in enumerate(found.steps):
+                found._check(place, step)
         except (KeyError, TypeError, ValueError) as error:
             raise JourneyError(f"this is no journey: {error!r}") from error
+        return found
+
+    def _check(self, place: int, step: Step) -> None:
+        """Refuse a step that points to what is not there."""
+        states = [state for state in (step.before, step.after) if state is not None]
+        if not (
+            0 <= step.track < len(self.tracks)
+            and (step.parent is None or 0 <= step.parent < place)
+            and all(0 < packet <= len(self.packets) for packet in step.packets)
+            and all(0 <= state < len(self.states) for state in states)
+            and self.begin_fs <= step.begin_fs <= step.end_fs <= self.end_fs
+        ):
+            raise ValueError(f"step {place} points to what is not there")
 
 
 def _state(plain: dict[str, Any]) -> State:

@@ -72,7 +72,8 @@ class _CardEar:
 class Recorder:
     """Records what happens to packets, in a ``with`` statement; ``journey`` is what came of it.
 
-    Begin while the cards are quiet: what is inside them then is not known. While none is on, recorders cost nothing.
+    What is inside the cards as it begins is nobody's there; it gets an id where the stack is given it. While none is
+    on, recorders cost nothing.
 
     Parameters
     ----------

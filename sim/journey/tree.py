@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from .model import Journey, JourneyError, Step
+from .model import Journey, JourneyError, Step, Track
 
 __all__ = ["tree"]
 
@@ -16,7 +16,7 @@ def tree(journey: Journey, packet: int | None = None) -> Text:
     """Return a journey, or of it what is about one packet, as a tree: two columns a level, for the stack is deep.
 
     Each line has the time since the journey began, and at its end the ids of the packets that it is about. With several
-    hosts, lines at the outermost level name theirs.
+    hosts, lines at the outermost level name theirs, or the card of a host that has several.
 
     Raises
     ------
@@ -30,18 +30,38 @@ def tree(journey: Journey, packet: int | None = None) -> Text:
     for place, step in enumerate(journey.steps):
         if place in shown:
             inside[step.parent].append(place)
-    several = len({track.host for track in journey.tracks if track.host is not None}) > 1
+    names = _names(journey)
 
     def lines(places: list[int], guides: str) -> Iterator[Text]:
         for place in places:
             step = journey.steps[place]
             last = place is places[-1]
-            host = journey.tracks[step.track].host
-            where = f"{host}: " if several and step.parent is None and host is not None else ""
+            where = names[step.track] if step.parent is None else ""
             yield _line(journey, step, guides + ("└ " if last else "├ "), where)
             yield from lines(inside[place], guides + ("  " if last else "│ "))
 
     return Text("\n").join([Text(journey.title, style="bold"), *lines(inside[None], "")])
+
+
+def _names(journey: Journey) -> list[str]:
+    """Return by track what its lines begin with."""
+    hosts: dict[str, set[str]] = defaultdict(set)
+    for track in journey.tracks:
+        if track.host is not None:
+            hosts[track.host] |= {_card(track)} if track.stage else set()
+
+    def name(track: Track) -> str:
+        if track.host is None:
+            return ""
+        if track.stage and len(hosts[track.host]) > 1:
+            return f"{_card(track)}: "
+        return f"{track.host}: " if len(hosts) > 1 else ""
+
+    return [name(track) for track in journey.tracks]
+
+
+def _card(track: Track) -> str:
+    return track.name.removesuffix(f" {track.stage}")
 
 
 def _about(journey: Journey, packet: int | None) -> set[int]:

@@ -79,6 +79,7 @@ def test_layers_cover_all_octets_whatever_these_are(octets: bytes, outermost: st
 @pytest.mark.parametrize(
     ("packet", "text"),
     [
+        (Ether() / IP(src="1.1.1.1", dst="2.2.2.2") / ICMP() / b"a", "ICMP echo request 1.1.1.1 → 2.2.2.2, 1 octet"),
         (Ether() / ARP(op=1, psrc="10.0.0.1", pdst="10.0.0.2"), "ARP who has 10.0.0.2? tell 10.0.0.1"),
         (Ether() / ARP(op=2, psrc="10.0.0.2", hwsrc="02:00:00:00:00:02"), "ARP 10.0.0.2 is at 02:00:00:00:00:02"),
         (

@@ -9,6 +9,7 @@ from scapy.layers.l2 import Ether
 
 from hardwire.sim.journey import Journey, JourneyError, Recorder
 from hardwire.sim.journey.tree import tree
+from hardwire.sim.link import Link
 from hardwire.sim.machine import Machine, Setup
 from hardwire.sim.world import FS_PER_NS, World
 from hardwire.stack.iproute2.tc import tc
@@ -270,6 +271,39 @@ def test_journeys_are_the_same_for_the_same_seed_and_come_back_from_json() -> No
 def test_what_is_no_journey_is_refused(plain: object) -> None:
     with pytest.raises(JourneyError, match="^this is no journey"):
         Journey.from_json(plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("track", 99),
+        ("track", -1),
+        ("packets", [0]),
+        ("packets", [99]),
+        ("parent", 3),
+        ("after", 10_000),
+        ("end_fs", 1),
+    ],
+)
+def test_a_journey_whose_steps_point_to_nothing_is_refused(name: str, value: object) -> None:
+    plain = first_datagram(two_machines()).to_json()
+    plain["steps"][3][name] = value
+    with pytest.raises(JourneyError, match="^this is no journey: .*step 3 points to what is not there"):
+        Journey.from_json(plain)
+
+
+def test_a_tree_names_the_cards_of_a_host_that_has_several() -> None:
+    world = World(seed=1)
+    near, router, far = (Machine(world, Setup(address=f"10.0.{net}.1/24")) for net in (1, 2, 3))
+    for machine, setup in ((near, Setup(address="10.0.1.2/24")), (far, Setup(address="10.0.3.2/24"))):
+        Link(machine.nic, router.add_card(setup).nic)
+    with Recorder(world) as recorder:
+        for machine, address in ((near, "10.0.1.2"), (far, "10.0.3.2")):
+            machine.net.socket().sendto(b"?", (address, 9))
+        world.drain()
+    lines = [line.split("├ ")[-1] for line in tree(recorder.journey()).plain.splitlines()]
+    labels = {line.partition(":")[0] for line in lines if "descriptor 0 fetched" in line}
+    assert labels == {"host1", "host2 eth1", "host2 eth2", "host3"}
 
 
 def test_a_journey_of_another_version_is_refused() -> None:
