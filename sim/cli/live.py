@@ -57,13 +57,14 @@ def two_addresses(text: str) -> tuple[ipaddress.IPv4Interface, ipaddress.IPv4Int
     network = address.network
     if "/" not in text or network.prefixlen == 32:
         raise ValueError(f"--ip: the network of {text} has no other address: write {address.ip}/24")
-    try:
-        host_address(str(address.ip))
-    except ValueError as error:
-        raise ValueError(f"--ip: {error}") from error
     if network.prefixlen < 31 and address.ip in (network.network_address, network.broadcast_address):
         raise ValueError(f"--ip: {text} is the network's own or its broadcast address")
     other = next(one for one in network.hosts() if one != address.ip)
+    for one in (address.ip, other):
+        try:
+            host_address(str(one))
+        except ValueError as error:
+            raise ValueError(f"--ip: {error}") from error
     return address, ipaddress.IPv4Interface(f"{other}/{network.prefixlen}")
 
 

@@ -111,7 +111,7 @@ def _places(taps: list[str], namespaces: list[str], ip: str | None) -> list[tupl
         raise CommandError(f"the two TAP devices need two names, or two namespaces: {taps[0]} and {taps[1]}", MISUSED)
     if ip is not None and places[0][1] == places[1][1]:
         raise CommandError(
-            "--ip needs two --netns: within one, the kernel would not send to its own address by a device", MISUSED
+            "--ip needs two different --netns: within one, the kernel would not send to its own address by a device", MISUSED
         )
     return places
 

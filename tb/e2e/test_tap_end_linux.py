@@ -75,6 +75,7 @@ def guards(name: str) -> list[str]:
                 ("10.0.0.0/24", "10.0.0.0/24 is the network's own or its broadcast address"),
                 ("10.0.0.255/24", "10.0.0.255/24 is the network's own or its broadcast address"),
                 ("224.0.0.1/24", "224.0.0.1 is no address for a host"),
+                ("10.0.0.1/0", "0.0.0.1 is no address for a host"),
             )
         ),
         (("wire", "--tap", "a"), 2, "give --tap twice, once for each end, not 1 times"),
@@ -87,7 +88,7 @@ def guards(name: str) -> list[str]:
         (
             ("wire", "--tap", "a", "--tap", "b", "--ip", "10.0.0.1/24"),
             2,
-            "--ip needs two --netns: within one, the kernel would not send to its own address by a device",
+            "--ip needs two different --netns: within one, the kernel would not send to its own address by a device",
         ),
     ],
 )
