@@ -156,7 +156,8 @@ class Tap:
     def counters(self) -> dict[str, int] | None:
         """Return the kernel's counters of the device; None if it was taken elsewhere, or deleted.
 
-        ``tx_packets`` are frames that were read here, ``tx_dropped`` those that found the kernel's queue full.
+        ``tx_packets`` are frames that were read here, ``tx_dropped`` those that found the kernel's queue full, or the
+        device down.
         """
         try:
             with self._netlink(self.name) as netlink:

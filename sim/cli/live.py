@@ -10,7 +10,7 @@ from .report import FAILED, MISUSED, CommandError, say
 
 if TYPE_CHECKING:
     from ..machine import Machine
-    from ..realtime import Port, RealTime
+    from ..realtime import Port
     from ..world import World
 
 __all__ = ["drops_of", "host_report", "refusals", "run_live", "two_addresses", "within"]
@@ -73,14 +73,15 @@ def within(namespace: str | None) -> str:
     return "" if namespace is None else f"ip netns exec {namespace} "
 
 
-def run_live(world: "World", ports: "Sequence[Port]") -> "RealTime":
+def run_live(world: "World", ports: "Sequence[Port]") -> tuple[int, str | None]:
     """Run a world in real time until Ctrl-C, or until it is told to end; once more ends the program at once.
 
-    Raises
-    ------
-    CommandError
-        If the kernel takes something away.
+    Returns
+    -------
+    int, str or None
+        How far it fell behind real time, in ns; what else ended it.
     """
+    from ..netns import KernelError
     from ..realtime import RealTime
 
     realtime = RealTime(world, ports, say=say)
@@ -92,12 +93,17 @@ def run_live(world: "World", ports: "Sequence[Port]") -> "RealTime":
 
     for number in _TOLD_TO_STOP:
         signal.signal(number, stop)
+    failure = None
     try:
         realtime.run()
+    except KernelError as error:
+        failure = str(error)
+    except OSError as error:  # A capture finds no room.
+        failure = f"{error.strerror}: {error.filename}"
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return realtime
+    return realtime.behind_ns, failure
 
 
 def host_report(machine: "Machine") -> dict[str, Any]:
@@ -116,7 +122,7 @@ def host_report(machine: "Machine") -> dict[str, Any]:
 
 def drops_of(host: dict[str, Any], tap: dict[str, Any]) -> dict[str, int]:
     """Return the frames that went no further, by where and why."""
-    found = {"kernel: its queue was full": (tap["kernel"] or {}).get("tx_dropped", 0)}
+    found = {"kernel: its queue was full, or the device down": (tap["kernel"] or {}).get("tx_dropped", 0)}
     found |= {f"kernel: {why}": count for why, count in tap["refused_by_kernel"].items()}
     found |= {f"card: {name}": host["counters"].get(name, 0) for name in _CARD_DROPS}
     found |= {f"stack: {name}": count for name, count in host["dropped_by_stack"].items()}

@@ -52,7 +52,7 @@ def tap(
     Needs root. All that was made goes at the end, also if the program is killed.
     """
     from ..capture import Capture
-    from ..netns import KernelError, Namespace
+    from ..netns import Namespace
     from ..tap import Tap
     from ..tap_link import TapLink
 
@@ -78,11 +78,7 @@ def tap(
             stack.callback(machine.nic.waves, None)
         started = time.monotonic()
         say(f"{address.ip} is behind {tap}, whose own address is {other.ip}: {within(netns)}ping {address.ip}")
-        failure = None
-        try:
-            behind_ns = run_live(machine.world, [link]).behind_ns
-        except KernelError as error:
-            failure, behind_ns = str(error), 0
+        behind_ns, failure = run_live(machine.world, [link])
         host, outside = host_report(machine), device.report()
         report: dict[str, Any] = {
             "address": str(address),
@@ -96,10 +92,10 @@ def tap(
             "wall_s": time.monotonic() - started,
             "behind_s": behind_ns / 1e9,
         }
-    if as_json:
-        print_json(report)
-    else:
-        _print(report)
+        if as_json:  # Before the files are closed, since that may fail.
+            print_json(report)
+        else:
+            _print(report)
     for path in (pcap, waves):
         if path is not None:
             say(f"wrote {path}")

@@ -51,7 +51,7 @@ def wire(
     What the kernel sends by one goes through the driver, the gateware, the cable, the other card's gateware and driver,
     and comes out of the other. Needs root. All that was made goes at the end, also if the program is killed.
     """
-    from ..netns import KernelError, Namespace
+    from ..netns import Namespace
     from ..tap import Tap
     from ..tap_relay import TapRelay
 
@@ -76,11 +76,7 @@ def wire(
             _record(stack, lan, pcap)
         started = time.monotonic()
         say(_ready(places, addresses))
-        failure = None
-        try:
-            behind_ns = run_live(lan.world, relays).behind_ns
-        except KernelError as error:
-            failure, behind_ns = str(error), 0
+        behind_ns, failure = run_live(lan.world, relays)
         report = {
             "sides": [
                 _side(host_report(machine), device.report(), relay.dropped)
@@ -91,10 +87,10 @@ def wire(
             "wall_s": time.monotonic() - started,
             "behind_s": behind_ns / 1e9,
         }
-    if as_json:
-        print_json(report)
-    else:
-        _print(report)
+        if as_json:  # Before the files are closed, since that may fail.
+            print_json(report)
+        else:
+            _print(report)
     if failure is not None:
         raise CommandError(failure, FAILED)
 
@@ -111,7 +107,8 @@ def _places(taps: list[str], namespaces: list[str], ip: str | None) -> list[tupl
         raise CommandError(f"the two TAP devices need two names, or two namespaces: {taps[0]} and {taps[1]}", MISUSED)
     if ip is not None and places[0][1] == places[1][1]:
         raise CommandError(
-            "--ip needs two different --netns: within one, the kernel would not send to its own address by a device", MISUSED
+            "--ip needs two different --netns: within one, the kernel would not send to its own address by a device",
+            MISUSED,
         )
     return places
 

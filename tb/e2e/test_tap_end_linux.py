@@ -243,3 +243,19 @@ def test_a_device_that_is_deleted_ends_it_with_a_report() -> None:
         assert '"IcmpMsg:InType8": 1' in live.process.stdout.read()
         assert until(lambda: "hardwire: hw0 was deleted" in live.said)
         assert not (NETNS / name).exists()
+
+
+@needs_root
+def test_a_capture_that_finds_no_room_ends_it_with_a_report(tmp_path: Path) -> None:
+    (name,) = names()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", tmp_path], check=True)
+    try:
+        capture = tmp_path / "full.pcapng"
+        with LiveCommand(*TAP, "--tap", "hw0", "--netns", name, "--pcap", str(capture)) as live:
+            inside(name, "ping", "-c", "30", "-i", "0.01", "-s", "1400", "-W", "1", "10.0.0.1", ok=False)
+            assert live.process.wait(20) == 1
+            assert live.process.stdout is not None
+            assert '"IcmpMsg:InType8"' in live.process.stdout.read()
+            assert until(lambda: f"hardwire: No space left on device: {capture}" in live.said)
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)

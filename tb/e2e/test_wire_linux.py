@@ -33,7 +33,7 @@ pytestmark = needs_root
 NEAR, FAR = "10.9.0.1", "10.9.0.2"
 ETH_P_ALL = 3
 OUTBOUND = 2
-FULL = "kernel: its queue was full"
+FULL = "kernel: its queue was full, or the device down"
 ETHERTYPE = b"\x88\xb5"  # For experiments (IEEE Std 802): nobody else sends it.
 
 
