@@ -12,7 +12,7 @@ from typing import Any
 
 from ..stack.wire.address import ipv4_from_text, mac_from_text
 from .machine import Setup
-from .programs import Program, ProgramError, parse_program
+from .programs import PROGRAMS, Program, ProgramError, parse_program
 from .send import Endpoint, host_address, parse_neighbour
 
 __all__ = ["HostPlan", "Scenario", "ScenarioError"]
@@ -123,6 +123,12 @@ class Scenario:
                 other = seen.setdefault(value, host.name)
                 if other != host.name:
                     raise ScenarioError(f"hosts.{host.name}.{what} is that of hosts.{other}")
+        names = ["localhost", *(host.name.lower() for host in hosts), *map(str.lower, values.get("names", {}))]
+        for name in names:
+            if names.count(name) > 1:
+                raise ScenarioError(f"{name} is the name of two hosts (capital letters make no difference)")
+        if values.get("switch") is False and len(hosts) > 2:
+            raise ScenarioError(f"switch must be true, or left out, for {len(hosts)} hosts")
         return cls(hosts=hosts, folder=folder, **values)
 
     @classmethod
@@ -267,12 +273,13 @@ def _programs(value: Any) -> list[list[str] | Program]:
 
 
 def _program(line: str) -> list[str] | Program:
-    try:
-        words = shlex.split(line)
-        if words[:1] != ["python"]:
+    words = shlex.split(line)
+    if words[:1] != ["python"]:
+        try:
             return parse_program(line)
-    except ProgramError as error:
-        raise ScenarioError(f": {error}, and python") from error
+        except ProgramError as error:
+            also = "" if words and words[0] in PROGRAMS else ", and python"
+            raise ScenarioError(f": {error}{also}") from error
     if not words[1:] or (words[1].startswith("-") and words[1] not in ("-m", "-c")):
         raise ScenarioError(f": {line!r}: after python comes a script, or -m and a module")
     return words[1:]

@@ -191,6 +191,14 @@ REFUSALS = [
         "[hosts.a]\nrun = ['python -O x.py']\n[hosts.b]",
         "hosts.a.run: 'python -O x.py': after python comes a script, or -m and a module",
     ),
+    (
+        "[hosts.a]\nrun = ['tcpdump -w /no/where']\n[hosts.b]",
+        "hosts.a.run: tcpdump: argument -w: /no/where: No such file or directory",
+    ),
+    ("[hosts.a]\n[hosts.A]", "a is the name of two hosts (capital letters make no difference)"),
+    ("[hosts.LocalHost]\n[hosts.b]", "localhost is the name of two hosts (capital letters make no difference)"),
+    ("names = {B = '10.0.0.9'}\n" + TWO, "b is the name of two hosts (capital letters make no difference)"),
+    ("switch = false\n[hosts.c]\n" + TWO, "switch must be true, or left out, for 3 hosts"),
     ('[hosts.a]\nrun = ["python \'x"]\n[hosts.b]', "hosts.a.run: No closing quotation"),
 ]
 
