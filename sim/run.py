@@ -141,7 +141,8 @@ class Run:
         for at, (plan, machine) in enumerate(zip(self._scenario.hosts, self._lan.machines, strict=True)):
             for program in plan.programs:
                 if isinstance(program, Program):
-                    self._world.spawn(_start, program, machine, name=f"{plan.name}: {program.text}")
+                    name = f"{plan.name}: {program.text}"
+                    self._world.spawn(_start, name, program, machine, name=name)
                 else:
                     child = self._start_child(at, program)
                     processes.append(child.process)
@@ -232,10 +233,13 @@ class Run:
         return {"time_ns": self._world.now_ns, "hosts": hosts, "links": self._lan.link_report()}
 
 
-def _start(program: Program, machine: Machine) -> None:
-    if program.lead is not None:
-        program.lead(program, machine)
-    program.run(program, machine)
+def _start(name: str, program: Program, machine: Machine) -> None:
+    try:
+        if program.lead is not None:
+            program.lead(program, machine)
+        program.run(program, machine)
+    except OSError as error:
+        raise OSError(f"{name}: {error.strerror}") from error
 
 
 def _text(words: list[str]) -> str:

@@ -53,8 +53,11 @@ def _options(
 
 def main() -> None:
     """Run the command line; exit with 0, with 1 if the work failed, with 2 if the request made no sense."""
+    while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # Closed by the caller: no file of ours shall have its number.
+    os.close(spare)
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # Closed by the caller.
+        if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))
     try:
         app()

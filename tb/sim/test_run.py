@@ -66,6 +66,17 @@ def test_text_runs_with_c_and_a_program_may_come_from_stdin() -> None:
     assert run("-", stdin="print(__name__)").stdout == "__main__\n"
 
 
+def test_standard_streams_that_are_closed_stay_closed() -> None:
+    text = "import sys; print(sys.stdin, sys.stdout, file=open(sys.argv[1], 'w'))"
+    for closed, found in (("<&-", "None"), (">&-", "<_io.TextIOWrapper name='<stdin>'"), ("<&- >&- 2>&-", "None None")):
+        read, write = os.pipe()
+        with os.fdopen(read) as told:
+            words = ["sh", "-c", f'"$@" {closed}', "sh", *COMMAND, "-c", text, f"/dev/fd/{write}"]
+            subprocess.run(words, stdin=subprocess.DEVNULL, pass_fds=[write], timeout=60, check=True)
+            os.close(write)
+            assert told.read().startswith(found)
+
+
 def test_a_program_reads_stdin() -> None:
     assert run("-c", "print(input().upper())", stdin="hello\n").stdout == "HELLO\n"
 
@@ -300,6 +311,12 @@ def test_a_server_that_fails_is_named(tmp_path: Path) -> None:
     ran = run("--scenario", path, "-c", "pass")
     assert ran.returncode == 0
     assert ran.stderr == "hardwire: server: python -c 'raise SystemExit(5)' ended with status 5\n"
+
+
+def test_a_built_in_program_that_fails_is_named_and_ends_the_run(tmp_path: Path) -> None:
+    path = scenario(tmp_path, "[hosts.a]\nrun = ['udp-echo 7', 'udp-echo 7']\n[hosts.b]\n")
+    ran = run("--scenario", path, "-c", "pass")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (1, "", "hardwire: a: udp-echo 7: port 7 is in use\n")
 
 
 def test_a_gateway_is_where_packets_for_elsewhere_go_and_built_in_programs_are_heard(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ try:
     from hardwire.sim.dropin.install import install
 
     install()
+except SystemExit as error:  # The simulation is over, and has said why.
+    os._exit(int(error.code or 0))
 except BaseException:  # Python would go on, on the real network.
     sys.excepthook(*sys.exc_info())
     os._exit(1)
