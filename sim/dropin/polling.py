@@ -8,10 +8,12 @@ from types import ModuleType
 from typing import Any
 
 from .calls import FIRST_FD, call, found_nothing, host, nanoseconds, sleep, wait_call
-from .sockets import own_fds
 from .stand_in import stand_in
 
-__all__ = ["select_module"]
+__all__ = ["own_fds", "select_module", "wait"]
+
+# Pairs of local sockets that the program has made: what is written there comes from itself.
+own_fds: set[int] = set()
 
 # What of poll makes a descriptor readable, writable, exceptional (Linux: POLLIN_SET, POLLOUT_SET, POLLEX_SET).
 _SETS = (
@@ -37,7 +39,7 @@ def _fd(file: Any) -> int:
     return fd
 
 
-def _wait(wanted: dict[int, int], timeout_ns: int | None) -> list[tuple[int, int]]:
+def wait(wanted: dict[int, int], timeout_ns: int | None) -> list[tuple[int, int]]:
     """Wait until something can be done with one of several descriptors, or time is up.
 
     What the real machine has, such as a terminal, is looked at first and while the others wait. Alone, it is waited
@@ -88,7 +90,7 @@ def _select(
     for entries, events in zip(lists, _SETS, strict=True):
         for _, fd in entries:
             wanted[fd] = wanted.get(fd, 0) | events
-    ready = dict(_wait(wanted, timeout_ns))
+    ready = dict(wait(wanted, timeout_ns))
     if any(events & select.POLLNVAL for events in ready.values()):
         raise OSError(EBADF, os.strerror(EBADF))
     readable, writable, exceptional = (
@@ -117,7 +119,7 @@ class _Poll:
         del self._wanted[_fd(fd)]
 
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
-        return _wait(self._wanted, None if timeout is None or timeout < 0 else nanoseconds(timeout) // 1000)
+        return wait(self._wanted, None if timeout is None or timeout < 0 else nanoseconds(timeout) // 1000)
 
 
 def select_module() -> ModuleType:

@@ -137,6 +137,7 @@ class Process:
             try:
                 number, name, *args = thread.channel.receive()
             except EOFError:
+                self._stir(thread)
                 break
             self._stir(thread)
             if name == "exit":

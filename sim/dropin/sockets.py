@@ -2,6 +2,7 @@
 
 import _socket
 import os
+import select
 import warnings
 from _operator import index
 from collections.abc import Callable, Iterable
@@ -11,22 +12,27 @@ from typing import Any
 
 from .calls import FIRST_FD, call, drop_later, nanoseconds
 from .names import NAMES, inet_address
+from .polling import own_fds, wait
 from .stand_in import stand_in
 
-__all__ = ["own_fds", "socket_module"]
+__all__ = ["socket_module"]
 
 _LONGEST_OCTETS = 65_536  # So many go with one call.
-
-# Pairs of local sockets that the program has made: what is written there comes from itself.
-own_fds: set[int] = set()
 
 
 def _simulated(method: Callable[..., Any]) -> Any:
     """Leave sockets of the real machine, which are local ones (AF_UNIX), to its own method of that name."""
     real = getattr(_socket.socket, method.__name__)
 
+    receives = method.__name__.startswith("recv")
+    at = 1 if method.__name__ in ("recv", "recvfrom") else 2  # Where its flags are.
+
     def either(self: "_Socket", *args: Any, **kwargs: Any) -> Any:
-        return (real if self._fd is None else method)(self, *args, **kwargs)
+        if self._fd is not None:
+            return method(self, *args, **kwargs)
+        if receives and not (len(args) > at and args[at] & _socket.MSG_DONTWAIT):
+            self._await_own()
+        return real(self, *args, **kwargs)
 
     either.__name__ = method.__name__
     either.__doc__ = real.__doc__
@@ -125,9 +131,15 @@ class _Socket(_socket.socket):
             fd, self._fd = self._fd, -1
             call("close", fd)
 
+    def _await_own(self) -> None:
+        """Let other threads go on until they have written something here, if that is a pair of local sockets."""
+        fd, timeout = super().fileno(), super().gettimeout()
+        if fd in own_fds and timeout != 0:
+            if not wait({fd: select.POLLIN}, None if timeout is None else nanoseconds(timeout)):
+                raise TimeoutError("timed out")
+
     def detach(self) -> int:
         if self._fd is None:
-            own_fds.discard(super().fileno())
             return super().detach()
         fd, self._fd = self._fd, -1
         return fd
