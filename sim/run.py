@@ -7,8 +7,9 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -27,7 +28,7 @@ from .world import DeadlockError, World
 __all__ = ["Run"]
 
 _SITE = str(Path(_dropin).parent / "site")
-_SETTLE_NS = 1_000_000_000  # At most so long goes on what the main program has left under way.
+_SETTLE_NS = 1_000_000_000  # At most so long goes on what the main program has left under way, and how others end.
 _PATIENCE_S = 5.0
 
 Say = Callable[[str], None]
@@ -136,8 +137,16 @@ class Run:
             os._exit(status)
 
     def _simulate(self, say: Say) -> None:
-        processes: list[Process] = []
-        signal.signal(signal.SIGIO, lambda *_: self._world.signals.extend(process.look for process in processes))
+        processes = [self._main]
+
+        def hear(*_: object) -> None:
+            self._world.signals.extend(process.look for process in processes)
+            if self._main.gone:
+                self._kill_later()  # One that computes for ever would hold up the end.
+
+        signal.signal(signal.SIGIO, hear)
+        self._main.listen()
+        hear()
         for at, (plan, machine) in enumerate(zip(self._scenario.hosts, self._lan.machines, strict=True)):
             for program in plan.programs:
                 if isinstance(program, Program):
@@ -147,7 +156,6 @@ class Run:
                     child = self._start_child(at, program)
                     processes.append(child.process)
         self._world.advance(0)  # Until all of them wait for something.
-        processes.append(self._main)
         self._main.begin()
         while not self._main.main.done:
             try:
@@ -160,6 +168,7 @@ class Run:
                 for process in waiting:
                     process.look()
         self._lan.settle(_SETTLE_NS)
+        self._finish_children()
         self._end_children()
         self._tell(say)
         for capture in self._captures:
@@ -182,25 +191,50 @@ class Run:
             env=_environment(process),
             pass_fds=process.ends,
         )
+        process.listen()
         process.begin()
         child = _Child(_text(words), process, popen)
         self._children[at].append(child)
         return child
 
-    def _end_children(self) -> None:
-        """Let the other programs end, in their own way if that does not take long."""
-        children = [child for host in self._children for child in host if child.popen.returncode is None]
-        for child in children:
+    @property
+    def _running(self) -> list[_Child]:
+        return [child for host in self._children for child in host if child.popen.returncode is None]
+
+    def _finish_children(self) -> None:
+        """Let the other programs end in their own way, with all that they still call, if that does not take long."""
+        for child in self._running:
             if child.process.main.done:
                 child.status = child.popen.wait()
+        processes = [child.process for child in self._running]
+        killer = self._kill_later()
+        for main in (True, False):  # The main threads may want to end the others themselves.
+            for process in processes:
+                if not process.main.done:
+                    process.finish(main=main)
+            with suppress(DeadlockError):  # One waits for what never comes, even so.
+                self._world.join([process.main for process in processes], limit_ns=_SETTLE_NS)
+        killer.cancel()
+
+    def _end_children(self) -> None:
+        """End the other programs, whatever they still call."""
+        for child in self._running:
             child.process.end(0)
-        deadline = time.monotonic() + _PATIENCE_S
-        for child in children:
-            try:
-                child.popen.wait(max(deadline - time.monotonic(), 0))
-            except subprocess.TimeoutExpired:
-                child.popen.kill()
-                child.popen.wait()
+        killer = self._kill_later()
+        for child in self._running:
+            child.popen.wait()
+        killer.cancel()
+
+    def _kill_children(self) -> None:
+        for child in self._running:
+            child.popen.kill()
+
+    def _kill_later(self) -> threading.Timer:
+        """Kill the other programs when patience is at its end."""
+        killer = threading.Timer(_PATIENCE_S, self._kill_children)
+        killer.daemon = True
+        killer.start()
+        return killer
 
     def _tell(self, say: Say) -> None:
         """Say what the other programs leave to say."""

@@ -192,15 +192,16 @@ class World:
         self._loop(lambda: not self._tasks, limit_fs)
         return None
 
-    def join(self, tasks: Sequence[Task]) -> None:
-        """Run until these tasks have ended, whatever else still runs.
+    def join(self, tasks: Sequence[Task], *, limit_ns: int | None = None) -> None:
+        """Run until these tasks have ended, whatever else still runs, but for ``limit_ns`` at most.
 
         Raises
         ------
         DeadlockError
             If tasks wait and nothing will ever happen.
         """
-        self._loop(lambda: all(task.done for task in tasks))
+        limit_fs = None if limit_ns is None else self.now_fs + limit_ns * FS_PER_NS
+        self._loop(lambda: all(task.done for task in tasks), limit_fs)
 
     def advance(self, duration_ns: int) -> None:
         """Let time pass, with all that happens in it."""

@@ -15,6 +15,7 @@ from .channel import Channel, channel_pair
 
 __all__ = [
     "ERROR",
+    "EXIT",
     "FIRST_FD",
     "INTERRUPTED",
     "OK",
@@ -38,7 +39,7 @@ __all__ = [
 FIRST_FD = 1 << 30
 
 # Kinds of answers; others are names of exceptions.
-OK, ERROR, TIMED_OUT, INTERRUPTED = "", "errno", "timed out", "interrupted"
+OK, ERROR, TIMED_OUT, INTERRUPTED, EXIT = "", "errno", "timed out", "interrupted", "SystemExit"
 
 # Programs take no simulated time for what they compute. One that does nothing but look, at a clock or for what is not
 # there yet, would wait for ever: each look has a price, which is paid by a short sleep when enough have come together.
@@ -78,6 +79,10 @@ class _Host:
         Time of day at simulated time 0, in ns since 1970.
     now_ns : int
         Simulated time; it stands still while the program computes.
+    threads : set of Thread
+        Those that can make calls.
+    left : bool
+        Whether the program has ended, and what it had open is closed; objects may still be cleared away.
     """
 
     def __init__(self) -> None:
@@ -88,6 +93,8 @@ class _Host:
         self.owed_ns = 0
         self.control: _socket.socket | None = None
         self.dropped: list[int] = []  # Descriptors of sockets that nobody has any more.
+        self.threads: set[Thread] = set()
+        self.left = False
 
 
 host = _Host()
@@ -130,6 +137,16 @@ class Thread:
             self._pending.remove(number)
         return self._answers.pop(number)
 
+    def leave(self) -> None:
+        """Say that the thread has ended."""
+        host.threads.discard(self)
+        self.channel.close()
+
+    def let_go(self) -> None:
+        """Let the simulation wait no more for the next call, which may never come; one that is under way goes on."""
+        if not self._pending and self is not getattr(_local, "thread", None):
+            self.channel.shut()
+
     def _watch(self, number: int, watched: Watched) -> None:
         """Wait for an answer, or until a descriptor of the real machine is ready: that ends the call."""
         answer = self.channel.sock.fileno()
@@ -163,19 +180,23 @@ def connect(channel: _socket.socket, control: _socket.socket) -> None:
 def _leave_child() -> None:
     """Keep a forked process, which the host does not know, away from its parent's calls."""
     host.control = None
-    thread: Thread | None = _local.__dict__.pop("thread", None)
-    if thread is not None:
+    for thread in host.threads:
         thread.channel.close()
+    host.threads.clear()
+    _local.__dict__.pop("thread", None)
 
 
 def leave() -> None:
     """Say that the program has ended, and wait until the simulation has."""
+    for thread in list(host.threads):
+        thread.let_go()
     try:
         status = call("exit")
     except SystemExit:
         status = 1
     except OSError:
         return  # A forked process.
+    host.left = True
     if status:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
@@ -185,8 +206,9 @@ def leave() -> None:
 
 def new_thread() -> tuple[int, _socket.socket]:
     """Tell the host of a new thread; return what the thread hands to ``adopt_thread``."""
+    _thread_of_caller()
     ours, theirs = channel_pair()
-    assert host.control is not None
+    assert host.control is not None  # Only what is forked has none.
     host.control.sendmsg([b"thread"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, theirs.fileno().to_bytes(4, "little"))])
     theirs.close()
     return call("thread"), ours
@@ -195,6 +217,7 @@ def new_thread() -> tuple[int, _socket.socket]:
 def adopt_thread(number: int, channel: _socket.socket) -> Thread:
     """Make the calling thread one that can make calls."""
     thread = _local.thread = Thread(number, Channel(channel))
+    host.threads.add(thread)
     return thread
 
 
@@ -213,7 +236,7 @@ def call(name: str, *args: Any) -> Any:
     OSError, TypeError, ValueError, OverflowError
         As the host's kernel says it.
     SystemExit
-        If the simulation is over.
+        If the program is to end, or the simulation is over.
     """
     thread = _thread_of_caller()
     while host.dropped:
@@ -236,6 +259,8 @@ def call(name: str, *args: Any) -> Any:
 def wait_call(name: str, *args: Any, watched: Watched | None = None) -> Any:
     """Make a call that may end early, with None: when a watched descriptor of the real machine is ready."""
     kind, value = _thread_of_caller().call(name, args, watched)
+    if kind == EXIT:
+        raise SystemExit(value)
     return value if kind == OK else None
 
 

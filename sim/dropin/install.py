@@ -28,7 +28,9 @@ _AFRESH = ("datetime", "logging", "queue", "selectors", "socket", "threading")
 
 def install() -> None:
     """Replace the modules in C that reach network, clocks and threads; those in Python run above them, as ever."""
-    channel, control = map(int, os.environ.pop(VARIABLE).split())
+    channel, control = ends = [int(word) for word in os.environ.pop(VARIABLE).split()]
+    for end in ends:
+        os.set_inheritable(end, False)  # What the program starts must not keep them open.
     connect(_socket.socket(fileno=channel), _socket.socket(fileno=control))
     atexit.register(leave)  # The first one registered is the last one called.
     for name in _AFRESH:

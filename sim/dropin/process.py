@@ -14,7 +14,7 @@ from ...stack.socket import Socket
 from ...stack.uapi_options import POLLNVAL
 from ..machine import Machine
 from ..world import FS_PER_NS, Task
-from .calls import ERROR, FIRST_FD, INTERRUPTED, OK, TIMED_OUT
+from .calls import ERROR, EXIT, FIRST_FD, INTERRUPTED, OK, TIMED_OUT
 from .channel import Channel, channel_pair
 
 __all__ = ["Process"]
@@ -80,14 +80,26 @@ class Process:
         self.ends = (theirs.fileno(), their_control.fileno())
         self.main: Task
 
-    def begin(self) -> None:
-        """Let the program take part, now that a process has its ends."""
+    def listen(self) -> None:
+        """Let SIGIO tell of what the program says beside its calls, now that a process has its ends."""
         for end in self._theirs:
             end.close()
-        self.main = self._begin_thread(0, Channel(self._channel))
-        # A signal tells of what comes, since the simulation does not look by itself.
         fcntl.fcntl(self.control, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(self.control, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+
+    def begin(self) -> None:
+        """Let the program take part."""
+        self.main = self._begin_thread(0, Channel(self._channel))
+
+    @property
+    def gone(self) -> bool:
+        """Whether the process is there no more."""
+        try:
+            return not self.control.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return True
 
     @property
     def waits_outside(self) -> bool:
@@ -114,6 +126,12 @@ class Process:
                 thread = self._threads.get(number)
                 if thread is not None and thread.call == call:
                     self._interrupt(thread)
+
+    def finish(self, *, main: bool) -> None:
+        """Let what the main thread calls, or what all others do, raise SystemExit; later calls are done as ever."""
+        for number, thread in self._threads.items():
+            if main == (number == 0):
+                self._world.throw(thread.task, SystemExit())
 
     def end(self, status: int) -> None:
         """Let the program end: what it still calls is answered no more. One that waits for that gets the status."""
@@ -163,6 +181,8 @@ class Process:
             return OK, _CALLS[name](self, thread, *args)
         except InterruptedError:
             return INTERRUPTED, None
+        except SystemExit:
+            return EXIT, 0
         except OSError as error:
             return (ERROR, error.errno) if error.errno else (TIMED_OUT, None)
         except _REFUSALS as error:

@@ -10,7 +10,7 @@ from errno import EMSGSIZE
 from types import ModuleType
 from typing import Any
 
-from .calls import FIRST_FD, call, drop_later, nanoseconds
+from .calls import FIRST_FD, call, drop_later, host, nanoseconds
 from .names import NAMES, inet_address
 from .polling import own_fds, wait
 from .stand_in import stand_in
@@ -129,7 +129,8 @@ class _Socket(_socket.socket):
             super().close()
         elif self._fd >= 0:
             fd, self._fd = self._fd, -1
-            call("close", fd)
+            if not host.left:
+                call("close", fd)
 
     def _await_own(self) -> None:
         """Let other threads go on until they have written something here, if that is a pair of local sockets."""

@@ -156,7 +156,7 @@ def _start(function: Callable[[], Any], ended: Callable[[], None]) -> int:
             function()
         finally:
             ended()
-            thread.channel.close()
+            thread.leave()
 
     return _thread.start_new_thread(run, ())
 

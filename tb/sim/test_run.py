@@ -115,10 +115,20 @@ def test_what_is_registered_with_atexit_and_threads_still_run_at_the_end() -> No
     assert output("-c", text) == "thread\nat exit True\n"
 
 
-def interrupted(text: str, number: signal.Signals) -> tuple[int, str]:
-    """Send a signal to a program that has said "ready"; return its status and the rest of its output."""
+def test_what_is_cleared_away_after_the_end_says_nothing() -> None:
+    text = """if True:
+        import asyncio
+        loop = asyncio.new_event_loop()
+        made = loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=("host2", 7))
+        transport, protocol = loop.run_until_complete(made)
+    """
+    assert output("-c", text) == ""
+
+
+def interrupted(text: str, number: signal.Signals, *options: str) -> tuple[int, str]:
+    """Send a signal to a program when there is "ready"; return its status and the rest of its output."""
     process = subprocess.Popen(
-        [*COMMAND, "-c", dedent(text)],
+        [*COMMAND, *options, "-c", dedent(text)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.PIPE,
@@ -167,6 +177,31 @@ def test_an_interrupt_ends_what_the_program_waits_for_and_the_simulation(wait: s
 def test_a_killed_program_takes_the_simulation_with_it() -> None:
     text = 'import time\nprint("ready", flush=True)\nwhile True: time.sleep(0.01)'
     assert interrupted(text, signal.SIGKILL) == (-signal.SIGKILL, "")
+
+
+def test_what_a_killed_program_has_started_does_not_keep_the_simulation(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    text = """
+        import os, time
+        os.system("sleep 60 >/dev/null 2>&1 &")
+        print("ready", flush=True)
+        while True: time.sleep(0.01)
+    """
+    began = time.monotonic()
+    assert interrupted(text, signal.SIGKILL, "--json", str(path)) == (-signal.SIGKILL, "")
+    assert time.monotonic() - began < 50
+
+
+def test_an_interrupt_ends_a_program_whose_thread_reads_what_does_not_come() -> None:
+    text = """
+        import os, threading, time
+        threading.Thread(target=lambda: (time.sleep(1), os.read(os.pipe()[0], 1)), daemon=True).start()
+        print("ready", flush=True)
+        time.sleep(2)
+    """
+    status, rest = interrupted(text, signal.SIGINT)
+    assert status == -signal.SIGINT
+    assert rest.endswith("KeyboardInterrupt\n")
 
 
 def test_a_signals_handler_may_use_the_network_while_a_call_waits() -> None:
@@ -253,10 +288,23 @@ def test_streams_are_what_the_stack_says_of_them() -> None:
 
 
 def test_a_forked_process_is_told_that_it_has_no_host() -> None:
-    text = UDP + "import os\npid = os.fork()\nif pid: os.waitpid(pid, 0)\nelse: sock.send(b'x')"
+    text = (
+        UDP
+        + """if True:
+        import os, threading, time
+        thread = threading.Thread(target=time.sleep, args=(1,))
+        thread.start()
+        for does in (lambda: sock.send(b"x"), threading.Thread(target=print).start):
+            if os.fork() == 0: does()
+            else: print(os.wait()[1] >> 8)
+        thread.join()
+        print("the parent has", time.monotonic() >= 1)
+    """
+    )
     ran = run("-c", text)
-    assert ran.returncode == 0
-    assert "a forked process, or a thread not made by Python, has no simulated host" in ran.stderr
+    assert (ran.returncode, ran.stdout) == (0, "1\n1\nthe parent has True\n")
+    says = "OSError: [Errno 38] a forked process, or a thread not made by Python, has no simulated host\n"
+    assert ran.stderr.count(says) == 2
 
 
 def test_processes_that_a_program_starts_are_on_the_real_machine() -> None:
@@ -299,6 +347,49 @@ def test_servers_run_in_the_scenarios_folder_until_the_main_program_has_ended(tm
     ran = run("--scenario", scenario(tmp_path), script(tmp_path, "client.py", CLIENT), "server")
     assert (ran.returncode, ran.stdout) == (0, "b'ONE'\nb'TWO'\n")
     assert ran.stderr == "server has b'one'\nserver has b'two'\nserver has b'last'\nserver ends\n"
+
+
+def test_other_programs_end_in_their_own_way_with_calls_that_still_work(tmp_path: Path) -> None:
+    script(
+        tmp_path,
+        "server.py",
+        """
+        import asyncio, socket, sys, threading
+        def work():
+            try: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).recv(1)
+            finally: print("thread ends", file=sys.stderr)
+        async def main():
+            threading.Thread(target=work).start()
+            await asyncio.to_thread(int)
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=("client", 7))
+            try: await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.1)
+                transport.sendto(b"goodbye")
+                print("server ends", file=sys.stderr)
+        asyncio.run(main())
+        """,
+    )
+    path = script(tmp_path, "net.toml", "[hosts.client]\n[hosts.server]\nrun = ['python server.py']\n")
+    report = tmp_path / "report.json"
+    ran = run("--scenario", path, "--json", str(report), "-c", "pass")
+    assert (ran.returncode, ran.stderr) == (0, "server ends\nthread ends\n")
+    assert json.loads(report.read_text())["hosts"][1]["counters"]["tx_frames"] > 0
+
+
+def test_a_program_that_will_not_end_is_ended(tmp_path: Path) -> None:
+    forever = "import time\nwhile True:\n try: time.sleep(1)\n except SystemExit: pass"
+    script(tmp_path, "server.py", forever)
+    path = script(tmp_path, "net.toml", "[hosts.client]\n[hosts.server]\nrun = ['python server.py']\n")
+    assert run("--scenario", path, "-c", "print('over')").stdout == "over\n"
+
+
+def test_a_killed_program_takes_others_with_it_that_compute_for_ever(tmp_path: Path) -> None:
+    script(tmp_path, "server.py", "print('ready', flush=True)\nwhile True: pass")
+    path = script(tmp_path, "net.toml", "[hosts.client]\n[hosts.server]\nrun = ['python server.py']\n")
+    status, rest = interrupted("pass", signal.SIGKILL, "--scenario", path)
+    assert (status, rest) == (-9, "hardwire: server: python server.py ended with status -9\n")
 
 
 def test_the_program_runs_on_the_host_that_is_named(tmp_path: Path) -> None:
