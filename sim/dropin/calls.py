@@ -258,10 +258,17 @@ def call(name: str, *args: Any) -> Any:
 
 def wait_call(name: str, *args: Any, watched: Watched | None = None) -> Any:
     """Make a call that may end early, with None: when a watched descriptor of the real machine is ready."""
-    kind, value = _thread_of_caller().call(name, args, watched)
-    if kind == EXIT:
+    thread = _thread_of_caller()
+    kind, value = thread.call(name, args, watched)
+    if kind == EXIT and not _awaits_threads(thread):
         raise SystemExit(value)
     return value if kind == OK else None
+
+
+def _awaits_threads(thread: Thread) -> bool:
+    """Return whether this is the main thread, which has ended but for waiting for the others."""
+    threading = sys.modules.get("threading")
+    return thread.number == 0 and threading is not None and not threading.main_thread().is_alive()
 
 
 def nanoseconds(seconds: Any) -> int:

@@ -378,6 +378,22 @@ def test_other_programs_end_in_their_own_way_with_calls_that_still_work(tmp_path
     assert json.loads(report.read_text())["hosts"][1]["counters"]["tx_frames"] > 0
 
 
+def test_servers_in_threads_end_without_a_word(tmp_path: Path) -> None:
+    script(
+        tmp_path,
+        "server.py",
+        """
+        import socketserver, threading
+        for port in (5000, 5001):
+            server = socketserver.UDPServer(("", port), socketserver.DatagramRequestHandler)
+            threading.Thread(target=server.serve_forever).start()
+        """,
+    )
+    path = script(tmp_path, "net.toml", "[hosts.client]\n[hosts.server]\nrun = ['python server.py']\n")
+    ran = run("--scenario", path, "-c", "pass")
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 def test_a_program_that_will_not_end_is_ended(tmp_path: Path) -> None:
     forever = "import time\nwhile True:\n try: time.sleep(1)\n except SystemExit: pass"
     script(tmp_path, "server.py", forever)
