@@ -118,16 +118,9 @@ class PacketTracer(Tracer):
         self.parents: dict[int, int | None] = {}
         self.posted: list[Posted] = []
         self.polled: list[Polled] = []
-        self._now = now_fs
         self._ids: dict[int, int] = {}
         self._host = ""
         self._seen: list[SkBuff] = []  # Kept, so that none gets the address of one that is gone.
-
-    def new_packet(self, parent: int | None = None) -> int:
-        """Return the id of a new packet."""
-        number = len(self.parents) + 1
-        self.parents[number] = parent
-        return number
 
     def called(self, call: Call, outer: Call | None, frame: FrameType) -> None:
         """See which packet a call is about."""
@@ -191,8 +184,11 @@ class PacketTracer(Tracer):
             while call is not None and self.about[id(call)].skb is None:
                 call = self.about[id(call)].outer
             parent = None if call is None else self.about[id(call)].packets[0]
-            copied = call is not None and call.name in _COPIES and parent is not None
-            number = parent if copied and parent is not None else self.new_packet(parent)
+            if call is not None and parent is not None and call.name in _COPIES:
+                number = parent
+            else:
+                number = len(self.parents) + 1
+                self.parents[number] = parent
             self._ids[id(skb)] = number
             self._seen.append(skb)
         return number
@@ -222,7 +218,7 @@ class PacketTracer(Tracer):
             index = (last - back) & ring.mask
             fields = TX_DESC.unpack(ring.desc_view[index * size : (index + 1) * size])
             parts.append((index, ring.bus[index], ring.length[index], fields))
-        self.posted.append(Posted(self._now(), _rings(ring), about.packets[0], about.before, parts))
+        self.posted.append(Posted(self._now_fs(), _rings(ring), about.packets[0], about.before, parts))
 
     def _polled(self, about: About, poll: FrameType) -> None:
         """Note which descriptors a received skb comes from: ``poll`` is the driver's loop."""
@@ -233,7 +229,7 @@ class PacketTracer(Tracer):
             count = ((last - first) & ring.mask) + 1
             parts = [(index, ring.bus[index]) for index in ((first + n) & ring.mask for n in range(count))]
             self.polled.append(
-                Polled(self._now(), _rings(ring), about.packets[0], about.before, ring.room_octets, parts)
+                Polled(self._now_fs(), _rings(ring), about.packets[0], about.before, ring.room_octets, parts)
             )
 
 

@@ -136,6 +136,8 @@ class _Assembly:
         self._same: dict[int, int] = {}  # Ids of packets that came in: what they were when they were sent.
         self._steps: list[tuple[tuple[int, int, int], Track, Step, Step | None]] = []  # With the step around it.
         self._hosts = [host.name for host in world.hosts]
+        # Of calls that came before any that has to do with a host.
+        self._first_host = next((about.host for about in tracer.about.values() if about.host), "no host")
         for call in tracer.roots:
             self._add_call(call, None)
         logs = [(ear, self._log(ear)) for ear in ears]
@@ -160,7 +162,8 @@ class _Assembly:
         about = self._tracer.about[id(call)]
         driver = call.module.startswith("drivers.hardwire")
         kind = "driver" if driver else "stack"
-        track = Track(f"{about.host} {kind}", about.host, kind)
+        host = about.host or self._first_host
+        track = Track(f"{host} {kind}", host, kind)
         what = f"{call.module.replace('.', '/')}.py"
         step = Step(-1, call.begin_fs, call.end_fs, "call", call.name, what, packets=tuple(about.packets))
         step.before, step.after = about.before, about.after

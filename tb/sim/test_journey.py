@@ -1,7 +1,10 @@
 """Journeys: which packet each step is about, in which order the steps come, and what became of the packets."""
 
+import re
+import sys
+from collections.abc import Callable
 from random import Random
-from time import process_time
+from types import FrameType
 
 import pytest
 from scapy.layers.inet import UDP
@@ -13,6 +16,7 @@ from hardwire.sim.link import Link
 from hardwire.sim.machine import Machine, Setup
 from hardwire.sim.world import FS_PER_NS, World
 from hardwire.stack.iproute2.tc import tc
+from hardwire.stack.wire.checksum import ip_fast_csum
 from hardwire.tb.bench import seed
 from hardwire.tb.sim.journey_runs import first_datagram, random_traffic, recorded, two_machines
 
@@ -26,10 +30,6 @@ def place(journey: Journey, step_name: str, packet: int, stage: str = "") -> int
         and step.name == step_name
         and (not stage or journey.tracks[step.track].name.endswith(stage))
     )
-
-
-def labels(journey: Journey) -> list[str]:
-    return [packet.label for packet in journey.packets if not packet.label.startswith("skb of")]
 
 
 def test_one_id_leads_from_the_system_call_over_the_wire_and_up_the_other_side() -> None:
@@ -87,9 +87,8 @@ def test_the_cache_of_the_card_hits_once_the_driver_has_filled_it() -> None:
     journey = first_datagram(lan)
     (lookup,) = journey.on("arp")
     assert (lookup.name, lookup.values["hit"], lookup.packets) == ("hit", 1, (1,))
-    assert labels(journey) == [
-        "UDP 10.0.0.1:40770 → 10.0.0.2:9000, 5 octets".replace("40770", labels(journey)[0][13:18])
-    ]
+    (only,) = [packet.label for packet in journey.packets if not packet.label.startswith("skb of")]
+    assert re.fullmatch(r"UDP 10\.0\.0\.1:\d+ → 10\.0\.0\.2:9000, 5 octets", only)
 
 
 def test_the_card_changes_just_what_it_is_asked_to() -> None:
@@ -118,6 +117,16 @@ def test_what_happens_at_the_same_time_is_in_the_order_in_which_it_happened() ->
     copied = next(at for at, step in enumerate(journey.steps) if step.name == "skb_copy_datagram_iter")
     assert interrupt < copied
     assert journey.steps[interrupt].begin_fs == journey.steps[copied].begin_fs
+
+
+def test_a_call_that_has_to_do_with_no_host_is_shown_at_the_first_one() -> None:
+    lan = two_machines()
+
+    def client() -> None:
+        ip_fast_csum(bytes(20))
+        lan.machines[1].net.socket().close()
+
+    assert {track.name for track in recorded(lan, client).tracks} == {"host2 stack"}
 
 
 def test_a_drop_in_the_stack_is_said_with_its_reason() -> None:
@@ -352,8 +361,26 @@ def test_recorders_of_the_same_world_do_not_disturb_each_other() -> None:
     assert [packet.fate for packet in late.journey().packets if packet.label.startswith("UDP")] == ["received"]
 
 
-def test_the_time_that_a_journey_takes_grows_with_its_length_and_no_faster() -> None:
-    def duration_s(datagrams: int) -> float:
+def lines_executed(action: Callable[[], object]) -> int:
+    """The lines of Python that ``action`` executes, loops and comprehensions turn by turn."""
+    lines = 0
+
+    def trace(_frame: FrameType, event: str, _arg: object) -> Callable[..., object]:
+        nonlocal lines
+        lines += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        action()
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+def test_the_work_that_a_journey_takes_grows_with_its_length_and_no_faster() -> None:
+    def work(datagrams: int) -> int:
         lan = two_machines()
         lan.machines[1].net.socket().bind(("0.0.0.0", 9000))
 
@@ -366,22 +393,8 @@ def test_the_time_that_a_journey_takes_grows_with_its_length_and_no_faster() -> 
         with Recorder(lan.world) as recorder:
             lan.world.run(client)
             lan.settle()
-        begin_s = process_time()
+        lines = lines_executed(recorder.journey)
         assert len(recorder.journey().packets) >= datagrams
-        return process_time() - begin_s
+        return lines
 
-    assert duration_s(600) < 7 * duration_s(150)
-
-
-def test_a_journey_prints_as_a_tree_that_one_packet_can_be_picked_from() -> None:
-    journey = first_datagram(two_machines())
-    lines = tree(journey).plain.splitlines()
-    assert lines[0] == "the first datagram"
-    assert len(lines) == 1 + len(journey.steps)
-    assert any(line.endswith("host1: sendto  socket.py #1") for line in lines)
-    reply = next(packet for packet in journey.packets if "is at" in packet.label)
-    picked = [line.split("µs", 1)[1].lstrip(" │├└") for line in tree(journey, reply.id).plain.splitlines()[1:]]
-    assert 50 < len(picked) < len(lines) / 2
-    # What it is made in is about another packet, and shown around it.
-    assert f"arp_process  ipv4/arp_rcv.py #{reply.parent}" in picked
-    assert not any(line.startswith(("host1: sendto", "descriptor 1")) for line in picked)
+    assert work(240) < 5 * work(60)
