@@ -2,6 +2,7 @@
 
 import ipaddress
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -9,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from .report import FAILED, MISUSED, CommandError, say
 
 if TYPE_CHECKING:
+    from rich.tree import Tree
+
     from ..machine import Machine
     from ..realtime import Port
     from ..world import World
 
-__all__ = ["drops_of", "host_report", "refusals", "run_live", "two_addresses", "within"]
+__all__ = ["add_counts", "drops_of", "host_report", "refusals", "run_live", "two_addresses", "within"]
 
 _TOLD_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What the card counts of frames that go no further.
@@ -73,13 +76,14 @@ def within(namespace: str | None) -> str:
     return "" if namespace is None else f"ip netns exec {namespace} "
 
 
-def run_live(world: "World", ports: "Sequence[Port]") -> tuple[int, str | None]:
+def run_live(world: "World", ports: "Sequence[Port]") -> tuple[dict[str, float], str | None]:
     """Run a world in real time until Ctrl-C, or until it is told to end; once more ends the program at once.
 
     Returns
     -------
-    int, str or None
-        How far it fell behind real time, in ns; what else ended it.
+    dict[str, float], str or None
+        How long it went on, for a report: ``time_ns`` of simulated time, ``wall_s`` of real time, and ``behind_s``, how
+        far the one fell behind the other; what else ended it.
     """
     from ..netns import KernelError
     from ..realtime import RealTime
@@ -94,6 +98,7 @@ def run_live(world: "World", ports: "Sequence[Port]") -> tuple[int, str | None]:
     for number in _TOLD_TO_STOP:
         signal.signal(number, stop)
     failure = None
+    started = time.monotonic()
     try:
         realtime.run()
     except KernelError as error:
@@ -103,16 +108,15 @@ def run_live(world: "World", ports: "Sequence[Port]") -> tuple[int, str | None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return realtime.behind_ns, failure
+    wall_s = time.monotonic() - started
+    return {"time_ns": world.now_ns, "wall_s": wall_s, "behind_s": realtime.behind_ns / 1e9}, failure
 
 
 def host_report(machine: "Machine") -> dict[str, Any]:
     """Return what a simulated host and its card have counted."""
-    ethtool = machine.dev.ethtool_ops
-    counters = dict(zip(ethtool.get_strings(), ethtool.get_ethtool_stats(), strict=True))
     return {
         "mac": machine.dev.dev_addr.hex(":"),
-        "counters": {name: count for name, count in counters.items() if count},
+        "counters": machine.counters(),
         "received_by_stack": machine.kernel.softnet.processed,  # What the host sends to itself included.
         "stack": {name: count for name, count in machine.net.mib.items() if count},
         "dropped_by_stack": machine.kernel.drop_counts(),
@@ -127,3 +131,12 @@ def drops_of(host: dict[str, Any], tap: dict[str, Any]) -> dict[str, int]:
     found |= {f"card: {name}": host["counters"].get(name, 0) for name in _CARD_DROPS}
     found |= {f"stack: {name}": count for name, count in host["dropped_by_stack"].items()}
     return {what: count for what, count in found.items() if count}
+
+
+def add_counts(tree: "Tree", title: str, counts: dict[str, int]) -> None:
+    """Add counts to what is printed, each on a line of its own."""
+    branch = tree.add(title)
+    for name, count in counts.items():
+        branch.add(f"{name} {count:,}")
+    if not counts:
+        branch.add("none")

@@ -1,13 +1,12 @@
 """``hardwire tap``: a simulated host whose cable ends in the real kernel."""
 
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .live import drops_of, host_report, refusals, run_live, two_addresses, within
+from .live import add_counts, drops_of, host_report, refusals, run_live, two_addresses, within
 from .options import bounded, regular, writable
 from .report import FAILED, CommandError, console, print_json, say
 
@@ -76,9 +75,8 @@ def tap(
         if waves is not None:
             machine.nic.waves(str(waves))
             stack.callback(machine.nic.waves, None)
-        started = time.monotonic()
         say(f"{address.ip} is behind {tap}, whose own address is {other.ip}: {within(netns)}ping {address.ip}")
-        behind_ns, failure = run_live(machine.world, [link])
+        course, failure = run_live(machine.world, [link])
         host, outside = host_report(machine), device.report()
         report: dict[str, Any] = {
             "address": str(address),
@@ -88,9 +86,7 @@ def tap(
             "damaged": link.damaged,
             "drops": drops_of(host, outside),
             "serve": {name: server.result for name, server in servers.items()},
-            "time_ns": machine.world.now_ns,
-            "wall_s": time.monotonic() - started,
-            "behind_s": behind_ns / 1e9,
+            **course,
         }
         if as_json:  # Before the files are closed, since that may fail.
             print_json(report)
@@ -143,11 +139,7 @@ def _print(report: dict[str, Any]) -> None:
     tree = Tree(f"{report['address']} behind {report['tap']}, {report['wall_s']:.1f} s")
     tree.add(f"from the kernel {report['from_kernel']:,} frames, to the kernel {report['to_kernel']:,}")
     for title, counts in (("drops", report["drops"]), *report["serve"].items(), ("card", report["host"]["counters"])):
-        branch = tree.add(title)
-        for name, count in counts.items():
-            branch.add(f"{name} {count:,}")
-        if not counts:
-            branch.add("none")
+        add_counts(tree, title, counts)
     if report["behind_s"]:
         tree.add(f"{report['behind_s']:.1f} s behind real time in all")
     console(plain=True).print(tree, soft_wrap=True)

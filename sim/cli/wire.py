@@ -1,6 +1,5 @@
 """``hardwire wire``: the real kernel's traffic through driver and gateware, from one TAP device to another."""
 
-import time
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .live import drops_of, host_report, refusals, run_live, two_addresses, within
+from .live import add_counts, drops_of, host_report, refusals, run_live, two_addresses, within
 from .options import bounded
 from .report import FAILED, MISUSED, CommandError, console, print_json, say
 
@@ -74,18 +73,15 @@ def wire(
                 device.set_up(address=address, mtu=mtu)
         if pcap is not None:
             _record(stack, lan, pcap)
-        started = time.monotonic()
         say(_ready(places, addresses))
-        behind_ns, failure = run_live(lan.world, relays)
+        course, failure = run_live(lan.world, relays)
         report = {
             "sides": [
                 _side(host_report(machine), device.report(), relay.dropped)
                 for machine, device, relay in zip(lan.machines, devices, relays, strict=True)
             ],
             "cable": [asdict(counters) for counters in lan.links[0].counters],
-            "time_ns": lan.world.now_ns,
-            "wall_s": time.monotonic() - started,
-            "behind_s": behind_ns / 1e9,
+            **course,
         }
         if as_json:  # Before the files are closed, since that may fail.
             print_json(report)
@@ -153,12 +149,8 @@ def _print(report: dict[str, Any]) -> None:
     for side in report["sides"]:
         branch = tree.add(side["tap"] if side["namespace"] is None else f"{side['tap']} in {side['namespace']}")
         branch.add(f"from the kernel {side['from_kernel']:,} frames, to the kernel {side['to_kernel']:,}")
-        for title, counts in (("drops", side["drops"]), ("card", side["host"]["counters"])):
-            twig = branch.add(title)
-            for name, count in counts.items():
-                twig.add(f"{name} {count:,}")
-            if not counts:
-                twig.add("none")
+        add_counts(branch, "drops", side["drops"])
+        add_counts(branch, "card", side["host"]["counters"])
     if report["behind_s"]:
         tree.add(f"{report['behind_s']:.1f} s behind real time in all")
     console(plain=True).print(tree, soft_wrap=True)

@@ -97,9 +97,8 @@ class Run:
         for machine in self._machines:
             name = machine.host.name
             self._note(f"{name}, stack: dropped", machine.kernel.drop_counts())
-            ethtool = machine.dev.ethtool_ops
             try:
-                counters = dict(zip(ethtool.get_strings(), ethtool.get_ethtool_stats(), strict=True))
+                counters = machine.counters()
             except (OSError, RuntimeError):
                 continue  # The card hangs, which is why the test failed.
             self._note(f"{name}, {machine.dev.name}:", {n: c for n, c in counters.items() if not _TRAFFIC.fullmatch(n)})
