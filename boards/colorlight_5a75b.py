@@ -1,0 +1,21 @@
+"""Colorlight 5A-75B, revision 7.0: two B50612D on RGMII, of which the first is used, UART on header J19."""
+
+# Ref: https://github.com/q3k/chubby75, 5a-75b, hardware revision 7.0
+
+from amaranth_boards.colorlight_5a75b_r7_0 import Colorlight_5A75B_R70Platform
+
+from .ecp5_board import Ecp5Board
+
+__all__ = ["Colorlight5a75b"]
+
+
+class Colorlight5a75b(Ecp5Board, Colorlight_5A75B_R70Platform):
+    """The board with an LFE5U-25F; its only LED shares a pin with the UART, and shows what goes to the host."""
+
+    title = "Colorlight 5A-75B"
+    phy = "Broadcom B50612D"
+    baud = 1_000_000
+    uart = "J19: DATA_LED- sends to the host, KEY+ receives; 3.3 V"
+    loader = "--cable ft232"
+    # The PHY delays both clocks, as it is strapped; RXC is late inside the FPGA by some 2 ns more, and so must RXD be.
+    rx_data_delay_ns = 2.0

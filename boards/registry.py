@@ -1,0 +1,32 @@
+"""The boards by name; each is imported when it is asked for."""
+
+from importlib import import_module
+
+from .board import Board
+
+__all__ = ["BOARDS", "load_board"]
+
+BOARDS = {
+    "ecpix5_85": ("ecpix5", "Ecpix585"),
+    "ecpix5_45": ("ecpix5", "Ecpix545"),
+    "versa_ecp5": ("versa_ecp5", "VersaEcp5"),
+    "colorlight_5a75b": ("colorlight_5a75b", "Colorlight5a75b"),
+    "butterstick": ("butterstick", "ButterStick"),
+}
+
+
+def load_board(name: str) -> Board:
+    """Return a fresh platform of a board; it can be built once.
+
+    Raises
+    ------
+    ValueError
+        If there is no such board.
+    ImportError
+        If ``amaranth-boards`` is not installed.
+    """
+    if name not in BOARDS:
+        raise ValueError(f"board must be one of {', '.join(BOARDS)}, not {name!r}")
+    module, cls = BOARDS[name]
+    board: Board = getattr(import_module(f".{module}", __package__), cls)()
+    return board
