@@ -3,7 +3,7 @@
 # Ref: https://github.com/butterstick-fpga/butterstick-hardware, r1.0; Microchip DS00002117, KSZ9031RNX
 
 from amaranth.build import Attrs, Pins, Resource, Subsignal
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, ClockDomain, Module, Signal
 from amaranth.lib import io
 from amaranth_boards.butterstick import ButterStickPlatform
 
@@ -17,7 +17,7 @@ __all__ = ["ButterStick"]
 _FEEDBACK_V, _SET_OHM, _FEEDBACK_OHM, _PIN_OHM = 0.6, 13_000, 53_600, 68_000
 _SUPPLY_V, _VIO_V = 3.3, 3.3
 _LEVELS = 1024
-_SETTLING_CYCLES = 125_000 * 30  # Four time constants of 68 kOhm and 0.1 uF.
+_SETTLING_CYCLES = 30_000 * 30  # Four time constants of 68 kOhm and 0.1 uF.
 
 
 def _pulse_width(vio_v: float) -> int:
@@ -60,9 +60,11 @@ class ButterStick(Ecp5Board, ButterStickPlatform):
         control = self.request("vccio_ctrl", 0, dir={"pdm": "-", "en": "-"})
         m.submodules.pdm_buffer = pdm = io.Buffer("o", control.pdm)
         m.submodules.en_buffer = enable = io.Buffer("o", control.en)
+        m.domains.vio = vio = ClockDomain(local=True, reset_less=True)
+        m.d.comb += vio.clk.eq(card.clk)
         phase, settled = Signal(range(_LEVELS)), Signal(range(_SETTLING_CYCLES + 1))
         high = Signal()
-        m.d.sync += [phase.eq(phase + 1), high.eq(phase < _pulse_width(_VIO_V))]
+        m.d.vio += [phase.eq(phase + 1), high.eq(phase < _pulse_width(_VIO_V))]
         with m.If(settled != _SETTLING_CYCLES):
-            m.d.sync += settled.eq(settled + 1)
+            m.d.vio += settled.eq(settled + 1)
         m.d.comb += [pdm.o.eq(Cat(high, high, high)), enable.o.eq(settled == _SETTLING_CYCLES)]
