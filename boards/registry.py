@@ -12,6 +12,8 @@ BOARDS = {
     "versa_ecp5": ("versa_ecp5", "VersaEcp5"),
     "colorlight_5a75b": ("colorlight_5a75b", "Colorlight5a75b"),
     "butterstick": ("butterstick", "ButterStick"),
+    "arty_a7": ("arty_a7", "ArtyA7"),
+    "genesys2": ("genesys2", "Genesys2"),
 }
 
 
