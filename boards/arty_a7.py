@@ -19,7 +19,7 @@ class ArtyA7(Series7Board, ArtyA7_35Platform):
     """The board with an XC7A35T."""
 
     title = "Digilent Arty A7-35T"
-    phy = "TI DP83848J"
+    phy = "DP83848J"
     interface = "mii"
     uart = "the USB connector, second channel of the FT2232H"
     loader = "--board arty_a7_35t"

@@ -15,7 +15,7 @@ _GMII = ("gmii_txd", "gmii_tx_en", "gmii_tx_er", "mdc", "mdio_o", "mdio_oe")
 class BridgedNic(wiring.Component):
     """The NIC alone; the buses are joined to registers in a row, so that nothing of it is left out."""
 
-    def __init__(self, *, nic: NicConfig, baud: int) -> None:
+    def __init__(self, *, nic: NicConfig, baud: int, memory_octets: int) -> None:
         self._nic = nic
         super().__init__(
             {

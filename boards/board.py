@@ -1,14 +1,15 @@
 """What every board says of itself, and how its pins are joined to the card."""
 
+from typing import ClassVar
+
 from amaranth.build import Platform
 from amaranth.hdl import Elaboratable, Module, Value
 from amaranth.lib import io
 
+from ..hdl.config import NicConfig
 from .card import Card
 
 __all__ = ["Board", "BoardTop"]
-
-_CORE_HZ = 125_000_000
 
 
 class Board:
@@ -20,6 +21,10 @@ class Board:
 
     Members
     -------
+    device, speed : str
+        The FPGA, from the platform.
+    required_tools : list of str
+        Programs of the flow, from the platform.
     title, phy : str
         Names of the board and its PHY, for people.
     interface : str
@@ -28,21 +33,30 @@ class Board:
         ``open`` (Yosys and nextpnr) or ``vivado``.
     baud : int
         Of the UART to the host, in bit/s.
+    nic : NicConfig
+        Parameters of the NIC.
+    memory_octets : int
+        Size of the card's memory.
     uart : str
         Where its pins are.
     loader : str
-        What ``openFPGALoader`` calls the board, or the cable, as options.
+        Options by which ``openFPGALoader`` finds the board.
     tx_clk_delay_ns, rx_data_delay_ns : float
         How much later than the data TXC leaves the FPGA, and how much the FPGA delays RXD to meet the clock inside.
     has_reset : bool
         There is a button for it.
     """
 
+    device: str
+    speed: str
+    required_tools: ClassVar[list[str]]
     title = ""
     phy = ""
     interface = "rgmii"
     flow = ""
     baud = 3_000_000
+    nic = NicConfig()
+    memory_octets = 65_536
     uart = "USB"
     loader = ""
     tx_clk_delay_ns = 0.0

@@ -30,10 +30,10 @@ class ButterStick(Ecp5Board, ButterStickPlatform):
     """The board with an LFE5UM5G-85F; its USB connector leads to no UART."""
 
     title = "ButterStick r1.0"
-    phy = "Microchip KSZ9031RNX"
+    phy = "KSZ9031RNX"
     baud = 1_000_000
     uart = "SYZYGY 0: S0 (G2) sends to the host, S2 (F1) receives; 3.3 V"
-    loader = "--board butterstick"
+    loader = "--dfu --vid 0x1209 --pid 0x5af1 --altsetting 0"  # Its boot loader, on the USB connector.
     # As on the ECPIX-5: TXC is for the MAC to delay. RXD has its way to the registers lengthened like RXC's.
     tx_clk_delay_ns = 2.0
     rx_data_delay_ns = 2.0

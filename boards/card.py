@@ -1,5 +1,7 @@
 """The whole card that a board carries, behind the signals of its pins."""
 
+from typing import Self
+
 from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
@@ -69,6 +71,8 @@ class Card(wiring.Component):
         Of the UART, in bit/s.
     nic : NicConfig
         Parameters of the NIC.
+    memory_octets : int
+        Size of the card's memory, a power of two from 4096 up.
     phy_reset_cycles : int
         Length of the PHY's reset after that of the card, in cycles of ``sync``.
 
@@ -100,7 +104,8 @@ class Card(wiring.Component):
         *,
         interface: str,
         baud: int,
-        nic: NicConfig | None = None,
+        nic: NicConfig,
+        memory_octets: int,
         phy_reset_cycles: int = _PHY_RESET_CYCLES,
     ) -> None:
         if interface not in _PHY_MEMBERS:
@@ -109,13 +114,20 @@ class Card(wiring.Component):
             raise ValueError(f"phy_reset_cycles must be at least 1, not {phy_reset_cycles!r}")
         self._interface = interface
         self._baud = baud
-        self._nic = NicConfig() if nic is None else nic
+        self._nic = nic
+        self._memory_octets = memory_octets
         self._phy_reset_cycles = phy_reset_cycles
         super().__init__(_MEMBERS | _PHY_MEMBERS[interface])
 
+    @classmethod
+    def of(cls, board, **changes) -> Self:
+        """Return the card as a `Board` describes it, but for ``changes`` of parameters."""
+        settled = {name: getattr(board, name) for name in ("interface", "baud", "nic", "memory_octets")}
+        return cls(**(settled | changes))
+
     def elaborate(self, platform):
         m = Module()
-        m.submodules.core = core = BridgedNic(nic=self._nic, baud=self._baud)
+        m.submodules.core = core = BridgedNic(nic=self._nic, baud=self._baud, memory_octets=self._memory_octets)
         locked = self._clocks(m, platform)
         if self._interface == "rgmii":
             m.submodules.phy = phy = Rgmii(max_frame_octets=self._nic.max_frame_octets)

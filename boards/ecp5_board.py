@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator
 from itertools import product
+from typing import ClassVar
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, IOPort, Module, Signal, Value
 
@@ -120,6 +121,7 @@ class Ecp5Board(Board, Ecp5):
     """
 
     flow = "open"
+    required_tools: ClassVar[list[str]] = ["yosys", "nextpnr-ecp5", "ecppack"]
     library = Ecp5.library + _MODELS
 
     def clocks(self, m: Module, clk: Value) -> Value:
@@ -201,11 +203,6 @@ class Ecp5Board(Board, Ecp5):
                 o_Q1=cell.fall[bit],
             )
         return m
-
-    @property
-    def required_tools(self) -> list[str]:
-        """Return the programs of the flow."""
-        return ["yosys", "nextpnr-ecp5", "ecppack"]
 
     @property
     def file_templates(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ __all__ = ["Ecpix545", "Ecpix585"]
 
 
 class _Ecpix5(Ecp5Board):
-    phy = "Microchip KSZ9031RNX"
+    phy = "KSZ9031RNX"
     uart = "the micro USB connector, second channel of the FT2232H"
     loader = "--board ecpix5"
     has_reset = True

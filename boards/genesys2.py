@@ -14,7 +14,7 @@ class Genesys2(Series7Board, Genesys2Platform):
     """The board with an XC7K325T."""
 
     title = "Digilent Genesys 2"
-    phy = "Realtek RTL8211E-VL"
+    phy = "RTL8211E-VL"
     uart = "the USB connector J15, FT232R"
     loader = "--board genesys2"
     has_reset = True

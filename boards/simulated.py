@@ -22,7 +22,7 @@ def board_sim_verilog(board: str, *, nic: NicConfig | None = None, baud: int = 1
     board : str
         Its name.
     nic : NicConfig
-        Parameters of the NIC.
+        Parameters of the NIC, if they shall be others than the board's.
     baud : int
         Of the UART, in bit/s; the default makes a bit ten cycles long.
 
@@ -36,5 +36,6 @@ def board_sim_verilog(board: str, *, nic: NicConfig | None = None, baud: int = 1
     platform = load_board(board)
     if platform.flow != "open":
         raise ValueError(f"there are models of the cells of ECP5 boards, not of {board!r}")
-    card = Card(interface=platform.interface, baud=baud, nic=nic, phy_reset_cycles=_PHY_RESET_CYCLES)
+    changes = {"nic": nic} if nic is not None else {}
+    card = Card.of(platform, baud=baud, phy_reset_cycles=_PHY_RESET_CYCLES, **changes)
     return flat_verilog(card, _TOP, platform)

@@ -14,9 +14,9 @@ class VersaEcp5(Ecp5Board, VersaECP5Platform):
     """The board with an LFE5UM-45F."""
 
     title = "Lattice Versa ECP5"
-    phy = "Marvell 88E1512"
+    phy = "88E1512"
     uart = "the USB connector, second channel of the FT2232H"
-    loader = "--board ecp5_versa"
+    loader = "--cable ft2232"
     has_reset = True
     # The PHY delays both clocks: bits 4 and 5 of its register 21 on page 2 are 1 after a reset.
 

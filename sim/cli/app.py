@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ... import __version__
-from . import bench, doctor, formal, journey, lan, net, regs, run, send, tap, tb, verilog, wire
+from . import bench, boards, doctor, formal, journey, lan, net, regs, run, send, tap, tb, verilog, wire
 from .report import FAILED, CommandError
 
 __all__ = ["main"]
@@ -31,6 +31,9 @@ for _name in ("ip", "tc", "ethtool", "sysctl", "nft"):
 app.command("tb", context_settings=tb.PASS_ON, add_help_option=False)(tb.tb)
 app.command("formal")(formal.formal)
 app.command("verilog")(verilog.verilog)
+app.command("boards")(boards.boards)
+app.command("build")(boards.build)
+app.command("program")(boards.program)
 app.command("regs")(regs.regs)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)

@@ -5,15 +5,26 @@ from typing import Annotated, Any
 
 import typer
 
+from .boards import boards, measure_boards
 from .report import FAILED, CommandError, console, print_json, say
 
 __all__ = ["bench"]
 
 
 def bench(
+    with_boards: Annotated[
+        bool, typer.Option("--boards", help="Build all boards instead, and keep timing and area with the sources.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
     """Measure line rate, latency, simulation and sending speed, and start-up, in one run of some minutes."""
+    if with_boards:
+        results = measure_boards()
+        if as_json:
+            print_json(results)
+        else:
+            boards()
+        return
     from ..bench import run
     from ..build import BuildError
 

