@@ -32,6 +32,7 @@ __all__ = ["ADDR_WIDTH_BITS", "CSR_ADDR_WIDTH_BITS", "Nic"]
 ADDR_WIDTH_BITS = 64
 CSR_ADDR_WIDTH_BITS = 16
 _RX_FEATURES = RxFeatures.CSUM | RxFeatures.VLAN_STRIP | RxFeatures.VLAN_FILTER
+_PHY_ENABLES = {"tx_enable": In(1, init=1), "rx_enable": In(1, init=1), "odd_nibble": In(1)}
 _BAD_CHECKSUM = RxFlags.CSUM_IPV4_BAD | RxFlags.CSUM_L4_BAD
 
 
@@ -50,6 +51,8 @@ class Nic(wiring.Component):
     ----------
     config : NicConfig
         All parameters.
+    phy_enables : bool
+        Have ``tx_enable``, ``rx_enable`` and ``odd_nibble``.
 
     Members
     -------
@@ -64,6 +67,8 @@ class Nic(wiring.Component):
         To the PHY, one octet a cycle.
     gmii_rxd, gmii_rx_dv, gmii_rx_er : In(8), In(1), In(1)
         From the PHY, one octet a cycle.
+    tx_enable, rx_enable, odd_nibble : In(1), In(1), In(1)
+        With ``phy_enables``: what a PHY's adapter says (`.phy.core.join_core`). Without, each cycle has an octet.
     mdc, mdio_o, mdio_oe, mdio_i : Out(1), Out(1), Out(1), In(1)
         Management interface of the PHY; the pin ``mdio`` is driven while ``mdio_oe`` is high.
     irq : Out(1)
@@ -95,12 +100,14 @@ class Nic(wiring.Component):
         A completion of the receive queue is written: its status and index.
     """
 
-    def __init__(self, *, config: NicConfig) -> None:
+    def __init__(self, *, config: NicConfig, phy_enables: bool = False) -> None:
         if not isinstance(config, NicConfig):
             raise TypeError(f"config must be a NicConfig, not {config!r}")
         self._config = config
+        self._phy_enables = phy_enables
         super().__init__(
             {
+                **(_PHY_ENABLES if phy_enables else {}),
                 "s_axil": In(AxiLiteSignature(addr_width=CSR_ADDR_WIDTH_BITS, data_width=32)),
                 "m_axi": Out(
                     Axi4Signature(
@@ -236,10 +243,14 @@ class Nic(wiring.Component):
             self.gmii_tx_er.eq(mac.gmii_tx_er),
         ]
         wiring.connect(m, path.result, ring.result)
+        if self._phy_enables:
+            m.d.comb += mac.enable.eq(self.tx_enable)
 
     def _receive(self, m: Module, rx_mac: MacRx, rx_path: RxPath, rx_ring: RxRing) -> None:
         """Join what leads from the wire to the ring."""
         m.d.comb += [getattr(rx_mac, name).eq(getattr(self, name)) for name in ("gmii_rxd", "gmii_rx_dv", "gmii_rx_er")]
+        if self._phy_enables:
+            m.d.comb += [rx_mac.enable.eq(self.rx_enable), rx_mac.odd_nibble.eq(self.odd_nibble)]
         m.d.comb += [rx_path.i.payload.eq(rx_mac.o.payload), rx_path.i.valid.eq(rx_mac.o.valid)]
         m.d.comb += [rx_path.end.payload.eq(rx_mac.end.payload), rx_path.end.valid.eq(rx_mac.end.valid)]
         wiring.connect(m, rx_path.frame, rx_ring.frame)
