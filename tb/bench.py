@@ -22,6 +22,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ..sim.build import cache_dir
+from . import boards as board_benches
 from . import hdl as hdl_benches
 from .coverage import PROBED, Coverage
 from .instrument import Probed
@@ -117,16 +118,17 @@ def seed() -> int:
 
 
 def cases() -> list[Case]:
-    """Return every case of every ``tb/hdl/bench_*.py``, by name.
+    """Return every case of every ``bench_*.py`` in ``tb/hdl`` and ``tb/boards``, by name.
 
     Such a file has ``BENCH``, or ``BENCHES`` for several.
     """
     found = []
-    for module in pkgutil.iter_modules(hdl_benches.__path__):
-        if module.name.startswith("bench_"):
-            loaded = importlib.import_module(f"{hdl_benches.__name__}.{module.name}")
-            for bench in getattr(loaded, "BENCHES", None) or (loaded.BENCH,):
-                found += [Case(bench, variant) for variant in bench.variants]
+    for package in (hdl_benches, board_benches):
+        for module in pkgutil.iter_modules(package.__path__):
+            if module.name.startswith("bench_"):
+                loaded = importlib.import_module(f"{package.__name__}.{module.name}")
+                for bench in getattr(loaded, "BENCHES", None) or (loaded.BENCH,):
+                    found += [Case(bench, variant) for variant in bench.variants]
     return sorted(found, key=lambda case: case.name)
 
 
