@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from ..hdl.config import NicConfig
 from ..hdl.phy.mii import Mii
 from ..hdl.phy.rgmii import Rgmii
-from .bare import BridgedNic
+from .bridge import BridgedNic
 from .stretch import Stretch
 
 __all__ = ["Card"]
