@@ -169,7 +169,7 @@ class Ecp5Board(Board, Ecp5):
     def _delayed(self, m: Module, name: str, pin: Value, delay_ns: float) -> Value:
         taps = round(delay_ns / _TAP_NS)
         if not 0 <= taps <= _LONGEST_TAP:
-            raise ValueError(f"a pin can be delayed by up to {_LONGEST_TAP * _TAP_NS} ns, not {delay_ns!r}")
+            raise ValueError(f"a pin can be delayed by up to {_LONGEST_TAP * _TAP_NS:.3f} ns, not {delay_ns!r}")
         if taps == 0:
             return pin
         late = Signal(name=name)

@@ -14,7 +14,7 @@ from .placed import Placed, read_placed
 from .registry import load_board
 from .tools import ToolError, run_tool
 
-__all__ = ["SEEDS", "TOP", "build", "write_files"]
+__all__ = ["SEEDS", "TOP", "build", "make", "write_files"]
 
 TOP = "hardwire_board"
 SEEDS = (1, 2, 3, 4, 5)
@@ -53,20 +53,34 @@ def _without_folders(text: str) -> str:
     return text
 
 
-def build(
-    name: str, out: Path, *, seeds: tuple[int, ...] = SEEDS, report: Callable[[str], None] = lambda step: None
+def build(name: str, out: Path, *, report: Callable[[str], None] = lambda step: None) -> tuple[Placed, bool]:
+    """Write a board's files and make its bitstream of them: see `write_files` and `make`."""
+    report("Verilog")
+    board, paths = write_files(name, out)
+    return make(board, paths, out, report=report)
+
+
+def make(
+    board: Board,
+    paths: list[Path],
+    out: Path,
+    *,
+    seeds: tuple[int, ...] = SEEDS,
+    report: Callable[[str], None] = lambda step: None,
 ) -> tuple[Placed, bool]:
-    """Make a board's bitstream, ``hardwire_board.bit``; return what became of it, and if it was there already.
+    """Make a bitstream, ``hardwire_board.bit``; return what became of it, and if it was there already.
 
     Placement is a matter of luck: seed after seed is tried until all clocks meet their constraints; if none does, the
     last one counts.
 
     Parameters
     ----------
-    name : str
-        The board.
+    board : Board
+        What it is for.
+    paths : list of Path
+        The files it is made of.
     out : Path
-        Folder for all files.
+        Their folder, and that of what is made.
     seeds : tuple of int
         For nextpnr.
     report : callable
@@ -76,11 +90,7 @@ def build(
     ------
     ToolError
         If a program is missing or fails, or the board is not one for the open tools.
-    ValueError, ImportError
-        See `write_files`.
     """
-    report("Verilog")
-    board, paths = write_files(name, out)
     if board.flow != "open":
         raise ToolError(f"{board.title} needs Vivado: run {out / f'build_{TOP}.sh'} where it is installed")
     inputs = _digest(paths, seeds)
@@ -99,7 +109,8 @@ def build(
         if placed.met:
             break
     report("bitstream")
-    run_tool("ecppack", ["--compress", "--input", f"{TOP}.config", "--bit", f"{TOP}.bit", "--svf", f"{TOP}.svf"], out)
+    packed = [*("--input", f"{TOP}.config"), *("--bit", f"{TOP}.bit"), *("--svf", f"{TOP}.svf")]
+    run_tool("ecppack", ["--compress", *packed], out)
     (out / _INPUTS).write_text(inputs)
     return placed, False
 
