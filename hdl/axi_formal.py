@@ -113,28 +113,28 @@ def write_rules(
     cover(m, answered & ends, "axi: a write burst after a response")
 
 
-def steady_ring(m: Module, base: Value, mask: Value) -> None:
-    """Assume a ring that stays where it is, aligned to 4 KiB, with a power of two of entries from 2 up."""
+def steady_ring(m: Module, base: Value, mask: Value, *, octets: int) -> None:
+    """Assume a ring that stays where it is, aligned to its size, with a power of two of entries from 2 up."""
     same = Signal(init=0)
     base_was, mask_was = Signal(len(base)), Signal(len(mask))
     m.d.sync += [same.eq(1), base_was.eq(base), mask_was.eq(mask)]
     m.d.comb += [
-        Assume(base[:_PAGE_BITS] == 0, "the ring is aligned"),
+        Assume((base & (mask * octets | (octets - 1))) == 0, "the ring is aligned"),
         Assume(Cat((mask & (mask + 1)) == 0, mask != 0).all(), "the ring has a power of two of entries"),
         Assume(~same | (base == base_was) & (mask == mask_was), "the ring stays"),
     ]
 
 
 def _fetch(m: Module, dut: DescriptorFetch) -> None:
-    steady_ring(m, dut.base, dut.mask)
+    steady_ring(m, dut.base, dut.mask, octets=TX_DESC.size_octets)
     m.d.comb += [Assume(dut.limit <= dut.mask, "TAIL is in the ring"), Assume(~dut.clear, "no reset")]
     beats = 8 * 32 // len(dut.axi.rdata)
     read_rules(m, dut.axi, max_beats=4 * beats, max_owed=8 * beats)
 
 
-def completion_rules(m: Module, dut: CompletionWrite) -> None:
+def completion_rules(m: Module, dut: CompletionWrite, *, octets: int) -> None:
     """Claim the rules of a write manager for the completions of a ring."""
-    steady_ring(m, dut.base, dut.mask)
+    steady_ring(m, dut.base, dut.mask, octets=octets)
     m.d.comb += Assume(~dut.clear, "no reset")
     write_rules(m, dut.axi, max_beats=4, max_under_way=4)
 
@@ -244,7 +244,7 @@ PROPERTIES = [
                 record=TX_CPL,
                 completion=TxCompletion,
             ),
-            completion_rules,
+            lambda m, dut: completion_rules(m, dut, octets=TX_CPL.size_octets),
         ),
         depth=36,
         induction=False,

@@ -46,7 +46,7 @@ class CompletionWrite(wiring.Component):
     Members
     -------
     base : In(64)
-        Bus address of the ring, aligned to its size and to 4 KiB.
+        Bus address of the ring, aligned to its size.
     mask : In(ring_log2_max)
         Number of entries, less one.
     give_up : In(1)

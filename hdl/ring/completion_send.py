@@ -41,7 +41,7 @@ class CompletionSend(wiring.Component):
     Members
     -------
     base : In(64)
-        Bus address of the ring, aligned to its size and to 4 KiB.
+        Bus address of the ring, aligned to its size.
     i : In(stream.Signature(placed_layout(completion)))
         Completions.
     axi : Out(Axi4WriteSignature)

@@ -48,7 +48,7 @@ class DescriptorFetch(wiring.Component):
     Members
     -------
     base : In(64)
-        Bus address of the ring, aligned to its size and to 4 KiB.
+        Bus address of the ring, aligned to its size.
     mask : In(ring_log2_max)
         Number of descriptors, less one.
     limit : In(ring_log2_max)

@@ -150,7 +150,7 @@ PROPERTIES = [
     ),
     Property(
         name="rx_completion_write.axi",
-        build=lambda: Harness(_completions(64), completion_rules),
+        build=lambda: Harness(_completions(64), lambda m, dut: completion_rules(m, dut, octets=32)),
         depth=36,
         induction=False,
         mutations=(Mutation("ring/completion_send.py", "axi.wlast.eq(number == self._beats - 1)", "axi.wlast.eq(1)"),),

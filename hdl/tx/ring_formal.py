@@ -54,7 +54,7 @@ def fetched_in_order(m: Module, dut: wiring.Component, *, desc_octets: int) -> N
     ``dut`` is a descriptor fetcher: ``base``, ``mask``, ``limit``, ``clear``, ``axi``, ``o`` with ``index``. Memory
     answers in order. Addresses and indices are judged; that the fields come through is for the benches.
     """
-    steady_ring(m, dut.base, dut.mask)
+    steady_ring(m, dut.base, dut.mask, octets=desc_octets)
     axi, mask = dut.axi, dut.mask
     beats = 8 * desc_octets // len(axi.rdata)
     octets = len(axi.rdata) // 8
@@ -150,7 +150,7 @@ def _decode(m: Module, dut: DescriptorDecode) -> None:
 
 def written_in_order(m: Module, dut: CompletionWrite, *, octets: int) -> None:
     """Claim that each completion goes to the next place of the ring and is reported once, in order."""
-    steady_ring(m, dut.base, dut.mask)
+    steady_ring(m, dut.base, dut.mask, octets=octets)
     axi = dut.axi
     put = dut.i.valid & dut.i.ready
     m.d.comb += [

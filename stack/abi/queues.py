@@ -31,7 +31,7 @@ def _queue(name: str, base: int, *, enable: str, reset: str, idle: str, tail: st
                     Field("resetting", 2, 1, RO, "A reset is under way."),
                 ),
             ),
-            word("BASE_LO", 0x08, RW, "Bus address of the descriptors; aligned to the ring's size, at least 4 KiB."),
+            word("BASE_LO", 0x08, RW, "Bus address of the descriptors; aligned to the ring's size."),
             word("BASE_HI", 0x0C, RW, "High half of the same."),
             word(
                 "CPL_BASE_LO",

@@ -35,7 +35,7 @@ class Dma(Protocol):
     def alloc_coherent(self, size_octets: int) -> Buffer:
         """Return zeroed memory mapped both ways until freed, aligned to its size rounded up to a power of two.
 
-        The alignment is at least 4 KiB; ``Buffer.addr`` is the bus address.
+        ``Buffer.addr`` is the bus address.
         """
         ...
 

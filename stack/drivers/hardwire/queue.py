@@ -17,7 +17,6 @@ RING_LOG2_MIN = 1
 _POLL_NS = 20_000
 _DRAIN_NS = 10_000_000_000  # The longest ring of the longest frames takes a quarter of this at 1 Gb/s.
 _RESET_READS = 100_000
-_MIN_ALLOC_OCTETS = 4096
 _ARM = TXQ["CPL_TAIL"]["arm"].mask  # The same in both kinds.
 
 
@@ -130,9 +129,9 @@ class Queue:
         OSError
             ``ENOMEM``; the ring has what it had.
         """
-        desc = self.dma.alloc_coherent(max(self.desc_record.size_octets << log2, _MIN_ALLOC_OCTETS))
+        desc = self.dma.alloc_coherent(self.desc_record.size_octets << log2)
         try:
-            cpl = self.dma.alloc_coherent(max(self.cpl_record.size_octets << log2, _MIN_ALLOC_OCTETS))
+            cpl = self.dma.alloc_coherent(self.cpl_record.size_octets << log2)
         except OSError:
             self.dma.free_coherent(desc)
             raise
