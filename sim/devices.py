@@ -4,9 +4,14 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-__all__ = ["device_names", "open_device", "register_device"]
+__all__ = ["device_names", "is_real", "open_device", "register_device"]
 
-_FACTORIES: dict[str, str | Callable[..., Any]] = {"sim": "hardwire.sim.nic:SimNic"}
+_FACTORIES: dict[str, str | Callable[..., Any]] = {
+    "sim": "hardwire.sim.nic:SimNic",
+    "uart": "hardwire.sim.bridge.serial_port:open_uart",
+}
+_ADDRESSED = {"uart"}  # One says where it is.
+_REAL = {"uart"}
 
 
 def register_device(name: str, factory: str | Callable[..., Any]) -> None:
@@ -34,18 +39,48 @@ def device_names() -> list[str]:
     return sorted(_FACTORIES)
 
 
-def open_device(name: str, **options: object) -> Any:
-    """Return a new device of that kind.
+def is_real(name: str) -> bool:
+    """Return whether such a device is a real card: then its wire is, too, and time.
 
     Raises
     ------
     ValueError
         If there is no such kind.
     """
-    factory = _FACTORIES.get(name)
-    if factory is None:
-        raise ValueError(f"no device {name!r}; there are {', '.join(device_names())}")
+    kind, _ = _parts(name)
+    return kind in _REAL
+
+
+def open_device(name: str, **options: object) -> Any:
+    """Return a new device of that kind.
+
+    Parameters
+    ----------
+    name : str
+        Its kind, and for some ``:`` and where it is: ``uart:/dev/ttyUSB0``.
+    **options
+        What it is made with.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind, or it needs no place.
+    """
+    kind, address = _parts(name)
+    if kind in _ADDRESSED:
+        options["address"] = address
+    factory = _FACTORIES[kind]
     if isinstance(factory, str):
         module, _, attribute = factory.partition(":")
         factory = getattr(import_module(module), attribute)
     return factory(**options)
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """Return kind and place."""
+    kind, colon, address = name.partition(":")
+    if kind not in _FACTORIES:
+        raise ValueError(f"no device {kind!r}; there are {', '.join(device_names())}")
+    if colon and kind not in _ADDRESSED:
+        raise ValueError(f"a device {kind!r} has no place: leave out {colon + address!r}")
+    return kind, address

@@ -8,6 +8,8 @@ from ..stack.core.net import Kernel, Net
 from ..stack.core.netdevice import NETIF_F_HW_CSUM, NETIF_F_HW_NEIGH, NetDevice
 from ..stack.drivers.hardwire import hardwire_probe
 from ..stack.iproute import addr_add, neigh_add
+from .bridge.card_memory import ring_log2s
+from .bridge.nic import BridgeNic
 from .bus_model import BusModel
 from .devices import open_device
 from .nic import SimNic
@@ -33,7 +35,7 @@ class Setup:
     neighbours : dict[str, str]
         MAC addresses that it need not ask for, by IPv4 address.
     ring_log2 : int or None
-        Log2 of the number of descriptors; None for the driver's default.
+        Log2 of the number of descriptors; None for the driver's default, or what a card behind a bridge has room for.
     bus : BusModel
         How its memory behaves.
     config : NicConfig
@@ -41,9 +43,10 @@ class Setup:
     waves : bool
         Use the library that can write waves.
     device : str
-        Kind of the card; see ``devices``.
+        Kind of the card, and for some where it is; see ``devices``.
     phy_address : int
         Where the driver looks for the card's PHY, which is at 1; where there is none, the link counts as a fixed one.
+        A card behind a bridge may say otherwise.
     """
 
     address: str | None = "10.0.0.1/24"
@@ -106,7 +109,10 @@ class Machine:
             As for a new machine.
         """
         nic = open_device(setup.device, host=self.host, config=setup.config, bus=setup.bus, waves=setup.waves)
-        dev = hardwire_probe(self.net, nic, nic.dma, [nic], mac=setup.mac, phy_address=setup.phy_address)
+        if isinstance(nic, BridgeNic):
+            dev = self._probe_bridged(nic, setup)
+        else:
+            dev = hardwire_probe(self.net, nic, nic.dma, [nic], mac=setup.mac, phy_address=setup.phy_address)
         if setup.ring_log2 is not None:
             dev.ethtool_ops.set_ringparam(1 << setup.ring_log2)
         dev_set_mtu(dev, setup.mtu)
@@ -119,6 +125,18 @@ class Machine:
             neigh_add(dev, address, mac)
         self.cards.append(Card(nic, dev))
         return self.cards[-1]
+
+    def _probe_bridged(self, nic: BridgeNic, setup: Setup) -> NetDevice:
+        """Take a card behind a bridge into use, with rings that its memory has room for."""
+        address = setup.phy_address if nic.phy_address is None else nic.phy_address
+        dev = hardwire_probe(
+            self.net, nic, nic.dma, [nic], mac=setup.mac, phy_address=address, speed_mbps=nic.speed_mbps
+        )
+        most = dev.ethtool_ops.get_ringparam()
+        tx_log2, rx_log2 = ring_log2s(nic.hello["memory_octets"], setup.mtu)
+        tx, rx = min(1 << tx_log2, most.tx_max_pending), min(1 << rx_log2, most.rx_max_pending)
+        dev.ethtool_ops.set_ringparam(tx, rx or None)
+        return dev
 
     def counters(self) -> dict[str, int]:
         """Return what its first card and the driver have counted, without zeros (``ethtool -S``)."""

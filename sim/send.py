@@ -9,11 +9,15 @@ from os import strerror
 from pathlib import Path
 from typing import Any
 
+from ..stack.core.netdevice import netif_carrier_ok
 from ..stack.uapi import AF_INET, IP_MTU_DISCOVER, IP_PMTUDISC_DO, SOCK_DGRAM, SOL_IP
 from ..stack.wire.address import ipv4_from_text, mac_from_text, mac_to_text
+from .bridge.link import BridgeError
 from .capture import Capture
+from .devices import is_real
 from .journey import Journey, Recorder
 from .machine import Machine, Setup
+from .sniffer import Sniffer
 from .world import World
 
 __all__ = [
@@ -30,6 +34,8 @@ __all__ = [
 _SET_UP_NS = 10_000
 _STEP_NS = 10_000_000
 _PATIENCE_NS = 10_000_000_000
+_DRAIN_NS = 1_000_000_000
+_REAL_DRAIN_NS = 600_000_000_000  # A slow line has a socket's whole buffer to carry.
 
 
 class SendError(Exception):
@@ -137,6 +143,7 @@ class SendRequest:
     pcap: Path | None = None
     waves: Path | None = None
     seed: int = 0
+    device: str = "sim"
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the payload of each datagram; no payload at all is one empty datagram."""
@@ -154,9 +161,9 @@ class SendReport:
     datagrams, payload_octets : int
         How much the socket took.
     frames : int
-        Frames on the wire, whatever is in them.
+        Frames on the wire, whatever is in them; of a real card, frames that it said to have sent.
     time_ns, wall_s : float
-        Simulated time until all was done; real time.
+        The world's time until all was done, simulated unless the card is real; real time.
     journey : Journey or None
         That of the first datagram.
     drops : dict[str, int]
@@ -195,12 +202,21 @@ def run(request: SendRequest) -> SendReport:
         # First, so that nothing is built if it cannot be opened.
         capture = None if request.pcap is None else open_files.enter_context(Capture(request.pcap))
         machine = _machine(request)
-        if capture is not None:
+        sniffer = None
+        if capture is not None and is_real(request.device):
+            sniffer = Sniffer(machine, machine.dev.name, capture)
+            machine.world.spawn(_sniff, sniffer)
+        elif capture is not None:
             machine.nic.on_frames = capture.write_frames
         if request.waves is not None:
             machine.nic.waves(str(request.waves))
             open_files.callback(machine.nic.waves, None)
-        report = _send(machine, request)
+        try:
+            report = _send(machine, request)
+        except (BridgeError, TimeoutError) as error:
+            raise SendError(error.strerror or str(error)) from error
+        if sniffer is not None:
+            sniffer.end()
     report.wall_s = time.monotonic() - started
     return report
 
@@ -212,6 +228,7 @@ def _machine(request: SendRequest) -> Machine:
         offload=request.offload,
         neighbours=request.neighbours,
         waves=request.waves is not None,
+        device=request.device,
     )
     try:
         return Machine(World(seed=request.seed), setup)
@@ -220,8 +237,24 @@ def _machine(request: SendRequest) -> Machine:
         raise SendError(f"the machine cannot be set up: {error.strerror}{place}") from error
 
 
+def _sniff(sniffer: Sniffer) -> None:
+    while True:
+        sniffer.take()
+
+
+def _await_link(machine: Machine) -> None:
+    """Wait until a real card's PHY has a link: frames that are sent before are lost."""
+    world, limit_ns = machine.world, machine.world.now_ns + _PATIENCE_NS
+    while not netif_carrier_ok(machine.dev):
+        if world.now_ns > limit_ns:
+            raise SendError("the card has no link: is a cable plugged in, and its other end?")
+        world.advance(_STEP_NS)
+
+
 def _send(machine: Machine, request: SendRequest) -> SendReport:
     world, nic = machine.world, machine.nic
+    real = is_real(request.device)
+    drain_ns = _REAL_DRAIN_NS if real else _DRAIN_NS
     report = SendReport()
     sock = machine.net.socket(AF_INET, SOCK_DGRAM)
     try:
@@ -244,16 +277,18 @@ def _send(machine: Machine, request: SendRequest) -> SendReport:
     chunks = request.chunks()
     first = next(chunks)
     world.advance(_SET_UP_NS)
+    if real:
+        _await_link(machine)
     # The first datagram goes alone, so that its journey is its own; the rest follow as fast as they can.
     with Recorder(world, f"The first datagram: {len(first):,} octets to {request.to}") as recorder:
         world.run(send, [first])
-        world.drain()
+        world.drain(drain_ns)
     report.journey = recorder.journey()
     world.run(send, chunks)
-    _settle(machine)
+    _settle(machine, drain_ns)
     sock.close()
     report.time_ns = world.now_fs / 1e6
-    report.frames = nic.counters["frames_total"]
+    report.frames = machine.dev.stats.tx_packets if real else nic.counters["frames_total"]
     report.drops = machine.kernel.drop_counts()
     ethtool = machine.dev.ethtool_ops
     report.device = dict(zip(ethtool.get_strings(), ethtool.get_ethtool_stats(), strict=True))
@@ -261,16 +296,16 @@ def _send(machine: Machine, request: SendRequest) -> SendReport:
     return report
 
 
-def _settle(machine: Machine) -> None:
+def _settle(machine: Machine, drain_ns: int) -> None:
     """Let all that is under way come to its end, the search for a neighbour's address above all."""
     world, neighbours = machine.world, machine.net.ipv4.arp_tbl.nht
     limit_ns = world.now_ns + _PATIENCE_NS
-    world.drain()
+    world.drain(drain_ns)
     while any(neigh.arp_queue for neigh in neighbours.values()):
         if world.now_ns > limit_ns:
             raise SendError("the stack does not come to rest")
         world.advance(_STEP_NS)
-    world.drain()
+    world.drain(drain_ns)
 
 
 def _refusal(error: OSError, request: SendRequest, length: int) -> str:

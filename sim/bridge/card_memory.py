@@ -3,9 +3,35 @@
 from bisect import bisect_left, insort
 from errno import ENOMEM
 
-__all__ = ["CardMemory"]
+__all__ = ["CardMemory", "ring_log2s"]
 
 _ALIGN_OCTETS = 8
+_DESCRIPTOR_OCTETS = 48  # Each way: a descriptor and its completion.
+_RX_PART = 16
+_RING_LOG2_MAX = 8
+_LINK_OCTETS = 18  # An Ethernet header and a tag.
+
+
+def ring_log2s(memory_octets: int, mtu: int) -> tuple[int, int]:
+    """Return the log2 of the sizes of the TX ring and the RX ring that suit a card's memory.
+
+    Every frame that is in the TX ring finds room: as many as the ring has descriptors, with the one that stays unused
+    for the place at the end of the memory that is too short. RX rings, whose buffers are in the host's memory, take a
+    sixteenth, and as much again for alignment.
+
+    Examples
+    --------
+    >>> ring_log2s(32768, 1500)
+    (4, 5)
+    """
+    rx = _log2(memory_octets // _RX_PART // _DESCRIPTOR_OCTETS)
+    left_octets = memory_octets - 2 * (_DESCRIPTOR_OCTETS << rx)
+    frame_octets = -(-(mtu + _LINK_OCTETS) // _ALIGN_OCTETS) * _ALIGN_OCTETS
+    return _log2(left_octets // (_DESCRIPTOR_OCTETS + frame_octets)), rx
+
+
+def _log2(most: int) -> int:
+    return min(max(most.bit_length() - 1, 1), _RING_LOG2_MAX)
 
 
 class CardMemory:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from ...stack.core.platform import Buffer
 from ...stack.drivers.bus import Direction
 from ..memory import BUS_BASE, PHYS_BASE, DmaError, HostMemory, MemoryBlock
 from .card_memory import CardMemory
@@ -77,12 +78,12 @@ class BridgeMemory:
         self._link.write(at, bytes(padded))
         return MemoryBlock(at, inner.offset, inner.view[:size_octets])
 
-    def free_coherent(self, buffer: MemoryBlock) -> None:
+    def free_coherent(self, buffer: Buffer) -> None:
         """Unmap and free what ``alloc_coherent`` returned."""
-        if not buffer.live:
+        coherent = self._coherent.pop(buffer.addr, None)
+        if coherent is None:
             raise DmaError(f"{buffer!r} is freed twice")
-        buffer.live = False
-        self.host.free_coherent(self._coherent.pop(buffer.addr).block)
+        self.host.free_coherent(coherent.block)
         self.card.give_back(buffer.addr)
 
     def map(self, addr: int, length_octets: int, direction: Direction) -> int:

@@ -55,6 +55,10 @@ class BridgeNic:
         How late the card's answers may come, beside the time that their octets take.
     settle_fs : int
         See above.
+    phy_address : int or None
+        Where the card's PHY is; None: where whoever sets the host up says.
+    speed_mbps : int
+        Speed of its MAC.
 
     Members
     -------
@@ -80,11 +84,15 @@ class BridgeNic:
         strict: bool = True,
         latency_fs: int = MS_FS,
         settle_fs: int = MS_FS,
+        phy_address: int | None = None,
+        speed_mbps: int = 1000,
     ) -> None:
         self.host = host
         self.world = host.world
         self.config = config or NicConfig()
         self.strict = strict
+        self.phy_address = phy_address
+        self.speed_mbps = speed_mbps
         self.carrier = carrier
         self.link = Link(carrier, self._receive, latency_fs=latency_fs)
         self._latency_fs = latency_fs

@@ -39,6 +39,9 @@ def send(
     pcap: Annotated[Path | None, typer.Option(metavar="OUT.pcapng", help="Record the frames on the wire.")] = None,
     waves: Annotated[Path | None, typer.Option(metavar="OUT.fst", help="Record waves of the gateware.")] = None,
     journey: JourneyFiles = None,
+    device: Annotated[
+        str, typer.Option(metavar="KIND[:PLACE]", help="The card: sim, or a real one: uart:/dev/ttyUSB0[,baud=N].")
+    ] = "sim",
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
@@ -60,6 +63,7 @@ def send(
         pcap=writable("--pcap", pcap),
         waves=regular("--waves", writable("--waves", waves)),
         seed=seed,
+        device=_device(device, waves),
     )
     report = _run(request)
     if as_json:
@@ -87,20 +91,38 @@ def _run(request: "SendRequest") -> "SendReport":
 
 
 def _print(request: "SendRequest", report: "SendReport") -> None:
+    from ..devices import is_real
     from ..journey.tree import tree
 
     terminal = console()
     if report.journey is not None:
         # Not wrapped: a long line goes over the edge rather than through the tree.
         terminal.print(tree(report.journey), soft_wrap=True)
+    real = is_real(request.device)
+    time = (
+        f"{report.wall_s:.2f} s"
+        if real
+        else f"{report.time_ns / 1000:,.3f} µs simulated, {report.wall_s:.2f} s in fact"
+    )
     terminal.print(
         f"\n{report.datagrams:,} datagram{'s' * (report.datagrams != 1)}, {report.payload_octets:,} octets of payload"
-        f" in {report.frames:,} frame{'s' * (report.frames != 1)}; {report.time_ns / 1000:,.3f} µs simulated,"
-        f" {report.wall_s:.2f} s in fact",
+        f" in {report.frames:,} frame{'s' * (report.frames != 1)}; {time}",
         soft_wrap=True,
     )
     if request.pcap is not None:
         say(f"wrote {request.pcap}")
+
+
+def _device(name: str, waves: Path | None) -> str:
+    from ..devices import is_real
+
+    try:
+        real = is_real(name)
+    except ValueError as error:
+        raise CommandError(f"--device: {error}", MISUSED) from error
+    if real and waves is not None:
+        raise CommandError(f"--waves: {name} is a real card: only a simulated one has waves", MISUSED)
+    return name
 
 
 def _payload(file: Path | None, text: str | None, stdin: bool) -> bytes:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from operator import itemgetter
 from typing import ClassVar, Self
 
+from ..bridge.nic import BridgeNic
 from ..frame import Frame
 from ..nic import SimNic
 from ..nic_event import Event
@@ -72,6 +73,8 @@ class _CardEar:
 class Recorder:
     """Records what happens to packets, in a ``with`` statement; ``journey`` is what came of it.
 
+    Of a card behind a bridge there is only what the driver does with it.
+
     What is inside the cards as it begins is nobody's there; it gets an id where the stack is given it. While none is
     on, recorders cost nothing.
 
@@ -95,7 +98,8 @@ class Recorder:
         """Start to record."""
         self._begin_fs = self._world.now_fs
         for nic in self._world.nics:
-            self.add(nic)
+            if not isinstance(nic, BridgeNic):  # What happens in that, nobody tells.
+                self.add(nic)
         self._tracer.__enter__()
         return self
 

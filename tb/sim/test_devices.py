@@ -19,3 +19,13 @@ def test_registered_device_is_opened_by_name(monkeypatch: pytest.MonkeyPatch) ->
     assert devices.open_device("lazy", x=1) == {"x": 1}
     with pytest.raises(ValueError, match="^there is already a device 'sim'$"):
         devices.register_device("sim", SimNic)
+
+
+def test_text_after_the_colon_says_where_a_card_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_FACTORIES", {**devices._FACTORIES, "uart": dict})
+    assert devices.open_device("uart:/dev/ttyS7,baud=9600", a=1) == {"address": "/dev/ttyS7,baud=9600", "a": 1}
+    assert devices.open_device("uart") == {"address": ""}
+    assert devices.is_real("uart:/dev/ttyS7")
+    assert not devices.is_real("sim")
+    with pytest.raises(ValueError, match="^a device 'sim' has no place: leave out ':/dev/ttyS7'$"):
+        devices.open_device("sim:/dev/ttyS7")
