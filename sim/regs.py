@@ -1,4 +1,4 @@
-"""The contract in other languages: C header, SystemRDL, HTML and Markdown, all from ``stack.abi``."""
+"""The contract in other languages: C header, SystemRDL, IP-XACT, HTML and Markdown, all from ``stack.abi``."""
 
 import tempfile
 from collections.abc import Callable
@@ -30,7 +30,7 @@ from ..stack.abi import (
     regs,
 )
 
-__all__ = ["FORMATS", "RECORDS", "c_header", "export_html", "markdown", "systemrdl_text"]
+__all__ = ["FORMATS", "RECORDS", "c_header", "export_html", "ipxact", "markdown", "systemrdl_text"]
 
 RECORDS = (TX_DESC, TX_CPL, RX_DESC, RX_CPL)
 
@@ -120,6 +120,14 @@ def markdown() -> str:
     from peakrdl_markdown import MarkdownExporter
 
     return "\n".join(_written(partial(MarkdownExporter().export, node), "md") for node in _compile())
+
+
+def ipxact() -> str:
+    """Return the register map as an IP-XACT component of IEEE Std 1685-2009, the version that Vivado reads."""
+    from peakrdl_ipxact import IPXACTExporter, Standard
+
+    exporter = IPXACTExporter(vendor="hardwire", library="net", standard=Standard.IEEE_1685_2009)
+    return _written(partial(exporter.export, _compile()[0]), "xml")
 
 
 def export_html(folder: Path) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from ...hdl.config import NicConfig
 from .boards import board_files
+from .package import Package, write_package
 from .report import MISUSED, CommandError, print_json, say
 
 __all__ = ["parse_config", "verilog"]
@@ -62,15 +63,23 @@ def verilog(
     board: Annotated[
         str | None, typer.Option(metavar="NAME", help="A whole board, with constraints and build script.")
     ] = None,
+    package: Annotated[
+        Package | None, typer.Option(help="The NIC as a core for FuseSoC, LiteX, Vivado's catalogue, or LitePCIe.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
     """Write the NIC as Verilog: hardwire_nic.v, and the parameters it was made with; or all files of a board."""
     if board is not None:
-        if config or block is not None:
-            raise CommandError("--board is a whole design: --config and --block do not go with it", MISUSED)
+        if config or block is not None or package is not None:
+            raise CommandError("--board is a whole design: no --config, --block or --package with it", MISUSED)
         board_files(board, out, as_json)
         return
     nic = parse_config(config or [])
+    if package is not None:
+        if block is not None or target is not Target.GENERIC:
+            raise CommandError("--package is the whole NIC, for any tool: neither --block nor --target", MISUSED)
+        write_package(package, nic, out, as_json=as_json)
+        return
     from ...boards.ecp5 import Ecp5
     from ...hdl.blocks import BLOCKS
     from ...hdl.verilog import block_verilog, nic_verilog

@@ -1,0 +1,1 @@
+"""The bare NIC for systems of others: FuseSoC, LiteX, Vivado, LitePCIe."""
