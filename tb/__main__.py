@@ -16,6 +16,7 @@ from rich.table import Table
 from . import bench
 from .coverage import Coverage
 from .coverage_report import Report, print_report, write_report
+from .netlist import NetlistError, netlist_cases
 
 __all__ = ["main"]
 
@@ -30,12 +31,16 @@ def main(
     ] = False,
     seed: Annotated[int | None, typer.Option(help="Seed of the random choices; a fresh one by default.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for logs and waves.")] = None,
+    verilog: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Run the benches of the whole NIC on this Verilog, module hardwire_nic."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
     """Run the cocotb benches under Verilator and print a table; exit 1 if one fails."""
     wanted = pattern if set(pattern) & set("*?") else f"*{pattern}*"
     # A variant's brackets are part of the name, not a set of characters.
-    chosen = [case for case in bench.cases() if fnmatch.fnmatchcase(case.name, wanted.replace("[", "[[]"))]
+    chosen = [case for case in _offered(verilog) if fnmatch.fnmatchcase(case.name, wanted.replace("[", "[[]"))]
     if not chosen:
         sys.stderr.write(f"hardwire tb: no bench matches {pattern!r}; see hardwire tb --list\n")
         raise typer.Exit(2)
@@ -66,6 +71,20 @@ def main(
             print_report(report)
     if any(result.failures or not result.tests for result in results):
         raise typer.Exit(1)
+
+
+def _offered(verilog: Path | None) -> list[bench.Case]:
+    """Return the cases to choose from; leave if a netlist is none that they can run."""
+    if verilog is None:
+        return bench.cases()
+    if not verilog.is_file():
+        sys.stderr.write(f"hardwire tb: --verilog: {verilog} is not a regular file\n")
+        raise typer.Exit(2)
+    try:
+        return netlist_cases(verilog)
+    except NetlistError as error:
+        sys.stderr.write(f"hardwire tb: {error}\n")
+        raise typer.Exit(1) from error
 
 
 def _coverage(results: list[bench.Result], out: Path, *, all_files: bool) -> Report:

@@ -148,7 +148,9 @@ class CocotbNic:
         """Return the frames that have left since the last call, without preamble and FCS."""
         frames = []
         while not self.sink.empty():
-            frames.append(bytes(self.sink.recv_nowait().get_payload(strip_fcs=True)))
+            frame = self.sink.recv_nowait()
+            assert frame.check_fcs(), "a frame has a wrong FCS"
+            frames.append(bytes(frame.get_payload(strip_fcs=True)))
         return frames
 
 
