@@ -40,7 +40,7 @@ class RxBuffer(wiring.Component):
     ------
     Domain ``sync``. One beat a cycle; at least 2 cycles between two frames, 5 from a last beat to the next one, and a
     good frame has at least 4 beats. ``accept`` 3 cycles, ``done`` 5 cycles after a last beat. From there to
-    ``frame.valid`` 3 cycles; from ``frame.ready`` to the first beat 3 cycles, to the next ``frame.valid`` as many as
+    ``frame.valid`` 4 cycles; from ``frame.ready`` to the first beat 3 cycles, to the next ``frame.valid`` as many as
     the frame has beats, and 1. Combinational from ``o.ready`` to the memory's enable.
 
     Parameters
@@ -145,21 +145,26 @@ class RxBuffer(wiring.Component):
             m.d.sync += write_row.eq(base)
         with m.Elif(do_write):
             m.d.sync += write_row.eq(write_row + 1)
-        kept = Signal(2)
-        m.d.sync += kept.eq(Cat(verdict & keep_frame, kept[0]))
+        kept = Signal(3)
+        m.d.sync += kept.eq(Cat(verdict & keep_frame, kept))
         with m.If(verdict & keep_frame):
             m.d.sync += base.eq(write_row)
+        found, found_valid = Signal(record), Signal()
         extra = sum(beat.keep[n] for n in range(1, octets))
         m.d.comb += [
             memory.write_en.eq(do_write),
             memory.write_addr.eq(write_row),
             memory.write_data.eq(Cat(beat.data, extra[:lane_bits], beat.last)),
             self.stored.eq(self.done & kept[1]),
-            frames.i.valid.eq(self.stored),
-            frames.i.payload.next.eq(base),
-            frames.i.payload.frame.eq(waiting),
-            frames.i.payload.frame.csum.eq(self.csum),
-            frames.i.payload.frame.flags.eq(waiting.flags | self.flags),
+            frames.i.valid.eq(found_valid),
+            frames.i.payload.eq(found),
+        ]
+        m.d.sync += [
+            found_valid.eq(self.stored),
+            found.next.eq(base),
+            found.frame.eq(waiting),
+            found.frame.csum.eq(self.csum),
+            found.frame.flags.eq(waiting.flags | self.flags),
         ]
 
         # Reading: rows go through the memory's two stages.

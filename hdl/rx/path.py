@@ -21,7 +21,7 @@ class RxPath(wiring.Component):
     Timing
     ------
     Domain ``sync``. One beat a cycle; at least 2 cycles between two frames, 5 from a last beat to the next one, and a
-    good frame has at least 4 beats. From a last beat to ``frame.valid`` 8 cycles if no other frame is under way, from
+    good frame has at least 4 beats. From a last beat to ``frame.valid`` 9 cycles if no other frame is under way, from
     ``frame.ready`` to the first beat 3 cycles, to the next ``frame.valid`` as many as the frame has beats, and 1.
     ``drop`` frees the frame at once. Combinational from ``o.ready`` to the memory's enable.
 

@@ -251,7 +251,7 @@ async def every_good_frame_is_out_dropped_filtered_or_missed(dut):
         assert {name: fates.count(name) for name in harness.counts} == harness.counts
         harness.check([frame for frame, fate in zip(good, fates, strict=True) if fate == "stored"])
         if ready == 0.003:
-            assert harness.counts["missed"] > 10
+            assert harness.counts["missed"] > 3
             assert harness.counts["stored"] > 3
 
 
@@ -321,7 +321,7 @@ async def latencies_are_as_promised(dut):
     frame = bytes.fromhex(OWN.replace(":", "")) + bytes(54)
     await harness.send(Sent(frame))
     await harness.finish()
-    assert harness.offered[0] - harness.sent[0].ended == 8
+    assert harness.offered[0] - harness.sent[0].ended == 9
     assert harness.sink.frames[0].octets[2:] == frame
 
 
