@@ -71,7 +71,7 @@ def verilog(
     """Write the NIC as Verilog: hardwire_nic.v, and the parameters it was made with; or all files of a board."""
     if board is not None:
         if config or block is not None or package is not None:
-            raise CommandError("--board is a whole design: no --config, --block or --package with it", MISUSED)
+            raise CommandError("--board is a whole design: --config, --block and --package do not go with it", MISUSED)
         board_files(board, out, as_json)
         return
     nic = parse_config(config or [])

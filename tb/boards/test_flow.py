@@ -164,7 +164,7 @@ def test_an_unknown_board_is_refused(command: str, tmp_path: Path) -> None:
 def test_a_board_is_a_whole_design() -> None:
     result = hardwire("verilog", "--board", BOARD, "--config", "arp_sets=16", "-o", "x")
     assert result.returncode == 2
-    assert result.stderr == "hardwire: --board is a whole design: --config and --block do not go with it\n"
+    assert result.stderr == "hardwire: --board is a whole design: --config, --block and --package do not go with it\n"
 
 
 def test_the_list_of_boards_has_the_last_results() -> None:
