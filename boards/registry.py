@@ -4,7 +4,7 @@ from importlib import import_module
 
 from .board import Board
 
-__all__ = ["BOARDS", "load_board"]
+__all__ = ["BOARDS", "WITHOUT", "load_board"]
 
 BOARDS = {
     "ecpix5_85": ("ecpix5", "Ecpix585"),
@@ -15,6 +15,8 @@ BOARDS = {
     "arty_a7": ("arty_a7", "ArtyA7"),
     "genesys2": ("genesys2", "Genesys2"),
 }
+# Boards that people ask for, and why the card is not on them.
+WITHOUT = {"tang_primer_20k": "its RTL8201F is on RMII, its GW2A-18 has 46 blocks of RAM, and the card takes 52"}
 
 
 def load_board(name: str) -> Board:

