@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from ..stack.iproute import route_add
+from .bridge.real_lan import RealLan
 from .capture import Capture
 from .dropin import __file__ as _dropin
 from .dropin.install import VARIABLE
@@ -23,6 +24,7 @@ from .lan import Lan
 from .machine import Machine
 from .programs import Program
 from .scenario import Scenario
+from .sniffer import Sniffer
 from .world import DeadlockError, World
 
 __all__ = ["Run"]
@@ -85,15 +87,24 @@ class Run:
         at = 0 if host is None else scenario.host(host)
         self._world = World(seed=scenario.seed)
         setups = [plan.setup for plan in scenario.hosts]
-        self._lan = Lan(self._world, setups, switched=scenario.switch, **scenario.cable)
+        self._lan: Lan | RealLan
+        if scenario.is_real:
+            self._lan = RealLan(self._world, setups[0])
+        else:
+            self._lan = Lan(self._world, setups, switched=scenario.switch, **scenario.cable)
         self._captures: list[Capture] = []
+        self._sniffers: list[Sniffer] = []  # A real card's frames are seen by the stack only.
         for plan, machine in zip(scenario.hosts, self._lan.machines, strict=True):
             if plan.gateway is not None:
                 route_add(machine.net, "default", via=plan.gateway)
             if pcap is not None:
                 pcap.mkdir(parents=True, exist_ok=True)
                 self._captures.append(Capture(pcap / f"{plan.name}.pcapng", [machine.dev.name]))
-                self._captures[-1].watch(machine.nic)
+                if scenario.is_real:
+                    self._sniffers.append(Sniffer(machine, machine.dev.name, self._captures[-1]))
+                    self._world.spawn(self._sniffers[-1].follow)
+                else:
+                    self._captures[-1].watch(machine.nic)
         self._children: list[list[_Child]] = [[] for _ in setups]
         self._main = self._process(at, words, is_main=True)
 
@@ -171,6 +182,8 @@ class Run:
         self._finish_children()
         self._end_children()
         self._tell(say)
+        for sniffer in self._sniffers:
+            sniffer.end()
         for capture in self._captures:
             capture.close()
         if self._file is not None:

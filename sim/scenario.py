@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..stack.wire.address import ipv4_from_text, mac_from_text
+from .devices import is_real
 from .machine import Setup
 from .programs import PROGRAMS, Program, ProgramError, parse_program
 from .send import Endpoint, host_address, parse_neighbour
@@ -61,7 +62,7 @@ class Scenario:
     Parameters
     ----------
     hosts : list of HostPlan
-        At least two.
+        At least two; or one with a real card, whose network is outside.
     names : dict[str, str]
         Addresses by name, beside those of the hosts.
     cable : dict
@@ -113,9 +114,12 @@ class Scenario:
         """
         values = _checked(table, _KEYS, "")
         plans = values.pop("hosts", {})
-        if not 2 <= len(plans) <= 254:
-            raise ScenarioError(f"hosts must be 2 to 254 tables [hosts.NAME], not {len(plans)}")
         hosts = [_host(name, number, plan) for number, (name, plan) in enumerate(plans.items(), 1)]
+        real = next((host for host in hosts if is_real(host.setup.device)), None)
+        if real is not None:
+            _check_alone(real, len(hosts), values)
+        elif not 2 <= len(hosts) <= 254:
+            raise ScenarioError(f"hosts must be 2 to 254 tables [hosts.NAME], not {len(hosts)}")
         for what in ("address", "mac"):
             seen: dict[object, str] = {}
             for host in hosts:
@@ -135,6 +139,11 @@ class Scenario:
     def default(cls) -> "Scenario":
         """Return two hosts on a cable: host1, 10.0.0.1, and host2, 10.0.0.2, with ``udp-echo`` on port 7."""
         return cls.from_table({"hosts": {"host1": {}, "host2": {"run": ["udp-echo"]}}})
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the network is a real one."""
+        return is_real(self.hosts[0].setup.device)
 
     def host(self, name: str) -> int:
         """Return which one is the host of that name.
@@ -285,6 +294,22 @@ def _program(line: str) -> list[str] | Program:
     return words[1:]
 
 
+def _device(text: str) -> str:
+    if text != "sim" and not is_real(text):
+        raise ScenarioError(f" must be sim or a real card such as uart:/dev/ttyUSB0, not {text!r}")
+    return text
+
+
+def _check_alone(host: HostPlan, hosts: int, values: dict[str, Any]) -> None:
+    """Refuse what there cannot be beside a real card: a simulated network."""
+    key = f"hosts.{host.name}.device: {host.setup.device} is a real card on a real network"
+    if hosts > 1:
+        raise ScenarioError(f"{key}: there can be no other hosts here")
+    for name in ("cable", "switch"):
+        if name in values:
+            raise ScenarioError(f"{key}: there can be no {name} here")
+
+
 def _host(name: str, number: int, plan: Any) -> HostPlan:
     values = _checked(plan, _HOST_KEYS, f"hosts.{name}.")
     gateway, programs = values.pop("gateway", None), values.pop("run", [])
@@ -306,6 +331,7 @@ _HOST_KEYS: dict[str, Check] = {
     "mac": _text("a MAC address such as 02:00:00:00:00:01", _mac),
     "mtu": _number(68, 9000, whole=True),
     "offload": _flag,
+    "device": _text("a kind of card", _device),
     "gateway": _text("an IPv4 address", _gateway),
     "neighbours": _table(_text("a MAC address such as 02:00:00:00:00:02", str)),
     "run": _programs,

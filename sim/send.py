@@ -9,10 +9,10 @@ from os import strerror
 from pathlib import Path
 from typing import Any
 
-from ..stack.core.netdevice import netif_carrier_ok
 from ..stack.uapi import AF_INET, IP_MTU_DISCOVER, IP_PMTUDISC_DO, SOCK_DGRAM, SOL_IP
 from ..stack.wire.address import ipv4_from_text, mac_from_text, mac_to_text
 from .bridge.link import BridgeError
+from .bridge.real_lan import await_link
 from .capture import Capture
 from .devices import is_real
 from .journey import Journey, Recorder
@@ -205,7 +205,7 @@ def run(request: SendRequest) -> SendReport:
         sniffer = None
         if capture is not None and is_real(request.device):
             sniffer = Sniffer(machine, machine.dev.name, capture)
-            machine.world.spawn(_sniff, sniffer)
+            machine.world.spawn(sniffer.follow)
         elif capture is not None:
             machine.nic.on_frames = capture.write_frames
         if request.waves is not None:
@@ -237,20 +237,6 @@ def _machine(request: SendRequest) -> Machine:
         raise SendError(f"the machine cannot be set up: {error.strerror}{place}") from error
 
 
-def _sniff(sniffer: Sniffer) -> None:
-    while True:
-        sniffer.take()
-
-
-def _await_link(machine: Machine) -> None:
-    """Wait until a real card's PHY has a link: frames that are sent before are lost."""
-    world, limit_ns = machine.world, machine.world.now_ns + _PATIENCE_NS
-    while not netif_carrier_ok(machine.dev):
-        if world.now_ns > limit_ns:
-            raise SendError("the card has no link: is a cable plugged in, and its other end?")
-        world.advance(_STEP_NS)
-
-
 def _send(machine: Machine, request: SendRequest) -> SendReport:
     world, nic = machine.world, machine.nic
     real = is_real(request.device)
@@ -278,7 +264,7 @@ def _send(machine: Machine, request: SendRequest) -> SendReport:
     first = next(chunks)
     world.advance(_SET_UP_NS)
     if real:
-        _await_link(machine)
+        await_link(machine)
     # The first datagram goes alone, so that its journey is its own; the rest follow as fast as they can.
     with Recorder(world, f"The first datagram: {len(first):,} octets to {request.to}") as recorder:
         world.run(send, [first])

@@ -109,6 +109,11 @@ class Sniffer:
         seconds, ns = _TIMESPEC.unpack(told[SOL_SOCKET, SO_TIMESTAMPNS])
         self._capture.write(seconds * 1_000_000_000 + ns, octets, flags=_FLAGS[address[2]], original_octets=original)
 
+    def follow(self) -> None:
+        """Write packets until the task that this is ends."""
+        while True:
+            self.take()
+
     def end(self, count: int | None = None) -> dict[str, int]:
         """Write what has come, at most so many packets, and finish the file; return what was seen, as tcpdump counts.
 

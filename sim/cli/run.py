@@ -58,6 +58,8 @@ def run(
     except ScenarioError as error:
         raise CommandError(str(error), MISUSED) from error
     except OSError as error:
+        if error.filename is None:
+            raise CommandError(f"the hosts cannot be set up: {error.strerror}", FAILED) from error
         raise CommandError(f"cannot write {error.filename}: {error.strerror}", MISUSED) from error
     except BuildError as error:
         raise CommandError(f"the simulator could not be built: {error}", FAILED) from error

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hardwire.sim.devices import device_names
 from hardwire.sim.programs import Program
 from hardwire.sim.scenario import Scenario, ScenarioError
 
@@ -145,7 +146,7 @@ REFUSALS = [
     ("names = {x = 1}\n" + TWO, "names.x must be an IPv4 address, not 1"),
     (
         "[hosts.a]\nadress = '10.0.0.1'\n[hosts.b]",
-        "hosts.a.adress: there is no such key; there are address, mac, mtu, offload, gateway, neighbours, run",
+        "hosts.a.adress: there is no such key; there are address, mac, mtu, offload, device, gateway, neighbours, run",
     ),
     ("[hosts.a]\naddress = 1\n[hosts.b]", "hosts.a.address must be an address such as 10.0.0.1/24, not 1"),
     ("[hosts.a]\naddress = '10.0.0.256'\n[hosts.b]", "hosts.a.address: address: '10.0.0.256' is not an IPv4 address"),
@@ -200,6 +201,24 @@ REFUSALS = [
     ("names = {B = '10.0.0.9'}\n" + TWO, "b is the name of two hosts (capital letters make no difference)"),
     ("switch = false\n[hosts.c]\n" + TWO, "switch must be true, or left out, for 3 hosts"),
     ('[hosts.a]\nrun = ["python \'x"]\n[hosts.b]', "hosts.a.run: No closing quotation"),
+    (TWO + "device = 3", "hosts.b.device must be a kind of card, not 3"),
+    (
+        TWO + "device = 'abacus'",
+        f"hosts.b.device: no device 'abacus'; there are {', '.join(device_names())}",
+    ),
+    (TWO + "device = 'sim:1'", "hosts.b.device: a device 'sim' has no place: leave out ':1'"),
+    (
+        TWO + "device = 'uart:/dev/x'",
+        "hosts.b.device: uart:/dev/x is a real card on a real network: there can be no other hosts here",
+    ),
+    (
+        "switch = true\n[hosts.a]\ndevice = 'uart:/dev/x'",
+        "hosts.a.device: uart:/dev/x is a real card on a real network: there can be no switch here",
+    ),
+    (
+        "[cable]\n[hosts.a]\ndevice = 'uart:/dev/x'",
+        "hosts.a.device: uart:/dev/x is a real card on a real network: there can be no cable here",
+    ),
 ]
 
 
@@ -207,6 +226,13 @@ REFUSALS = [
 def test_an_error_names_the_key_and_what_it_may_be(text: str, says: str) -> None:
     with pytest.raises(ScenarioError, match=f"^{re.escape(says)}$"):
         read(text)
+
+
+def test_a_host_with_a_real_card_is_alone() -> None:
+    scenario = read("[hosts.a]\ndevice = 'uart:/dev/ttyUSB0,baud=1000000'\n")
+    assert scenario.is_real
+    assert scenario.hosts[0].setup.device == "uart:/dev/ttyUSB0,baud=1000000"
+    assert not read(TWO + "device = 'sim'\n").is_real
 
 
 def test_an_unknown_program_is_named_with_those_that_there_are() -> None:
