@@ -327,6 +327,8 @@ class Link:
 
     def _adapt(self) -> None:
         """Tell the other end how long its frames are to be."""
+        if not self.is_open:
+            return
         if self._deframer.damaged != self._damaged:
             self._damaged = self._deframer.damaged
             self._rx_pace.error()

@@ -263,12 +263,8 @@ class BridgeNic:
     def _unanswered(self) -> str:
         octets = self.link.octets_received
         if not octets:
-            return (
-                "the card does not answer: is it powered and loaded with a bitstream of hardwire, and is this its port?"
-            )
-        return (
-            f"what answers is no card of ours, or has another baud rate: {octets:,} octets came, and no frame of ours"
-        )
+            return "the card does not answer: has it power and a bitstream of hardwire, and is this its port?"
+        return f"no card of ours answers, or one with another baud rate: {octets:,} octets came, and no frame of ours"
 
     def _receive(self, kind: BridgeKind, octets: bytes) -> None:
         """Take a frame from the card."""
