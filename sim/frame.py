@@ -3,7 +3,7 @@
 import zlib
 from typing import NamedTuple
 
-__all__ = ["Frame", "on_wire"]
+__all__ = ["FCS_OK", "PREAMBLE_OK", "RUNT", "TX_ER", "Frame", "on_wire"]
 
 FCS_OK, PREAMBLE_OK, TX_ER, RUNT = 1, 2, 4, 8  # native/abi.h, hw_frame_flag
 

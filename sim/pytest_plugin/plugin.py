@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..nic import SimNic
     from ..world import World
 
-__all__ = ["hardwire_seed", "hardwire_world", "host", "lan", "nic", "two_hosts"]
+__all__ = ["hardwire_device", "hardwire_seed", "hardwire_world", "host", "lan", "nic", "two_hosts"]
 
 _MARKER = (
     "hardwire(config={}, bus={}, link={}, neighbours={}, mtu=1500, offload=True, ring=None, hosts=3, switched=None, "
@@ -42,6 +42,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("HARDWIRE_SEED") or "0",
         help="Seed of every random choice in simulated worlds, each test's own made from it and the test's name; "
         "'random' for a fresh one (default: HARDWIRE_SEED or 0).",
+    )
+    group.addoption(
+        "--hardwire-device",
+        metavar="NAME",
+        default="sim",
+        help="Kind of the cards of nic and host: sim, cocotb (the same in a cocotb simulation), or another that is "
+        "known; tests with networks of several are skipped if it is not sim (default: sim).",
     )
     for what, text in (
         ("pcap", "what each card sends and receives"),
@@ -89,6 +96,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # A worker of pytest-xdist has read the same words, but 'random' is another seed in each.
     if hasattr(config, "workerinput"):
         config.option.hardwire_seed = config.workerinput["hardwire_seed"]
+    if config.option.hardwire_device != "sim":
+        from .other_device import check
+
+        check(config)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -119,6 +130,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Begin a new run, if somebody else runs the test once more; refuse what is wrong with a marker."""
+    if item.config.option.hardwire_device != "sim" and {"lan", "two_hosts"} & set(getattr(item, "fixturenames", ())):
+        pytest.skip(f"networks are of simulated cards, not of the device {item.config.option.hardwire_device}")
     if _uses(item):
         from .protocol import forget_over
 
@@ -186,21 +199,27 @@ def hardwire_world(request: pytest.FixtureRequest) -> "Iterator[World]":
 
 
 @pytest.fixture
-def nic(request: pytest.FixtureRequest, hardwire_world: "World") -> "Iterator[SimNic]":
+def hardwire_device(request: pytest.FixtureRequest) -> str:
+    """Return the kind of the cards that the test is to use, for a ``Setup`` of its own."""
+    return str(request.config.option.hardwire_device)
+
+
+@pytest.fixture
+def nic(request: pytest.FixtureRequest, hardwire_world: "World", hardwire_device: str) -> "Iterator[SimNic]":
     """Return a card without a driver: ``read32()``, ``write32()``, its host's memory ``dma``, ``request()``."""
     from .protocol import make
 
-    card: SimNic = make(request.node, lambda wanted: wanted.nic(hardwire_world))
+    card: SimNic = make(request.node, lambda wanted: wanted.nic(hardwire_world, hardwire_device))
     yield card
     card.free()  # A test may end with the interrupt line high.
 
 
 @pytest.fixture
-def host(request: pytest.FixtureRequest, hardwire_world: "World") -> "Machine":
+def host(request: pytest.FixtureRequest, hardwire_world: "World", hardwire_device: str) -> "Machine":
     """Return a host 10.0.0.1 with a card; what it sends is seen by ``host.nic.take_frames()``."""
     from .protocol import make
 
-    machine: Machine = make(request.node, lambda wanted: wanted.host(hardwire_world))
+    machine: Machine = make(request.node, lambda wanted: wanted.host(hardwire_world, hardwire_device))
     return machine
 
 

@@ -29,6 +29,8 @@ _NAME_LENGTH = 80
 
 def build(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """Build the simulators for some tests, those that are not in the cache."""
+    if config.option.hardwire_device != "sim":
+        return
     configs = []
     for item in items:
         try:
@@ -150,6 +152,8 @@ def _new_run(item: pytest.Item) -> Run:
 
 def _why_not_again(item: pytest.Item, failed: pytest.TestReport) -> str | None:
     """Return why a test that has failed is not run again; None: it is."""
+    if item.config.option.hardwire_device != "sim":
+        return "not run again to record more, which only the device sim does"
     if item.config.option.hardwire_no_rerun:
         return "not run again to record more, as asked for"
     if item.config.option.usepdb:
@@ -222,7 +226,9 @@ def _artifacts(config: pytest.Config) -> Path:
 def _command(item: pytest.Item) -> str:
     path, colons, names = _node_id(item).partition("::")
     path = os.path.relpath(item.config.rootpath / path, item.config.invocation_params.dir)
-    return f"pytest {shlex.quote(path + colons + names)} --hardwire-seed {item.config.option.hardwire_seed}"
+    command = f"pytest {shlex.quote(path + colons + names)} --hardwire-seed {item.config.option.hardwire_seed}"
+    device = item.config.option.hardwire_device
+    return command if device == "sim" else f"{command} --hardwire-device {shlex.quote(device)}"
 
 
 def _names(item: pytest.Item, files: Sequence[Path]) -> list[str]:

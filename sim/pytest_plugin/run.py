@@ -70,7 +70,7 @@ class Run:
         try:
             yield world
             self.time_ns = world.now_ns
-            self.cycles = sum(nic.cycles_evaluated for nic in world.nics)
+            self.cycles = sum(getattr(nic, "cycles_evaluated", 0) for nic in world.nics)  # Simulated ones have it.
             if not self.failed:
                 _finish(world)
         finally:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...hdl.config import NicConfig
 from ..bus_model import BusModel
+from ..devices import open_device
 from ..lan import Lan
 from ..link import Link
 from ..machine import Machine, Setup
@@ -117,9 +118,10 @@ class Wanted:
         """Parameters of the gateware."""
         return NicConfig(**self.config)
 
-    def setup(self) -> Setup:
-        """Return what a machine is set up with."""
+    def setup(self, device: str = "sim") -> Setup:
+        """Return what a machine with a card of that kind is set up with."""
         return Setup(
+            device=device,
             mtu=self.mtu,
             offload=self.offload,
             neighbours=dict(self.neighbours),
@@ -129,13 +131,16 @@ class Wanted:
             phy_address=self.phy_address,
         )
 
-    def nic(self, world: World) -> SimNic:
-        """Make a card in a host without a stack."""
-        return SimNic(world.host(), self.nic_config, bus=BusModel(**self.bus))
+    def nic(self, world: World, device: str = "sim") -> SimNic:
+        """Make a card of that kind in a host without a stack."""
+        nic: SimNic = open_device(
+            device, host=world.host(), config=self.nic_config, bus=BusModel(**self.bus), waves=False
+        )
+        return nic
 
-    def host(self, world: World) -> Machine:
-        """Make a host with a card, which is in no network."""
-        return Machine(world, self.setup())
+    def host(self, world: World, device: str = "sim") -> Machine:
+        """Make a host with a card of that kind, which is in no network."""
+        return Machine(world, self.setup(device))
 
     def lan(self, world: World, hosts: int | None = None) -> Lan:
         """Make a network of so many hosts, or as many as the test wants."""

@@ -40,6 +40,17 @@ class MdioPhy:
         for task in (self._watch_line(dut.mdio_o), self._watch_line(dut.mdio_oe), self._watch_clock(), self._run()):
             cocotb.start_soon(task)
 
+    def answer(self, phy: int, register: int) -> int | None:
+        """Return what a read of a register gives, None if no PHY has that address."""
+        if all(address != phy for address, _ in self.registers):
+            return None
+        return self.registers.get((phy, register), 0xFFFF)
+
+    def take(self, phy: int, register: int, value: int) -> None:
+        """Write a register."""
+        if any(address == phy for address, _ in self.registers):
+            self.registers[phy, register] = value
+
     def _put(self) -> None:
         dut = self._dut
         station = int(dut.mdio_oe.value)
@@ -97,17 +108,15 @@ class MdioPhy:
             assert ones == 32, f"{ones} bits of preamble"
             assert await self._bit() == 1, "start of frame is not 01"
             op, phy, register = await self._number(2), await self._number(5), await self._number(5)
-            answers = any(address == phy for address, _ in self.registers)
             if op == 0b01:
                 assert await self._number(2) == 0b10
                 value = await self._number(16)
                 self.writes.append((phy, register, value))
-                if answers:
-                    self.registers[phy, register] = value
+                self.take(phy, register, value)
             else:
                 assert op == 0b10
                 self.reads.append((phy, register))
-                await self._read(self.registers.get((phy, register), 0xFFFF) if answers else None)
+                await self._read(self.answer(phy, register))
             ones = 0
 
     async def _read(self, value: int | None) -> None:

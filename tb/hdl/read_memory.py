@@ -21,7 +21,7 @@ def pauses(rng: random.Random, odds: float) -> Iterator[bool]:
 
 
 class ReadMemory:
-    """Answer reads after a while, those of different IDs in any order and beat by beat in turns.
+    """Answer reads after a while, those of different IDs in any order and beat by beat in turns; a reset ends them.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class ReadMemory:
 
     def __init__(self, dut, prefix: str, read: Callable[[int, int], bytes], rng: random.Random) -> None:
         bus = AxiReadBus.from_prefix(dut, prefix)
-        self._clk = dut.clk
+        self._clk, self._rst = dut.clk, dut.rst
         self._read = read
         self._rng = rng
         self._ar = AxiARSink(bus.ar, dut.clk, dut.rst)
@@ -74,6 +74,11 @@ class ReadMemory:
         while True:
             await RisingEdge(self._clk)
             now += 1
+            if self._rst.value:
+                for channel in self.channels:
+                    channel.clear()
+                bursts.clear()
+                continue
             while not self._ar.empty():
                 rid, beats = self._accept(now)
                 bursts.setdefault(rid, deque()).append(beats)
