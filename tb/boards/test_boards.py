@@ -73,7 +73,7 @@ def test_each_clock_has_its_frequency(board: str, written: Callable[[str], Path]
     else:
         text = (folder / f"{TOP}.lpf").read_text()
         found = {int(hertz) / 1e6 for hertz in re.findall(r'FREQUENCY PORT ".*" (\d+) HZ;', text)}
-        assert found == {pytest.approx(1.05 * mhz) for mhz in (oscillator, *phy)}
+        assert sorted(found) == pytest.approx(sorted(1.05 * mhz for mhz in (oscillator, *phy)))
 
 
 @pytest.mark.parametrize("board", BOARDS)
