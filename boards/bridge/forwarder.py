@@ -84,17 +84,19 @@ class Forwarder(wiring.Component):
 
         with m.FSM():
             with m.State("Idle"):
-                m.d.comb += axi.awready.eq(1)
-                with m.If(axi.awvalid):
-                    m.d.sync += [
-                        addr.eq(axi.awaddr & -lanes),
-                        outside.eq(axi.awaddr[len(addr) :].any()),
-                        axi.bid.eq(axi.awid),
-                    ]
-                    m.next = "Beat"
-                with m.Elif(irq != told):
+                # Before the next burst: while frames come in faster than the line is, there is always one.
+                with m.If(irq != told):
                     m.d.sync += told.eq(irq)
                     m.next = "Irq"
+                with m.Else():
+                    m.d.comb += axi.awready.eq(1)
+                    with m.If(axi.awvalid):
+                        m.d.sync += [
+                            addr.eq(axi.awaddr & -lanes),
+                            outside.eq(axi.awaddr[len(addr) :].any()),
+                            axi.bid.eq(axi.awid),
+                        ]
+                        m.next = "Beat"
             with m.State("Beat"):
                 m.d.comb += axi.wready.eq(1)
                 m.d.sync += [octets.eq(axi.wdata), strobes.eq(axi.wstrb), last.eq(axi.wlast), lane.eq(0)]
