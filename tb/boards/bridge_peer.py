@@ -20,6 +20,10 @@ class BridgePeer:
 
     Members
     -------
+    retry_ns : float
+        The same; may be changed.
+    hold_acks : bool
+        Do not acknowledge with frames of their own.
     received : deque of (BridgeKind, bytes)
         Frames with a number from the card, in order.
     hello : dict or None
@@ -31,7 +35,7 @@ class BridgePeer:
     """
 
     def __init__(self, *, retry_ns: float) -> None:
-        self._retry_ns = retry_ns
+        self.retry_ns = retry_ns
         self.decoder = Decoder()
         self.received: deque[tuple[BridgeKind, bytes]] = deque()
         self.sent_again = self.rejects = 0
@@ -56,7 +60,7 @@ class BridgePeer:
         self._restart()
         self.received.clear()
         self._nonce = nonce
-        self._progress_ns = -self._retry_ns
+        self._progress_ns = -self.retry_ns
 
     def send(self, kind: BridgeKind, body: bytes) -> None:
         """Queue a frame."""
@@ -102,13 +106,13 @@ class BridgePeer:
     def next_octets(self, now_ns: float) -> bytes:
         """Return the octets of the next frame to send, or none."""
         if self._nonce is not None:
-            if now_ns - self._progress_ns < self._retry_ns:
+            if now_ns - self._progress_ns < self.retry_ns:
                 return b""
             self._progress_ns = now_ns
             return self._emit(BridgeKind.RESET, 0, self._nonce.to_bytes(4, "little"))
         if self._oldest == self._next:
             self._progress_ns = now_ns
-        elif now_ns - self._progress_ns > self._retry_ns:
+        elif now_ns - self._progress_ns > self.retry_ns:
             self._next, self._progress_ns = self._oldest, now_ns
         if self._reject:
             self._reject = False
