@@ -24,8 +24,10 @@ Receiver = Callable[[BridgeKind, bytes], None]
 MS_FS = 10**12
 _HEADER_OCTETS = BRIDGE_HEADER.size_octets
 _LONGEST_OCTETS = _HEADER_OCTETS + BRIDGE_ADDR_OCTETS + BRIDGE_WRITE_OCTETS_MAX
-_WINDOW_PACES = 32  # Octets under way, in frames of the longest length: half a millisecond at 12 Mbaud and 32 octets.
-_ANSWER_OCTETS = 4 * _LONGEST_OCTETS  # What may be on the line before an answer: two frames, all octets escaped.
+_WINDOW_PACES = 32  # Octets without acknowledgement, in frames of the longest length.
+_AHEAD_PACES = 8  # Octets that wait for the line, likewise: what is there when a frame is lost goes out for nothing.
+_AHEAD_LATENCY_PART = 10
+_ANSWER_OCTETS = 8 * _LONGEST_OCTETS  # What may be on the line before an answer.
 _TRIES = 30
 
 _pack_header = BRIDGE_HEADER.struct.pack
@@ -153,7 +155,11 @@ class Link:
     @property
     def deadline_fs(self) -> int | None:
         """When :meth:`pump` must be called though nothing comes; None: it need not."""
-        return self._retry_fs if self._sent else None
+        if not self._sent:
+            return None
+        if self._may_send:
+            return min(self._retry_fs, self._line_free_fs - self._ahead_fs // 2)
+        return self._retry_fs
 
     @property
     def damaged(self) -> int:
@@ -185,32 +191,44 @@ class Link:
             self._adapt()
         if self._sent and self._carrier.time_fs >= self._retry_fs:
             self._time_out()
-        if self._owes_ack or self._owes_reject or self._queue or self._again < len(self._sent):
+        if self._owes_ack or self._owes_reject or self._may_send:
             self._fill()
         return heard
 
+    @property
+    def _may_send(self) -> bool:
+        """The window has room for a frame that waits."""
+        waits = self._again < len(self._sent) or (self._queue and len(self._sent) < BRIDGE_WINDOW_FRAMES)
+        return bool(waits) and self._under_way_octets < _WINDOW_PACES * self.pace.octets
+
+    @property
+    def _ahead_fs(self) -> int:
+        """How much the line may be given in advance, so that it is never idle."""
+        return _AHEAD_PACES * self.pace.octets * self._carrier.octet_fs + self._latency_fs // _AHEAD_LATENCY_PART
+
     def _fill(self) -> None:
-        """Send what the window has room for."""
-        sent, queue = self._sent, self._queue
+        """Send what window and line have room for."""
+        sent = self._sent
         frames: list[bytes] = []
         if self._owes_reject:
             self._owes_reject = False
             self.counters.rejects_sent += 1
             frames.append(self._frame(_REJECT, self._first + len(sent)))
-        window_octets = _WINDOW_PACES * self.pace.octets
         most = BRIDGE_ADDR_OCTETS + self.pace.octets
+        busy_fs = max(self._line_free_fs - self._carrier.time_fs, 0)
+        room_octets = (self._ahead_fs - busy_fs) // self._carrier.octet_fs
         resent = fresh = 0
-        while self._under_way_octets < window_octets:
+        while room_octets > 0 and self._may_send:
             if self._again < len(sent):
                 resent += 1
-            elif queue and len(sent) < BRIDGE_WINDOW_FRAMES:
+            else:
                 sent.append(self._next(most))
                 fresh += 1
-            else:
-                break
             kind, octets = sent[self._again]
             frames.append(self._frame(kind, self._first + self._again, octets))
-            self._under_way_octets += len(octets) + _OVERHEAD_OCTETS
+            length = len(octets) + _OVERHEAD_OCTETS
+            self._under_way_octets += length
+            room_octets -= length
             self._again += 1
         if not frames and self._owes_ack:
             frames.append(self._frame(_ACK, self._first + len(sent)))

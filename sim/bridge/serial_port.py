@@ -75,12 +75,16 @@ class SerialPort:
             self._push()
         try:
             octets = os.read(self._fd, _MOST_OCTETS)
+            if not octets and select.select([self._fd], [], [], 0)[0]:
+                octets = os.read(self._fd, _MOST_OCTETS)  # They have come meanwhile, or the port has gone.
+                if not octets:
+                    raise self._gone()
         except BlockingIOError:
             return b""
+        except BridgeError:
+            raise
         except OSError as error:
             raise self._gone() from error
-        if not octets and select.select([self._fd], [], [], 0)[0]:
-            raise self._gone()
         return octets
 
     def wait(self, until_fs: int) -> None:

@@ -22,6 +22,21 @@ def hardwire(*arguments: str, stdin: bytes = b"", cwd: Path | None = None) -> su
 
 
 REFUSALS = [
+    (
+        ["--to", "10.0.0.2:9", "--text", "a", "--device", "sim:/dev/ttyUSB0"],
+        2,
+        "--device: a device 'sim' has no place: leave out ':/dev/ttyUSB0'",
+    ),
+    (
+        ["--to", "10.0.0.2:9", "--text", "a", "--device", "uart:/dev/x", "--waves", "x.fst"],
+        2,
+        "--waves: uart:/dev/x is a real card: only a simulated one has waves",
+    ),
+    (
+        ["--to", "10.0.0.2:9", "--text", "a", "--device", "uart:"],
+        1,
+        "the machine cannot be set up: uart: say which port, such as uart:/dev/ttyUSB0",
+    ),
     (["--to", "10.0.0.2:9000"], 2, "say what to send with one of --file, --text and --stdin"),
     (
         ["--to", "10.0.0.2:9000", "--text", "a", "--stdin"],
