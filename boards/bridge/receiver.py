@@ -95,7 +95,7 @@ class FrameBuffer(wiring.Component):
 
 
 class Receiver(wiring.Component):
-    """Accept good frames with the number that is next; tell what the others want.
+    """Accept good frames with the number that is next, after the first RESET; tell what the others want.
 
     A frame for which there is no room is not accepted, as if it were lost. What a frame acknowledges counts whatever
     becomes of the frame, so nothing that waits for an acknowledgement can wait for ever.
@@ -183,9 +183,10 @@ class Receiver(wiring.Component):
         distance = Signal(8)  # Of its number from the one that is due; there a cycle after that came, which is in time.
         numbered, is_next, missing = Signal(), Signal(), Signal()
         told = Signal()  # That one is missing.
+        opened = Signal()  # After power-up nothing counts before RESET: a host goes on that has not noticed.
         judged, good = Signal(), Signal()
         m.d.comb += [
-            numbered.eq(kind >= BridgeKind.WRITE),
+            numbered.eq((kind >= BridgeKind.WRITE) & opened),
             is_next.eq(distance == 0),
             missing.eq(distance < (1 << len(distance)) - BRIDGE_WINDOW_FRAMES),
         ]
@@ -210,7 +211,7 @@ class Receiver(wiring.Component):
             self.started.eq(begin),
         ]
         with m.If(begin):
-            m.d.sync += [self.expected.eq(0), told.eq(0)]
+            m.d.sync += [self.expected.eq(0), told.eq(0), opened.eq(1)]
         with m.Elif(accept):
             m.d.sync += [self.expected.eq(self.expected + 1), told.eq(0)]
         with m.Elif(good & numbered & missing & ~is_next):
