@@ -22,6 +22,7 @@ from .link import MS_FS, BridgeError, Link
 __all__ = ["BridgeNic"]
 
 _LONGEST_WAIT_FS = 100 * MS_FS  # Without a timer, look again after that.
+_ANSWER_FS = 1000 * MS_FS  # From when the card has taken a question.
 _HELLO_TRIES = 10
 _HELLO_OCTETS = 2000  # Time for RESET and HELLO: what may be on the line before them, and after.
 _CHANGE_OCTETS = 64  # Time from the acknowledgement of a register write until the interrupt that it changes is heard.
@@ -118,12 +119,20 @@ class BridgeNic:
         self.link.send(BridgeKind.REG_WRITE, _pack_reg_write(offset, value))
 
     def read32(self, offset: int) -> int:
-        """Read a register; time passes until the card has answered. An error answer reads as all ones."""
+        """Read a register; time passes until the card has answered. An error answer reads as all ones.
+
+        Raises
+        ------
+        BridgeError
+            If the card has taken the question, and says nothing for a second: it was reset.
+        """
         self.dma.sync()
         self._value = None
         self.link.send(BridgeKind.REG_READ, _pack_reg_read(offset))
         self._pump()
         while self._value is None:
+            if self.link.idle and self.carrier.time_fs >= self._active_fs + _ANSWER_FS:
+                raise BridgeError(ETIMEDOUT, f"the card does not say what is in register {offset:#x}: was it reset?")
             self._wait(self.carrier.time_fs + _LONGEST_WAIT_FS)
             self._pump()
         self.world.now_fs = max(self.world.now_fs, self.time_fs)
