@@ -18,9 +18,9 @@ class CrossingFifo(wiring.Component):
 
     Timing
     ------
-    ``i`` in domain ``write``, ``o`` in domain ``read``. From ``i`` to ``o.valid``: 1 cycle of ``write`` and 2 to 3 of
-    ``read``. One payload a cycle. ``i.ready`` and ``o.valid`` come from a comparison of registers, ``o.payload`` from
-    the memory, whose address is a register.
+    ``i`` in domain ``write``, ``o`` in domain ``read``. From ``i`` to ``o.valid``: 1 cycle of ``write`` and 3 to 4 of
+    ``read``. One payload a cycle. ``i.ready`` and ``o.valid`` come from registers, ``o.payload`` from the memory, whose
+    address is a register.
 
     Parameters
     ----------
@@ -58,21 +58,32 @@ class CrossingFifo(wiring.Component):
         # One bit more than an address tells full from empty.
         width = ceil_log2(self._depth) + 1
         written, fetched, next_written, next_fetched = (Signal(width) for _ in range(4))
-        written_gray, fetched_gray, written_seen, fetched_seen = (Signal(width) for _ in range(4))
+        written_gray, fetched_gray, next_written_gray, next_fetched_gray = (Signal(width) for _ in range(4))
+        written_seen, fetched_seen = Signal(width), Signal(width)
+        ready = Signal(init=1)
         m.submodules.written_seen = FFSynchronizer(written_gray, written_seen, o_domain="read")
         m.submodules.fetched_seen = FFSynchronizer(fetched_gray, fetched_seen, o_domain="write")
         m.d.comb += [
-            # A lap apart, Gray codes differ in their two highest bits.
-            self.i.ready.eq((written_gray ^ fetched_seen) != 0b11 << width - 2),
+            self.i.ready.eq(ready),
             write.en.eq(self.i.valid & self.i.ready),
             write.addr.eq(written),
             write.data.eq(self.i.payload),
             next_written.eq(written + write.en),
-            self.o.valid.eq(fetched_gray != written_seen),
             read.addr.eq(fetched),
             self.o.payload.eq(read.data),
             next_fetched.eq(fetched + (self.o.valid & self.o.ready)),
+            next_written_gray.eq(next_written ^ next_written[1:]),
+            next_fetched_gray.eq(next_fetched ^ next_fetched[1:]),
         ]
-        m.d.write += [written.eq(next_written), written_gray.eq(next_written ^ next_written[1:])]
-        m.d.read += [fetched.eq(next_fetched), fetched_gray.eq(next_fetched ^ next_fetched[1:])]
+        m.d.write += [
+            written.eq(next_written),
+            written_gray.eq(next_written_gray),
+            # A lap apart, Gray codes differ in their two highest bits.
+            ready.eq((next_written_gray ^ fetched_seen) != 0b11 << width - 2),
+        ]
+        m.d.read += [
+            fetched.eq(next_fetched),
+            fetched_gray.eq(next_fetched_gray),
+            self.o.valid.eq(next_fetched_gray != written_seen),
+        ]
         return m

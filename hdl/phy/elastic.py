@@ -48,8 +48,8 @@ class ElasticTx(wiring.Component):
     Timing
     ------
     ``i`` and ``enable`` in domain ``write``, ``o`` and ``o_enable`` in domain ``read``. From an octet to its way out:
-    ``start_octets`` and 1 octet times, 1 cycle of ``write``, 2 to 3 of ``read``. ``o`` comes from registers, ``enable``
-    from a comparison of registers. While no frame is inside no register changes.
+    ``start_octets`` and 1 octet times, 1 cycle of ``write``, 3 to 4 of ``read``. ``o`` and ``enable`` come from
+    registers. While no frame is inside no register changes.
 
     Parameters
     ----------
@@ -117,8 +117,8 @@ class ElasticRx(wiring.Component):
     Timing
     ------
     ``i`` and ``i_enable`` in domain ``write``, ``o`` and ``enable`` in domain ``read``. Latency 1 cycle of ``write``
-    and 2 to 3 of ``read``. ``enable`` comes from a comparison of registers, ``o`` from a memory whose address is a
-    register. While no frame is inside no register changes.
+    and 3 to 4 of ``read``. ``enable`` comes from a register, ``o`` from a memory whose address is one. While no frame
+    is inside no register changes.
 
     Members
     -------
