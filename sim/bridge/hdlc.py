@@ -20,7 +20,7 @@ def enframe(octets: bytes) -> bytes:
     Examples
     --------
     >>> enframe(b"}~").hex()
-    '7d5d7d5e4ca0ecac7e'
+    '7d5d7d5e7f49f56c7e'
     """
     whole = octets + crc32(octets).to_bytes(FCS_OCTETS, "little")
     return whole.replace(_ESCAPE, _ESCAPED_ESCAPE).replace(FLAG_OCTET, _ESCAPED_FLAG) + FLAG_OCTET
