@@ -13,6 +13,7 @@ from litex.soc.interconnect.axi import Wishbone2AXILite
 from migen import FSM, If, NextState, Signal
 
 from ...hdl.config import NicConfig
+from ...hdl.nic import CSR_ADDR_WIDTH_BITS
 from ...stack.abi import TX_CPL
 from .litex_nic import LiteXNic
 
@@ -121,7 +122,12 @@ class LitePcieNic(LiteXModule):
             )
         self.nic = nic = LiteXNic(platform, config=config, folder=folder)
 
-        self.bar0 = LitePCIeWishboneMaster(endpoint, qword_aligned=phy.qword_aligned)
+        # A constant for the decoder is a process that never runs in simulators.
+        self.bar0 = LitePCIeWishboneMaster(
+            endpoint,
+            address_decoder=lambda adr: adr[CSR_ADDR_WIDTH_BITS:] == 0,
+            qword_aligned=phy.qword_aligned,
+        )
         self.registers = Wishbone2AXILite(self.bar0.wishbone, nic.s_axil)
 
         self.dma = dma = LitePCIeAXISlave(endpoint, data_width=config.axi_width_bits, id_width=config.axi_id_width_bits)

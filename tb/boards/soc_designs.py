@@ -26,8 +26,11 @@ _REPEAT_CYCLES = 2000
 
 def _convert(platform: GenericPlatform, design: LiteXModule, name: str, folder: str) -> str:
     text = platform.get_verilog(design, name=name).main_source
-    # Memories start as they like: their files are elsewhere.
-    return re.sub(r"\$readmemh\(.*?\);", "", text) + (Path(folder) / f"{NIC_TOP}.v").read_text()
+    # Memories start as they like: their files are elsewhere. The date would keep the build from being found again.
+    return (
+        re.sub(r"\$readmemh\(.*?\);|^// Date .*$", "", text, flags=re.MULTILINE)
+        + (Path(folder) / f"{NIC_TOP}.v").read_text()
+    )
 
 
 def litex_verilog(**parameters: int) -> str:

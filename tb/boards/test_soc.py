@@ -20,7 +20,7 @@ from hardwire.tb.netlist import netlist_ports
 
 CORE = "hardwire:net:hardwire_nic"
 # Verilator's rules of style, which LiteX and what it generates do not keep.
-STYLE = "WIDTHEXPAND WIDTHTRUNC CASEINCOMPLETE COMBDLY ALWNEVER".split()
+STYLE = "WIDTHEXPAND WIDTHTRUNC CASEINCOMPLETE COMBDLY".split()
 
 
 def package(folder: Path, kind: str, *options: str) -> Path:
