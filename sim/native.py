@@ -6,12 +6,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..hdl.config import NicConfig
-from .build import ABI_MODULE, LIBRARY, Progress, cache_dir, library_dir
+from .build import ABI_MODULE, LIBRARY, Design, Progress, cache_dir, library_dir
 
 __all__ = ["NativeLibrary", "load"]
 
-_LOADED: dict[tuple[Path, NicConfig, bool], "NativeLibrary"] = {}  # By the cache, too: tests have several.
+_LOADED: dict[tuple[Path, Design, bool], "NativeLibrary"] = {}  # By the cache, too: tests have several.
 
 
 class NativeLibrary:
@@ -20,7 +19,7 @@ class NativeLibrary:
     Members
     -------
     lib
-        The functions of ``native/abi.h``.
+        The functions of ``native/wire_abi.h``, and of ``native/abi.h`` or ``native/board_abi.h``.
     ffi
         cffi's object for their types. The declarations were parsed when the library was built.
     """
@@ -34,12 +33,12 @@ class NativeLibrary:
         self.lib: Any = self.ffi.dlopen(os.path.join(path, LIBRARY))
 
 
-def load(config: NicConfig, *, waves: bool = False, progress: Progress | None = None) -> NativeLibrary:
-    """Return the library for ``config``, built if need be; see :func:`.build.library_dir`."""
-    wanted = cache_dir(), config, waves
+def load(design: Design, *, waves: bool = False, progress: Progress | None = None) -> NativeLibrary:
+    """Return the library for ``design``, built if need be; see :func:`.build.library_dir`."""
+    wanted = cache_dir(), design, waves
     library = _LOADED.get(wanted)
     if library is None:
-        path = str(library_dir(config, waves=waves, progress=progress))
+        path = str(library_dir(design, waves=waves, progress=progress))
         library = _LOADED[wanted] = NativeLibrary(path)
     return library
 

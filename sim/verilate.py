@@ -4,16 +4,18 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..hdl.config import NicConfig
 from .activity import Parts, split
 
-__all__ = ["BuildError", "check", "run", "verilate"]
+__all__ = ["BuildError", "Report", "check", "run", "verilate", "verilate_nic"]
 
-_VERILATE = "--cc --top-module top --prefix Vnic -O3 --x-assign fast --x-initial fast --no-assert -Wno-fatal"
+Report = Callable[[str, int, int], None]
+
+_VERILATE = "--cc -O3 --x-assign fast --x-initial fast --no-assert -Wno-fatal"
 _HEADER = """// Which clocks have an edge: always that of the NIC, of its parts those that are awake.
 #pragma once
 #include <cstdint>
@@ -31,29 +33,19 @@ class BuildError(RuntimeError):
     """A tool is missing or failed; the text says which and what it wrote."""
 
 
-def verilate(
-    config: NicConfig, *, waves: bool, verilator: Path, generated: Path, report: Callable[[str, int, int], None]
-) -> bool:
-    """Write the C++ of the NIC, module ``top``, into ``generated``; return if the harness may evaluate parts only.
+def verilate_nic(config: NicConfig, *, waves: bool, verilator: Path, generated: Path, report: Report) -> list[str]:
+    """Write the C++ of the bare NIC, module ``top``, into ``generated``; return what to tell the harness' compiler.
 
     Without waves the gateware is cut into parts and ``parts.h`` tells the harness of them, if Verilator's C++ is as
-    expected.
+    expected; else it evaluates all in each cycle.
     """
     from ..hdl.verilog import nic_verilog, nic_verilog_in_one_module
 
     def translate(verilog: str) -> None:
-        report("Verilating", 1, 4)
-        shutil.rmtree(generated, ignore_errors=True)
-        generated.mkdir()
-        for name, text in (("nic.v", verilog), ("top.v", _without_reset(verilog))):
-            (generated / name).write_text(text)
-        run(
-            [str(verilator / "bin/verilator_bin"), *_VERILATE.split(), "-Mdir", str(generated)]
-            + (["--trace-fst", "--trace-structs"] if waves else [])
-            + [str(generated / "nic.v"), str(generated / "top.v")],
-            VERILATOR_ROOT=str(verilator),
-        )
+        texts = {"nic.v": verilog, "top.v": _without_reset(verilog)}
+        verilate(texts, top="top", prefix="Vnic", waves=waves, verilator=verilator, generated=generated, report=report)
 
+    defines = [f"-DHW_AXI_OCTETS={config.axi_width_bits // 8}"]
     report("Writing Verilog", 0, 4)
     if not waves:
         try:
@@ -63,9 +55,40 @@ def verilate(
         except ValueError as error:
             report(f"Evaluating all in each cycle ({error})", 1, 4)
         else:
-            return True
+            return [*defines, "-DHW_BY_PARTS=1"]
     translate(nic_verilog(config))
-    return False
+    return [*defines, "-DHW_BY_PARTS=0"]
+
+
+def verilate(
+    texts: Mapping[str, str],
+    *,
+    top: str,
+    prefix: str,
+    waves: bool,
+    verilator: Path,
+    generated: Path,
+    report: Report,
+) -> None:
+    """Write the C++ of Verilog files, texts by name, into a folder made anew.
+
+    Raises
+    ------
+    BuildError
+        If Verilator fails.
+    """
+    report("Verilating", 1, 4)
+    shutil.rmtree(generated, ignore_errors=True)
+    generated.mkdir()
+    for name, text in texts.items():
+        (generated / name).write_text(text)
+    run(
+        [str(verilator / "bin/verilator_bin"), *_VERILATE.split(), "--top-module", top, "--prefix", prefix]
+        + ["-Mdir", str(generated)]
+        + (["--trace-fst", "--trace-structs"] if waves else [])
+        + [str(generated / name) for name in texts],
+        VERILATOR_ROOT=str(verilator),
+    )
 
 
 def _parts_header(parts: Parts, generated: Path) -> str:

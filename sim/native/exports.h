@@ -2,8 +2,6 @@
 #pragma once
 
 extern "C" {
-hw_nic *hw_new(void) { return new hw_nic; }
-void hw_free(hw_nic *n) { delete n; }
 const hw_state *hw_get_state(hw_nic *n) { n->publish(); return &n->state; }
 void hw_set_memory(hw_nic *n, uint8_t *octets, const uint8_t *shadow, uint64_t base, uint64_t size) {
   n->memory.attach(octets, shadow, base, size);
@@ -16,23 +14,8 @@ void hw_write(hw_nic *n, const uint32_t *pairs, uint32_t count) {
   for (; count; count--, pairs += 2) n->csr.post(pairs[0], pairs[1]);
 }
 uint64_t hw_read32(hw_nic *n, uint32_t offset) { return n->read32(offset); }
-uint32_t hw_run(hw_nic *n, uint64_t until, uint32_t stop) { return n->run(until, stop); }
-void hw_clear_frames(hw_nic *n) { n->sink.clear(); n->publish(); }
 void hw_clear_violations(hw_nic *n) { n->violations.clear(); n->publish(); }
 void hw_clear_events(hw_nic *n) { n->events.clear(); n->publish(); }
-void hw_inject(hw_nic *n, uint64_t start_cycle, const uint8_t *octets, const uint8_t *errors, uint64_t length,
-               uint32_t gap) {
-  hw::RxFrame frame{start_cycle, gap, true, 0, {octets, octets + length}, {}};
-  if (errors) frame.errors.assign(errors, errors + length);
-  n->source.insert(std::move(frame));
-}
-void hw_set_recording(hw_nic *n, int tx, int rx) {
-  n->sink.keep = tx;
-  n->recording_rx = rx;
-}
-void hw_clear_rx_frames(hw_nic *n) { n->rx_sink.clear(); n->publish(); }
-void hw_set_link(hw_nic *n, int up, uint64_t autoneg_cycles) { n->phy.set_link(n->state.cycle, up, autoneg_cycles); }
-void hw_set_phy_address(hw_nic *n, uint32_t address) { n->phy.address = address; }
 void hw_connect(hw_nic *from, hw_nic *to, uint64_t delay_fs) {
   if (from->cable) from->cable->set_up(false);
   // The base comes first: `to` may be of another library.
@@ -69,25 +52,6 @@ uint64_t hw_world_read32(hw_world *w, hw_nic *nic, uint64_t now_fs_high, uint64_
       w->read32(__int128(now_fs_high) << 64 | now_fs_low, static_cast<hw::Station *>(nic), offset, &reached);
   *reached_fs = uint64_t(reached);
   return answer;
-}
-int hw_waves([[maybe_unused]] hw_nic *n, [[maybe_unused]] const char *path, [[maybe_unused]] uint64_t phase_fs,
-             [[maybe_unused]] uint64_t period_fs, [[maybe_unused]] uint64_t from, [[maybe_unused]] uint64_t to) {
-#if HW_WAVES
-  if (n->waves) n->waves->close();
-  n->waves = nullptr;
-  if (path) {
-    n->waves = std::make_unique<VerilatedFstC>();
-    n->model->trace(n->waves.get(), 99);
-    n->waves->set_time_unit("1fs");
-    n->waves->set_time_resolution("1fs");
-    n->waves->open(path);
-    n->waves_from = from;
-    n->waves_to = to;
-    n->phase_fs = phase_fs;
-    n->period_fs = period_fs;
-  }
-#endif
-  return HW_WAVES;
 }
 uint64_t hw_bench_prefilled(hw_nic *n, uint32_t tail_offset, uint32_t cpl_tail_offset, uint32_t tail, uint32_t mask,
                             uint64_t frames, uint32_t batch, uint32_t in_flight) {

@@ -8,12 +8,10 @@
 #include "Vnic.h"
 #include "Vnic___024root.h"
 #include "verilated.h"
-#if HW_WAVES
-#include "verilated_fst_c.h"
-#endif
 #include <memory>
 #pragma GCC visibility push(default)
 extern "C" {
+#include "wire_abi.h"
 #include "abi.h"
 }
 #pragma GCC visibility pop
@@ -22,6 +20,7 @@ extern "C" {
 #include "memory_model.h"
 #include "phy.h"
 #include "station.h"
+#include "waves.h"
 #include "world.h"
 #if HW_BY_PARTS
 #include "parts.h"
@@ -71,10 +70,7 @@ struct hw_nic final : hw::Station {
   uint64_t fed = hw::kFedAny;  // Clocks of the parts that have to see a change of an input.
   uint32_t reasons = 0, last_descriptor = ~0u, still = 0;  // still: cycles in which only counters have moved.
   bool irq_before = false, inputs_changed = true, mdc_before = false, recording_rx = false;
-#if HW_WAVES
-  std::unique_ptr<VerilatedFstC> waves;
-  uint64_t waves_from = 0, waves_to = 0, phase_fs = 0, period_fs = 0;
-#endif
+  hw::Waves waves;
 
   hw_nic() {
     context.traceEverOn(HW_WAVES);
@@ -93,7 +89,7 @@ struct hw_nic final : hw::Station {
 #else
     d->clk = 0;
     model->eval();
-    dump(1);
+    waves.dump(state.cycle, 1);
 #endif
   }
   void edge() {
@@ -106,13 +102,7 @@ struct hw_nic final : hw::Station {
 #else
     d->clk = 1;
     model->eval();
-    dump(0);
-#endif
-  }
-  void dump([[maybe_unused]] int half) {
-#if HW_WAVES
-    if (waves && state.cycle >= waves_from && state.cycle <= waves_to)
-      waves->dump(phase_fs + state.cycle * period_fs - uint64_t(half) * (period_fs / 2));
+    waves.dump(state.cycle, 0);
 #endif
   }
 
@@ -479,4 +469,5 @@ struct hw_nic final : hw::Station {
   }
 };
 
+#include "wire_exports.h"
 #include "exports.h"
