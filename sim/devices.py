@@ -7,6 +7,7 @@ from typing import Any
 __all__ = ["device_names", "is_real", "open_device", "register_device"]
 
 _FACTORIES: dict[str, str | Callable[..., Any]] = {
+    "board-sim": "hardwire.sim.board_sim:BoardSimNic",
     "sim": "hardwire.sim.nic:SimNic",
     "uart": "hardwire.sim.bridge.serial_port:open_uart",
 }

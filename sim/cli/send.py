@@ -40,7 +40,11 @@ def send(
     waves: Annotated[Path | None, typer.Option(metavar="OUT.fst", help="Record waves of the gateware.")] = None,
     journey: JourneyFiles = None,
     device: Annotated[
-        str, typer.Option(metavar="KIND[:PLACE]", help="The card: sim, or a real one: uart:/dev/ttyUSB0[,baud=N].")
+        str,
+        typer.Option(
+            metavar="KIND[:PLACE]",
+            help="The card: sim, board-sim (a whole board), or a real one: uart:/dev/ttyUSB0[,baud=N].",
+        ),
     ] = "sim",
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
