@@ -5,6 +5,7 @@ simulation for each set of gateware parameters that the tests ask for, from the 
 """
 
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -100,15 +101,19 @@ class Simulation:
 
     def close(self) -> None:
         """End it, between two tests."""
+        self._leave()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def kill(self) -> None:
+        """End it, whatever it does; its log stays."""
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, SIGKILL)
+        self._leave()
+
+    def _leave(self) -> None:
         with suppress(OSError):
             self._open.close()
         self._thread.join()
-
-    def kill(self) -> None:
-        """End it, whatever it does."""
-        with suppress(ProcessLookupError):
-            os.kill(self._pid, SIGKILL)
-        self.close()
 
     def _log(self) -> str:
         path = next(self._folder.glob("*/run.log"), None)

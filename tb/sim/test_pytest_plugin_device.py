@@ -59,7 +59,7 @@ def test_tests_run_inside_a_cocotb_simulation_and_are_reported_outside(run):
 
 def test_what_does_not_go_together_is_refused(run):
     for arguments, why in (
-        (("--hardwire-device", "fpga"), "*there is no device 'fpga'; there are cocotb, *sim"),
+        (("--hardwire-device", "fpga"), "*there is no device 'fpga'; there are *cocotb, *sim*"),
         (
             ("--hardwire-device", "cocotb", "--hardwire-waves"),
             "*--hardwire-waves records cards of the device sim *",
