@@ -11,7 +11,7 @@ from .bridge import BridgeNic
 from .build import Progress
 from .native import load
 from .wire_end import WireEnd
-from .world import Host
+from .world import FS_PER_NS, Host
 
 __all__ = ["BoardSimNic", "LineNoise", "SimLine"]
 
@@ -111,6 +111,10 @@ class SimLine:
         card = self._card
         reasons = self._lib.hw_run(self._nic, card.cycle_after(until_fs), _OCTETS | card.stops_for_frames)
         card.deliver_soon(reasons)
+
+    def jump(self, until_fs: int) -> None:
+        """Let time pass in which nothing happens; the board does not notice it."""
+        self._card.skip(until_fs - self.time_fs)
 
     def close(self) -> None:
         """Do nothing: the board goes with the last who knows of it."""
@@ -212,6 +216,21 @@ class BoardSimNic(BridgeNic, WireEnd):
     def set_noise(self, noise: LineNoise) -> None:
         """Change what the serial line does to octets, from now on."""
         self.line.set_noise(noise, seed=self.world.random(f"line{self._number}").getrandbits(64))
+
+    @property
+    def _busy(self) -> bool:
+        return self.line.busy
+
+    def set_link(self, up: bool, *, autoneg_ns: int = 20_000) -> None:
+        """Tell the PHY whether there is a partner; autonegotiation takes a while after one has come."""
+        super().set_link(up, autoneg_ns=autoneg_ns)
+        self._active_fs = self.line.time_fs + autoneg_ns * FS_PER_NS
+
+    def skip(self, time_fs: int) -> None:
+        """Let time pass that the board is not evaluated for; its frames keep their times."""
+        if time_fs > 0:
+            self._left = self.take_frames()
+            self.phase_fs += time_fs
 
     def cycle_at(self, time_fs: int) -> int:
         """Return the first cycle of the PHY's clock that is not before a time."""

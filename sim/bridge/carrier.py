@@ -8,8 +8,9 @@ __all__ = ["Carrier"]
 class Carrier(Protocol):
     """A line to a card, both ways at once, that may damage, lose and add octets.
 
-    One that is simulated may have a further member, ``quiet``: nothing is on the line and the card has nothing to do.
-    Without it the line counts as quiet once nothing has come for a while.
+    One that is simulated may have further members: ``quiet``, nothing is on the line and the card has nothing to do,
+    without which the line counts as quiet once nothing has come for a while; and ``jump(until_fs)``, which lets time
+    pass without the card, after the line was quiet for longer.
 
     Members
     -------

@@ -23,6 +23,7 @@ __all__ = ["BridgeNic"]
 
 _LONGEST_WAIT_FS = 100 * MS_FS  # Without a timer, look again after that.
 _ANSWER_FS = 1000 * MS_FS  # From when the card has taken a question.
+_STILL_FS = 2 * MS_FS  # Longer than what a card does by itself takes: moderation of interrupts, negotiation.
 _HELLO_TRIES = 10
 _HELLO_OCTETS = 2000  # Time for RESET and HELLO: what may be on the line before them, and after.
 _CHANGE_OCTETS = 64  # Time from the acknowledgement of a register write until the interrupt that it changes is heard.
@@ -99,6 +100,7 @@ class BridgeNic:
         self._latency_fs = latency_fs
         self._settle_fs = settle_fs
         self._phase_fs = self.world.now_fs - carrier.time_fs
+        self._jump: Callable[[int], None] | None = getattr(carrier, "jump", None)
         self._handler: Callable[[], None] | None = None
         self._irq = False
         self._irq_order = 0  # The line counts once so many orders are done,
@@ -176,7 +178,7 @@ class BridgeNic:
         self.dma.sync()
         self._pump()
         while not self._interrupts and not self._violations and carrier.time_fs < limit_fs and not world.signals:
-            if until_fs is None and getattr(carrier, "quiet", False) and self.quiet:
+            if until_fs is None and (self._still or (getattr(carrier, "quiet", False) and self.quiet)):
                 return None
             if world.draining and self.quiet:
                 break
@@ -217,14 +219,25 @@ class BridgeNic:
         return self._irq and self._handler is not None and from_fs is not None and self.carrier.time_fs >= from_fs
 
     @property
+    def _still(self) -> bool:
+        """Nothing will happen by itself, and the carrier can let that time pass at once."""
+        return self._jump is not None and self.quiet and self.carrier.time_fs >= self._active_fs + _STILL_FS
+
+    @property
+    def _busy(self) -> bool:
+        """Something is seen to be under way besides frames of the link."""
+        return False
+
+    @property
     def _quiet_from_fs(self) -> int:
         return self._active_fs + self._settle_fs
 
     def _pump(self) -> None:
         link = self.link
-        busy = not link.idle
-        heard = link.pump()
-        if heard or busy:
+        before = link.octets_received
+        busy = not link.idle or self._busy
+        link.pump()
+        if busy or link.octets_received != before:
             self._active_fs = self.carrier.time_fs
         if self._irq_from_fs is None and link.orders_done >= self._irq_order:
             self._irq_from_fs = self.carrier.time_fs + _CHANGE_OCTETS * self.carrier.octet_fs
@@ -235,11 +248,16 @@ class BridgeNic:
         deadline_fs = self.link.deadline_fs
         if deadline_fs is not None:
             until_fs = min(until_fs, deadline_fs)
-        if self.world.draining and self.link.idle and now_fs < self._quiet_from_fs:
-            until_fs = min(until_fs, self._quiet_from_fs)
+        if self.link.idle and self.world.draining:
+            until_fs = min(until_fs, now_fs + self._settle_fs)
+        elif self.link.idle and self._jump is not None and not self._still:
+            until_fs = min(until_fs, now_fs + _STILL_FS)
         if self._irq and self._irq_from_fs is not None and now_fs < self._irq_from_fs:
             until_fs = min(until_fs, self._irq_from_fs)
-        self.carrier.wait(until_fs)
+        if self._jump is not None and self._still:
+            self._jump(until_fs)
+        else:
+            self.carrier.wait(until_fs)
 
     def _greet(self) -> None:
         """Reset the card, and hear what it is.
