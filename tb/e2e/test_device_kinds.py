@@ -10,7 +10,7 @@ import pytest
 MODULE = Path(__file__).parent / "test_device.py"
 
 
-@pytest.mark.parametrize("device", ["cocotb"])
+@pytest.mark.parametrize("device", ["cocotb", "board-sim"])
 def test_what_is_true_of_the_simulated_card_is_true_of(device: str, hardwire_seed: int) -> None:
     command = [sys.executable, "-m", "pytest", str(MODULE), "--device", device, "-p", "no:cacheprovider"]
     run = subprocess.run(
