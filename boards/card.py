@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Signal
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In, Out
@@ -59,9 +59,9 @@ class Card(wiring.Component):
 
     Timing
     ------
-    Makes its own domains: ``sync`` and, for RGMII, ``phy_tx`` and ``phy_tx_late``, of 125 MHz, from ``clk``; ``phy_rx``
-    from ``rgmii_rx_clk`` (125 MHz), or ``phy_tx`` and ``phy_rx`` from ``mii_tx_clk`` and ``mii_rx_clk`` (25 MHz). All
-    are in reset until the PLL has locked, and while ``rst`` is high.
+    Makes its own domains: ``sync``, by which RGMII sends, too, and ``phy_tx_late``, of 125 MHz, from ``clk``;
+    ``phy_rx`` from ``rgmii_rx_clk`` (125 MHz), or ``phy_tx`` and ``phy_rx`` from ``mii_tx_clk`` and ``mii_rx_clk``
+    (25 MHz). All are in reset until the PLL has locked, and while ``rst`` is high.
 
     Parameters
     ----------
@@ -130,7 +130,8 @@ class Card(wiring.Component):
         m.submodules.core = core = BridgedNic(nic=self._nic, baud=self._baud, memory_octets=self._memory_octets)
         locked = self._clocks(m, platform)
         if self._interface == "rgmii":
-            m.submodules.phy = phy = Rgmii(max_frame_octets=self._nic.max_frame_octets)
+            phy = Rgmii(max_frame_octets=self._nic.max_frame_octets, one_clock=True)
+            m.submodules.phy = DomainRenamer({"phy_tx": "sync"})(phy)
             self._join_rgmii(m, platform, phy, locked)
         else:
             m.submodules.phy = phy = Mii(max_frame_octets=self._nic.max_frame_octets)
@@ -160,12 +161,8 @@ class Card(wiring.Component):
         return locked
 
     def _join_rgmii(self, m: Module, platform, phy: Rgmii, locked: Signal) -> None:
-        m.domains += [ClockDomain("phy_tx"), ClockDomain("phy_rx")]
-        m.d.comb += [
-            ClockSignal("phy_tx").eq(ClockSignal()),
-            ResetSignal("phy_tx").eq(ResetSignal()),
-            ClockSignal("phy_rx").eq(self.rgmii_rx_clk),
-        ]
+        m.domains += ClockDomain("phy_rx")
+        m.d.comb += ClockSignal("phy_rx").eq(self.rgmii_rx_clk)
         m.submodules.reset_rx = ResetSynchronizer(~locked | self.rst, domain="phy_rx")
         received = platform.delay_rx_data(m, Cat(self.rgmii_rxd, self.rgmii_rx_ctl))
         m.d.comb += [

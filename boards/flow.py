@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,13 @@ __all__ = ["SEEDS", "TOP", "build", "make", "write_files"]
 TOP = "hardwire_board"
 SEEDS = (1, 2, 3, 4, 5)
 _INPUTS = f"{TOP}.inputs"
+_PACKAGES = {
+    "hardwire": Path(__file__).parents[1],
+    "amaranth": Path(amaranth.__file__).parent,
+    "python": Path(json.__file__).parents[1],
+}
+_ESCAPED = re.compile(r"\\\S+ ")
+_INDEX = re.compile(r"\[(\d+)\]")
 
 
 def write_files(name: str, out: Path) -> tuple[Board, list[Path]]:
@@ -39,18 +47,22 @@ def write_files(name: str, out: Path) -> tuple[Board, list[Path]]:
     for file, content in sorted(plan.files.items()):
         path = out / file
         text = content.decode() if isinstance(content, bytes) else content
-        path.write_text(_without_folders(text))
+        path.write_text(_named(text))
         if file.endswith(".sh"):
             path.chmod(0o755)
         paths.append(path)
     return board, paths
 
 
-def _without_folders(text: str) -> str:
-    """Name source files by their packages, so that the text is the same on each machine."""
-    for package, folder in (("hardwire", Path(__file__).parents[1]), ("amaranth", Path(amaranth.__file__).parent)):
+def _named(text: str) -> str:
+    """Name files of source by their packages, the same on each machine, and parts of signals without brackets.
+
+    Amaranth gives a signal ``units`` of two parts another name for each, ``units[0]`` and ``units[1]``, which
+    ``synth_xilinx`` takes for its bits.
+    """
+    for package, folder in _PACKAGES.items():
         text = text.replace(f"{folder}/", f"{package}/")
-    return text
+    return _ESCAPED.sub(lambda name: _INDEX.sub(r".\1", name[0]), text)
 
 
 def build(name: str, out: Path, *, report: Callable[[str], None] = lambda step: None) -> tuple[Placed, bool]:

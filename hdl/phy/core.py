@@ -1,11 +1,11 @@
 """The side of a PHY adapter that the MAC is joined to."""
 
-from amaranth.hdl import DomainRenamer, Module
+from amaranth.hdl import Cat, DomainRenamer, Module, Signal, Value
 from amaranth.lib.wiring import In, Out
 
-from .elastic import ElasticRx, ElasticTx
+from .elastic import ElasticRx, ElasticTx, PhyOctet
 
-__all__ = ["CORE_MEMBERS", "join_core"]
+__all__ = ["CORE_MEMBERS", "join_core", "join_core_rx", "join_core_tx_directly"]
 
 CORE_MEMBERS = {
     "gmii_txd": In(8),
@@ -29,16 +29,31 @@ def join_core(m: Module, adapter, *, max_frame_octets: int) -> tuple[ElasticTx, 
     m.submodules.tx = tx = DomainRenamer({"write": "sync", "read": "phy_tx"})(
         ElasticTx(max_frame_octets=max_frame_octets)
     )
+    m.d.comb += [tx.i.eq(_sent(adapter)), adapter.tx_enable.eq(tx.enable)]
+    return tx, join_core_rx(m, adapter)
+
+
+def join_core_tx_directly(m: Module, adapter) -> PhyOctet:
+    """Join an adapter's members for the MAC's TX to a register, and return it: the PHY takes the core clock."""
+    octet = Signal(PhyOctet)
+    m.d.sync += octet.eq(_sent(adapter))
+    m.d.comb += adapter.tx_enable.eq(1)
+    return octet
+
+
+def join_core_rx(m: Module, adapter) -> ElasticRx:
+    """Join an adapter's members for the MAC's RX to a queue, and return that; see `join_core`."""
     m.submodules.rx = rx = DomainRenamer({"write": "phy_rx", "read": "sync"})(ElasticRx())
     m.d.comb += [
-        tx.i.octet.eq(adapter.gmii_txd),
-        tx.i.dv.eq(adapter.gmii_tx_en),
-        tx.i.error.eq(adapter.gmii_tx_er),
-        adapter.tx_enable.eq(tx.enable),
         adapter.gmii_rxd.eq(rx.o.octet),
         adapter.gmii_rx_dv.eq(rx.o.dv),
         adapter.gmii_rx_er.eq(rx.o.error),
         adapter.odd_nibble.eq(rx.o.odd),
         adapter.rx_enable.eq(rx.enable),
     ]
-    return tx, rx
+    return rx
+
+
+def _sent(adapter) -> Value:
+    """Return what the MAC sends, as a `PhyOctet`."""
+    return Cat(adapter.gmii_txd, adapter.gmii_tx_er, adapter.gmii_tx_en, 0)

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Const, DomainRenamer, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .core import CORE_MEMBERS, join_core
+from .core import CORE_MEMBERS, join_core, join_core_rx, join_core_tx_directly
 from .ddr import DdrInput, DdrOutput
 
 __all__ = ["Rgmii"]
@@ -29,6 +29,8 @@ class Rgmii(wiring.Component):
     ----------
     max_frame_octets : int
         Longest frame, without FCS.
+    one_clock : bool
+        ``phy_tx`` is the clock ``sync``: what is sent passes a register, in place of a queue.
 
     Members
     -------
@@ -40,14 +42,19 @@ class Rgmii(wiring.Component):
         Pins: RD, RX_CTL.
     """
 
-    def __init__(self, *, max_frame_octets: int = 9018) -> None:
+    def __init__(self, *, max_frame_octets: int = 9018, one_clock: bool = False) -> None:
         self._max_frame_octets = max_frame_octets
+        self._one_clock = one_clock
         pins = {"txd": Out(4), "tx_ctl": Out(1), "tx_clk": Out(1), "rxd": In(4), "rx_ctl": In(1)}
         super().__init__(CORE_MEMBERS | pins)
 
     def elaborate(self, platform):
         m = Module()
-        tx, rx = join_core(m, self, max_frame_octets=self._max_frame_octets)
+        if self._one_clock:
+            octet, rx = join_core_tx_directly(m, self), join_core_rx(m, self)
+        else:
+            tx, rx = join_core(m, self, max_frame_octets=self._max_frame_octets)
+            octet = tx.o
         m.submodules.clock = clock = DomainRenamer("phy_tx_late")(DdrOutput(width=1))
         m.submodules.pins_out = pins_out = DomainRenamer("phy_tx")(DdrOutput(width=5))
         m.submodules.pins_in = pins_in = DomainRenamer("phy_rx")(DdrInput(width=5))
@@ -55,8 +62,8 @@ class Rgmii(wiring.Component):
             clock.rise.eq(Const(1)),
             clock.fall.eq(Const(0)),
             self.tx_clk.eq(clock.pins),
-            pins_out.rise.eq(Cat(tx.o.octet[:4], tx.o.dv)),
-            pins_out.fall.eq(Cat(tx.o.octet[4:], tx.o.dv ^ tx.o.error)),
+            pins_out.rise.eq(Cat(octet.octet[:4], octet.dv)),
+            pins_out.fall.eq(Cat(octet.octet[4:], octet.dv ^ octet.error)),
             Cat(self.txd, self.tx_ctl).eq(pins_out.pins),
             pins_in.pins.eq(Cat(self.rxd, self.rx_ctl)),
             rx.i.octet.eq(Cat(pins_in.rise[:4], pins_in.fall[:4])),

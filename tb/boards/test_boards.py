@@ -122,7 +122,7 @@ def test_sources_are_named_without_folders_of_this_machine(board: str, written: 
     text = (written(board) / f"{TOP}.v").read_text()
     places = re.findall(r'src = "([^"]+)"', text)
     assert places
-    assert all(place.startswith(("hardwire/", "amaranth/")) for place in places)
+    assert all(place.startswith(("hardwire/", "amaranth/", "python/")) for place in places)
 
 
 def test_boards_without_models_cannot_be_simulated() -> None:

@@ -5,10 +5,12 @@ import os
 import random
 
 import pytest
+from amaranth.hdl import DomainRenamer
 from amaranth.sim import Simulator
 
 from hardwire.hdl.phy.crossing import CrossingFifo
 from hardwire.hdl.phy.elastic import ElasticRx, ElasticTx
+from hardwire.hdl.phy.rgmii import Rgmii
 
 SEED = int(os.environ.get("HARDWIRE_SEED") or random.SystemRandom().getrandbits(32))
 
@@ -124,3 +126,34 @@ def test_a_core_that_is_too_slow_loses_octets_of_frames_but_no_end():
     simulator.add_process(watch)
     simulator.run()
     assert ends == 20
+
+
+def test_with_one_clock_octets_go_to_the_pins_without_a_queue():
+    rng = random.Random(SEED)
+    adapter = Rgmii(one_clock=True)
+    sent = [(rng.getrandbits(8), rng.random() < 0.8, rng.random() < 0.2) for _ in range(100)]
+    seen = []
+
+    async def feed(ctx):
+        for octet, dv, error in sent:
+            ctx.set(adapter.gmii_txd, octet)
+            ctx.set(adapter.gmii_tx_en, dv)
+            ctx.set(adapter.gmii_tx_er, error)
+            await ctx.tick()
+            assert ctx.get(adapter.tx_enable)
+
+    async def watch(ctx):
+        for _ in range(len(sent) + 2):
+            await ctx.tick()
+            await ctx.delay(2e-9)  # In the middle of the first half.
+            lower, dv = ctx.get(adapter.txd), ctx.get(adapter.tx_ctl)
+            await ctx.delay(4e-9)
+            upper, dv_xor_error = ctx.get(adapter.txd), ctx.get(adapter.tx_ctl)
+            seen.append((lower | upper << 4, bool(dv), bool(dv ^ dv_xor_error)))
+
+    simulator = Simulator(DomainRenamer({"phy_tx": "sync", "phy_tx_late": "sync", "phy_rx": "sync"})(adapter))
+    simulator.add_clock(8e-9)
+    simulator.add_testbench(feed)
+    simulator.add_testbench(watch)
+    simulator.run()
+    assert seen[1 : len(sent) + 1] == sent, f"seed {SEED}"
