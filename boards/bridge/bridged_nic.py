@@ -1,6 +1,6 @@
 """The network card with its host bridge: all of a board but pins and clocks."""
 
-from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -90,7 +90,12 @@ class BridgedNic(wiring.Component):
         m = Module()
         nic = Nic(config=self._config, phy_enables=True)
         m.submodules.bridge = bridge = self._bridge
-        m.submodules.nic = ResetInserter(bridge.resetting)(nic)
+        m.submodules.nic = DomainRenamer("nic")(nic)
+        # A domain of its own, so that its reset comes from a register, without a gate in each block.
+        m.domains.nic = ClockDomain(local=True)
+        reset = Signal(init=1)
+        m.d.sync += reset.eq(bridge.resetting)
+        m.d.comb += [ClockSignal("nic").eq(ClockSignal()), ResetSignal("nic").eq(reset)]
         wiring.connect(m, nic.m_axi, bridge.axi)
         wiring.connect(m, bridge.axil, nic.s_axil)
         for name, member in _PHY.items():
