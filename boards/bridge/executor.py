@@ -18,6 +18,7 @@ from .framing import Token
 __all__ = ["Executor"]
 
 _WORD_BITS = 8 * BRIDGE_WORD_OCTETS
+_VALUE_BITS = BRIDGE_REG_VALUE["resp"].lsb  # In REG_VALUE the value lies below the response.
 _LIMIT_BITS = 16  # In the frame.
 _LIMIT_MIN = 8
 
@@ -26,7 +27,8 @@ class Executor(wiring.Component):
     """Write the card's memory and registers, read registers, one frame after the other.
 
     A kind that it does not know, and a WRITE outside the memory, does nothing; of a WRITE, what fills no whole row at
-    its end is left out. A register beyond ``reg_addr_width`` bits gives DECERR.
+    its end is left out. A register beyond ``reg_addr_width`` bits gives DECERR,
+    and any value.
 
     Timing
     ------
@@ -145,7 +147,7 @@ class Executor(wiring.Component):
                 with m.If(axil.bvalid):
                     m.next = "Kind"
             with m.State("Read"):
-                m.d.sync += word.eq(_answer(Const(0, 32), Const(Resp.DECERR.value, 2)))
+                m.d.sync += word[_VALUE_BITS:].eq(Resp.DECERR.value)
                 m.next = "Answer"
                 with m.If(~no_register):
                     m.d.sync += axil.arvalid.eq(1)
@@ -154,7 +156,7 @@ class Executor(wiring.Component):
                 with m.If(axil.arready):
                     m.d.sync += axil.arvalid.eq(0)
                 with m.If(axil.rvalid):
-                    m.d.sync += word.eq(_answer(axil.rdata, axil.rresp))
+                    m.d.sync += [word[:_VALUE_BITS].eq(axil.rdata), word[_VALUE_BITS:].eq(axil.rresp)]
                     m.next = "Answer"
             with m.State("Answer"):
                 m.d.comb += [self.o.valid.eq(1), self.o.payload.octet.eq(BridgeKind.REG_VALUE)]
@@ -164,7 +166,7 @@ class Executor(wiring.Component):
             with m.State("Value"):
                 m.d.comb += [self.o.valid.eq(1), self.o.payload.octet.eq(word)]
                 with m.If(self.o.ready):
-                    m.d.sync += [word.eq(Cat(word[8:], Const(0, 8))), count.eq(count + 1)]
+                    m.d.sync += [word.eq(Cat(word[8:], token.octet)), count.eq(count + 1)]
                     with m.If(count == BRIDGE_REG_VALUE.size_octets - 1):
                         m.next = "Answered"
             with m.State("Answered"):
@@ -172,8 +174,3 @@ class Executor(wiring.Component):
                 with m.If(self.o.ready):
                     m.next = "Kind"
         return m
-
-
-def _answer(value, resp):
-    """Return the body of REG_VALUE."""
-    return (value << BRIDGE_REG_VALUE["value"].lsb) | (resp << BRIDGE_REG_VALUE["resp"].lsb)

@@ -3,6 +3,7 @@
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from ...hdl.axi import Axi4WriteSignature, Resp
 from ...stack.abi.bridge import BRIDGE_ADDR_OCTETS, BRIDGE_WRITE_OCTETS_MAX, BridgeKind
@@ -62,7 +63,7 @@ class Forwarder(wiring.Component):
         lanes = self._axi_width_bits // 8
         addr = Signal(8 * BRIDGE_ADDR_OCTETS)  # Of the lane that is looked at.
         outside, last = Signal(), Signal()
-        octets, strobes, lane = Signal(self._axi_width_bits), Signal(lanes), Signal(range(lanes))
+        octets, strobes = Signal(self._axi_width_bits), Signal(lanes)
         in_frame, left, at_limit = Signal(), Signal(len(self.limit)), Signal()
         wanted, sends, ends, passes = Signal(), Signal(), Signal(), Signal()
         number = Signal(range(BRIDGE_ADDR_OCTETS))
@@ -78,7 +79,6 @@ class Forwarder(wiring.Component):
             m.d.sync += [
                 octets.eq(octets >> 8),
                 strobes.eq(strobes >> 1),
-                lane.eq(lane + 1),
                 addr[:_PAGE_BITS].eq(addr[:_PAGE_BITS] + 1),
             ]
 
@@ -99,7 +99,7 @@ class Forwarder(wiring.Component):
                         m.next = "Beat"
             with m.State("Beat"):
                 m.d.comb += axi.wready.eq(1)
-                m.d.sync += [octets.eq(axi.wdata), strobes.eq(axi.wstrb), last.eq(axi.wlast), lane.eq(0)]
+                m.d.sync += [octets.eq(axi.wdata), strobes.eq(axi.wstrb), last.eq(axi.wlast)]
                 with m.If(axi.wvalid):
                     m.next = "Lane"
             with m.State("Lane"):
@@ -115,7 +115,7 @@ class Forwarder(wiring.Component):
                     m.d.sync += [left.eq(left - 1), at_limit.eq(left == 1)]
                 with m.If(wanted & ~in_frame):
                     m.next = "Kind"
-                with m.Elif(passes & (lane == lanes - 1)):
+                with m.Elif(passes & addr[: exact_log2(lanes)].all()):
                     m.next = "Beat"
                     with m.If(last):
                         m.next = "End"

@@ -66,7 +66,12 @@ class Link(wiring.Component):
         m.submodules.enframer = ResetInserter(self.resetting)(enframer)
         m.d.comb += [deframer.i.payload.eq(self.rx.payload), deframer.i.valid.eq(self.rx.valid)]
         m.d.comb += [receiver.i.payload.eq(deframer.o.payload), receiver.i.valid.eq(deframer.o.valid)]
-        wiring.connect(m, receiver.o, wiring.flipped(self.o))
+        # What is behind the link does not take anything while it is reset.
+        m.d.comb += [
+            self.o.payload.eq(receiver.o.payload),
+            self.o.valid.eq(receiver.o.valid & ~self.resetting),
+            receiver.o.ready.eq(self.o.ready & ~self.resetting),
+        ]
         wiring.connect(m, wiring.flipped(self.i), sender.i)
         wiring.connect(m, sender.o, enframer.i)
         wiring.connect(m, enframer.o, wiring.flipped(self.tx))

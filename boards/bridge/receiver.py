@@ -12,6 +12,7 @@ from .framing import FRAME_OCTETS_MAX, CheckedToken, Token
 __all__ = ["FrameBuffer", "Receiver"]
 
 _DEPTH = 2048  # A DP16KD of ECP5; seven of the longest frames.
+_MARGIN_BITS = 3  # What comes until it shows that the buffer is full, and an end, are less than 8.
 _KIND, _SEQ, _ACK = (BRIDGE_HEADER[name].lsb // 8 for name in ("kind", "seq", "ack"))
 
 
@@ -63,12 +64,11 @@ class FrameBuffer(wiring.Component):
         bits = ceil_log2(self._depth)
         m.submodules.ram = ram = BlockRam(shape=Token.as_shape().size, depth=self._depth)
         written, base, fetched = Signal(bits), Signal(bits), Signal(bits)
-        full, failed = Signal(), Signal()
+        space, full, failed = Signal(bits, init=-1), Signal(), Signal()
         some, on_the_way = Signal(), Signal()
         following = Signal(bits)
         m.d.comb += [
             following.eq(written + 1),
-            full.eq(following == fetched),
             self.fits.eq(~failed & ~full),
             ram.write_en.eq((self.i.valid & ~full) | self.accept),
             ram.write_addr.eq(written),
@@ -78,6 +78,7 @@ class FrameBuffer(wiring.Component):
             ram.read_addr.eq(fetched),
             self.o.payload.eq(ram.read_data),
         ]
+        m.d.sync += [space.eq(fetched + ~written), full.eq(~space[_MARGIN_BITS:].any())]
         with m.If(self.refuse):
             m.d.sync += [written.eq(base), failed.eq(0)]
         with m.Elif(self.accept):

@@ -91,23 +91,27 @@ class Sender(wiring.Component):
         oldest, sending, newest = Signal(8), Signal(8), Signal(8)  # Not acknowledged; goes next; comes next.
         oldest_at, sending_at = Signal(place_bits), Signal(place_bits)
         m.d.comb += [starts.read_en.eq(1), window.read_en.eq(1), window.read_addr.eq(sending_at)]
-        self._keep(m, window, starts, oldest, oldest_at, newest)
+        unacknowledged = Signal(8)
+        m.d.sync += unacknowledged.eq(newest - oldest)
+        self._keep(m, window, starts, oldest_at, newest, unacknowledged)
 
         acked, ack_waits, passes = Signal(8), Signal(), Signal()
-        under_way = (sending - oldest)[:8]
-        progress = (self.ack - oldest)[:8]
-        heard, ack = Signal(), Signal(8)
-        m.d.comb += starts.read_addr.eq(acked)
-        m.d.sync += [heard.eq(self.heard & (progress != 0) & (progress <= (newest - oldest)[:8])), ack.eq(self.ack)]
-        # More are acknowledged than went out since it was started again.
-        m.d.sync += passes.eq((acked - oldest)[:8] > under_way)
+        asked, progress, heard = Signal(), Signal(8), Signal()
+        beyond = Signal(8)
+        m.d.comb += [starts.read_addr.eq(acked), beyond.eq(acked + ~sending)]
+        m.d.sync += [
+            asked.eq(self.heard),
+            progress.eq(self.ack + ~oldest),  # Less one.
+            heard.eq(asked & (progress < unacknowledged)),
+            passes.eq(~beyond[-1]),  # More are acknowledged than went out since it was started again.
+        ]
         go_back = Signal()
-        expired = self._retry(m, idle=under_way == 0, progress=heard)
+        expired = self._retry(m, idle=sending == oldest, progress=heard)
         owed, reject = Signal(), Signal()
         with m.If(self.rejected | expired):
             m.d.sync += go_back.eq(1)
         with m.If(heard):
-            m.d.sync += [acked.eq(ack), ack_waits.eq(1)]
+            m.d.sync += [acked.eq(self.ack), ack_waits.eq(1)]
 
         what = Signal(BridgeKind)
         count = Signal(range(_HELLO_OCTETS + 1))
@@ -119,8 +123,11 @@ class Sender(wiring.Component):
         m.d.comb += [
             free.eq(~self.o.valid | self.o.ready),
             there.eq(since_moved.all()),
-            hello_octet.eq(self.hello_body.word_select(count[:-1], 8)),
         ]
+        with m.Switch(count):
+            for number in range(_HELLO_OCTETS):
+                with m.Case(number):
+                    m.d.comb += hello_octet.eq(self.hello_body[8 * number :])
         m.d.sync += since_moved.eq(Mux(moved, 0, Cat(1, since_moved[0])))
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
@@ -155,8 +162,7 @@ class Sender(wiring.Component):
                 with m.If(wait.all() & ~heard):
                     m.d.sync += [oldest.eq(acked), oldest_at.eq(starts.read_data)]
                     with m.If(passes):
-                        m.d.sync += [sending.eq(acked), sending_at.eq(starts.read_data)]
-                        m.d.comb += moved.eq(1)
+                        m.d.sync += go_back.eq(1)
                     m.next = "Idle"
             with m.State("Kind"):
                 with m.If(what != BridgeKind.WRITE):
@@ -209,31 +215,34 @@ class Sender(wiring.Component):
             m.d.sync += reject.eq(1)
         return m
 
-    def _keep(self, m: Module, window, starts, oldest: Signal, oldest_at: Signal, newest: Signal) -> None:
+    def _keep(self, m: Module, window, starts, oldest_at: Signal, newest: Signal, unacknowledged: Signal) -> None:
         """Write frames into the window."""
         written = Signal(len(oldest_at))
-        first, room, ended = Signal(init=1), Signal(), Signal(2)
-        taken, end_taken = Signal(), Signal()
+        first, room, ended = Signal(init=1), Signal(), Signal(3)
+        taken, token, end_taken = Signal(), Signal(Token), Signal()
         space = Signal(len(written))
         m.d.comb += [
-            taken.eq(self.i.valid & self.i.ready),
-            end_taken.eq(taken & self.i.payload.end),
-            # What room there is shows two cycles after a frame has ended.
+            end_taken.eq(taken & token.end),
+            # What room there is shows three cycles after a frame has ended.
             self.i.ready.eq(~first | (room & ~ended.any())),
             window.write_en.eq(taken),
             window.write_addr.eq(written),
-            window.write_data.eq(self.i.payload.as_value()),
+            window.write_data.eq(token.as_value()),
             starts.write_en.eq(end_taken),
             starts.write_addr.eq(newest + 1),
             starts.write_data.eq(written + 1),
         ]
         m.d.sync += [
             space.eq(oldest_at + ~written),
-            room.eq((space >= KEPT_TOKENS_MAX) & ((newest - oldest)[:8] < BRIDGE_WINDOW_FRAMES)),
-            ended.eq(Cat(end_taken, ended[0])),
+            room.eq((space[3:] >= -(-KEPT_TOKENS_MAX // 8)) & (unacknowledged != BRIDGE_WINDOW_FRAMES)),
+            taken.eq(self.i.valid & self.i.ready),
+            token.eq(self.i.payload),
+            ended.eq(Cat(self.i.valid & self.i.ready & self.i.payload.end, ended)),
         ]
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += first.eq(self.i.payload.end)
         with m.If(taken):
-            m.d.sync += [written.eq(written + 1), first.eq(self.i.payload.end)]
+            m.d.sync += written.eq(written + 1)
         with m.If(end_taken):
             m.d.sync += newest.eq(newest + 1)
 
