@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ _RESOURCES = ("TRELLIS_COMB", "TRELLIS_FF", "DP16KD", "EHXPLLL", "TRELLIS_IO")
 # What a cell takes of TRELLIS_COMB; multiplexers behind LUTs are part of them.
 _COMBS = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4}
 _CELL = re.compile(r"_(?:LUT4|TRELLIS_FF|TRELLIS_DPR16X4|PFUMX|L6MUX21|CCU2C|DP16KD)(?:_|$)")
-_BLOCK_DEPTH = 3
+_BLOCK_DEPTH = 4
 
 
 @dataclass(frozen=True)
@@ -83,19 +83,27 @@ def read_placed(folder: Path, top: str) -> Placed:
     area = {
         name: (timing["utilization"][name]["used"], timing["utilization"][name]["available"]) for name in _RESOURCES
     }
+    nets = _clock_names(list(timing["fmax"]), module)
     clocks = [
-        Clock(_short(name), figures["achieved"], figures["constraint"])
-        for name, figures in sorted(timing["fmax"].items())
+        Clock(name, timing["fmax"][net]["achieved"], timing["fmax"][net]["constraint"]) for name, net in nets.items()
     ]
     placed = Placed(int((folder / f"{top}.seed").read_text()), area, blocks(module), clocks, [])
-    names = {_short(name): name for name in timing["fmax"]}
-    edge = f"posedge {names[placed.worst.name]}"
+    edge = f"posedge {nets[placed.worst.name]}"
     path = next(path for path in timing["critical_paths"] if path["from"] == path["to"] == edge)
-    return Placed(placed.seed, area, placed.blocks, clocks, _critical(path["path"], module))
+    return replace(placed, critical=_critical(path["path"], module))
 
 
-def _short(net: str) -> str:
-    return net.removeprefix("$glbnet$").removesuffix("$TRELLIS_IO_IN")
+def _clock_names(nets: list[str], module: dict[str, Any]) -> dict[str, str]:
+    """Return a name for each clock, with its net: ``core`` is what the PLL makes."""
+    made = {
+        bit for cell in module["cells"].values() if cell["type"] == "EHXPLLL" for bit in cell["connections"]["CLKOS"]
+    }
+    names = {}
+    for net in sorted(nets):
+        plain = net.removeprefix("$glbnet$").removesuffix("$TRELLIS_IO_IN")
+        bits = module["netnames"].get(plain, {}).get("bits", [])
+        names["core" if made.intersection(bits) else plain.rsplit(".", 1)[-1]] = net
+    return names
 
 
 def blocks(module: dict[str, Any]) -> list[Block]:

@@ -19,6 +19,7 @@ BoardName = Annotated[str, typer.Option("--board", metavar="NAME", help="See har
 _Folder = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to; made if missing.")]
 _AsJson = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
 _COLUMNS = ("name", "device", "PHY", "here", "MHz", "COMB", "RAM")
+_SMALL = 20  # A block of fewer cells is not worth a line.
 _INSTALL = "pip install 'hardwire[boards]'"
 
 
@@ -168,6 +169,8 @@ def _print_placed(placed: "Placed") -> None:
     screen.print(area)
     blocks = Table("block", "COMB", "FF", "RAM", title="by block, before packing")
     for block in placed.blocks:
+        if block.comb + block.ff < _SMALL:
+            continue
         blocks.add_row(block.name, f"{block.comb:,}", f"{block.ff:,}", str(block.ram))
     screen.print(blocks)
     clocks = Table("clock", "MHz", "wanted", title="clocks, 5 % of margin wanted")

@@ -24,9 +24,13 @@ SYNTHESISED = {
                     "type": "TRELLIS_FF",
                     "attributes": {"src": "hardwire/hdl/mac/tx.py:151|/share/lattice/cells_map_trellis.v:83.1-83.9"},
                 },
+                "card.pll": {"type": "EHXPLLL", "connections": {"CLKOS": [7]}},
                 "card.core.nic.mac.octets_TRELLIS_FF_Q_3_DI_LUT4_Z": {"type": "LUT4", "attributes": {"src": "/share"}},
             },
-            "netnames": {"card.core.nic.mac.octets": {"attributes": {"src": "hardwire/hdl/mac/tx.py:88"}}},
+            "netnames": {
+                "card.core.nic.mac.octets": {"bits": [8], "attributes": {"src": "hardwire/hdl/mac/tx.py:88"}},
+                "card.core.nic.mac.clk": {"bits": [7], "attributes": {}},
+            },
         }
     }
 }
@@ -41,7 +45,7 @@ if name == "yosys":
     pathlib.Path("{top}.json").write_text({synthesised!r})
 elif name == "nextpnr-ecp5":
     step = lambda kind, delay, cell, **net: {{"type": kind, "delay": delay, "to": {{"cell": cell}}, **net}}
-    clock = "$glbnet$core"
+    clock = "$glbnet$card.core.nic.mac.clk"
     pathlib.Path(option("--report")).write_text(json.dumps({{
         "utilization": {{
             name: {{"used": 7, "available": 70}}
@@ -204,7 +208,12 @@ def test_a_bitstream_is_loaded_as_the_board_needs_it(found: bool, tmp_path: Path
 
 
 def test_cells_are_counted_for_all_components_that_they_are_inside_of() -> None:
-    kinds = {"top.a.x_LUT4_Z": "LUT4", "top.a.b.y": "CCU2C", "top.a.b.c.z": "TRELLIS_DPR16X4", "top.r": "DP16KD"}
+    kinds = {"top.a.x_LUT4_Z": "LUT4", "top.a.b.y": "CCU2C", "top.a.b.c.d.z": "TRELLIS_DPR16X4", "top.r": "DP16KD"}
     module = {"cells": {name: {"type": kind} for name, kind in kinds.items()}}
     module["cells"]["top.a.b.c.q_TRELLIS_FF_Q"] = {"type": "TRELLIS_FF"}
-    assert blocks(module) == [Block("top", 7, 1, 1), Block("top.a", 7, 1, 0), Block("top.a.b", 6, 1, 0)]
+    assert blocks(module) == [
+        Block("top", 7, 1, 1),
+        Block("top.a", 7, 1, 0),
+        Block("top.a.b", 6, 1, 0),
+        Block("top.a.b.c", 4, 1, 0),
+    ]
