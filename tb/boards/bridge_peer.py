@@ -23,7 +23,7 @@ class BridgePeer:
     retry_ns : float
         The same; may be changed.
     hold_acks : bool
-        Do not acknowledge with frames of their own.
+        Acknowledge no more than by now.
     received : deque of (BridgeKind, bytes)
         Frames with a number from the card, in order.
     hello : dict or None
@@ -45,7 +45,7 @@ class BridgePeer:
 
     def _restart(self) -> None:
         self._frames: list[tuple[BridgeKind, bytes]] = []  # All that have a number, from number 0 on.
-        self._oldest = self._next = self._sent = self._expected = 0
+        self._oldest = self._next = self._sent = self._expected = self._shown = 0
         self._owed = self._reject = self._told = False
         self._progress_ns = 0.0
         self.hello: dict[str, int] | None = None
@@ -128,5 +128,6 @@ class BridgePeer:
         return b""
 
     def _emit(self, kind: BridgeKind, number: int, body: bytes) -> bytes:
-        self._owed = False
-        return encode(bytes((kind, number & 0xFF, self._expected & 0xFF)) + body)
+        if not self.hold_acks:
+            self._owed, self._shown = False, self._expected
+        return encode(bytes((kind, number & 0xFF, self._shown & 0xFF)) + body)

@@ -193,7 +193,7 @@ async def a_register_is_read_behind_the_writes_before_it(dut):
 async def both_ways_carry_nine_tenths_of_the_lines_rate(dut):
     harness = await started(dut)
     rng, burst_octets = harness.rng, 32 * harness.beat_octets
-    ahead, back = rng.randbytes(3072), rng.randbytes(3072)
+    ahead, back = rng.randbytes(2048), rng.randbytes(2048)
     for way in ("down", "up", "both"):
         start = get_sim_time("ns")
         harness.host_memory.clear()

@@ -9,6 +9,7 @@ from hardwire.tb.boards.bridge_harness import OCTET_NS, BridgeHarness, started
 from hardwire.tb.cocotb_test import SOAK, THOROUGH, bench_test
 
 _ROUNDS = 60 if SOAK else 3
+long_test = cocotb.test(timeout_time=800 if THOROUGH else 60, timeout_unit="ms")  # A lost REJECT costs a retry time.
 
 
 async def _exchange(harness: BridgeHarness, *, part_octets: int, octets: int) -> None:
@@ -53,7 +54,7 @@ async def _exchange(harness: BridgeHarness, *, part_octets: int, octets: int) ->
     assert len(harness.events) == 3 * count
 
 
-@cocotb.test(timeout_time=800 if THOROUGH else 60, timeout_unit="ms")  # A REJECT that is lost costs a retry time.
+@long_test
 async def all_arrives_once_and_in_order_over_a_line_that_errs(dut):
     harness = await started(dut)
     harness.limit(16)
@@ -119,6 +120,28 @@ async def without_acknowledgements_the_card_stops_and_repeats(dut):
     await harness.until(lambda: len(harness.host_memory) == len(octets))
     await harness.until(lambda: any(kind is BridgeKind.REG_VALUE for kind, _ in harness.events))
     assert harness.host_memory == dict(enumerate(octets))
+
+
+@long_test
+async def frames_that_find_no_room_come_again(dut):
+    harness = await started(dut)
+    rng, peer = harness.rng, harness.peer
+    peer.hold_acks = True
+    octets = rng.randbytes(parameters()["window_octets"])
+    for at in range(0, len(octets), 64):
+        harness.burst(at, harness.beats(octets[at : at + 64]))
+    # A read whose answer finds no room holds up what comes behind it: more than the card has a buffer for.
+    await ClockCycles(dut.clk, 80 * len(octets) * 3 // 2)
+    peer.send(BridgeKind.REG_READ, BRIDGE_REG_READ.pack(offset=0))
+    ahead = rng.randbytes(3072)
+    harness.write(0, ahead)
+    await ClockCycles(dut.clk, 80 * 3300)
+    assert peer.unacknowledged > 0
+    peer.hold_acks = False
+    await harness.until(lambda: not peer.unacknowledged and len(harness.host_memory) == len(octets))
+    assert harness.host_memory == dict(enumerate(octets))
+    assert (await harness.reader.read(0, len(ahead))).data == ahead
+    assert [kind for kind, _ in harness.events].count(BridgeKind.REG_VALUE) == 1
 
 
 @bench_test
