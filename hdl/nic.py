@@ -351,8 +351,10 @@ class Nic(wiring.Component):
             add.tx_underruns.eq(mac.done.valid & done.underrun),
             add.tx_cpl_retries.eq(ring.cpl_retried),
         ]
-        with m.If(ring.cpl_stb):
-            with m.Switch(ring.cpl_status):
+        completed, status = Signal(), Signal.like(ring.cpl_status)
+        m.d.sync += [completed.eq(ring.cpl_stb), status.eq(ring.cpl_status)]
+        with m.If(completed):
+            with m.Switch(status):
                 with m.Case(TxStatus.OK):
                     pass
                 with m.Case(TxStatus.RESOLVE_MISS):
@@ -363,7 +365,7 @@ class Nic(wiring.Component):
                     m.d.comb += add.tx_aborted.eq(1)
                 with m.Default():
                     m.d.comb += add.tx_refused.eq(1)
-        return stats.busy
+        return stats.busy | completed
 
     def _count_received(self, m: Module, stats: CounterBank, rx_mac: MacRx, rx_path: RxPath, rx_ring: RxRing) -> None:
         """Count what comes in, and what becomes of it."""
