@@ -147,18 +147,21 @@ class ArpCache(wiring.Component):
         wiring.connect(m, wiring.flipped(self.op), operator.op)
         wiring.connect(m, operator.op_result, wiring.flipped(self.op_result))
         marks, marked_row = Signal(), Signal(row_bits)
-        m.d.sync += [marks.eq(tag3.lookup & match), marked_row.eq(tag3.row)]
+        m.d.sync += [
+            marks.eq(tag3.lookup & match),
+            marked_row.eq(tag3.row),
+            operator.seen.eq(tag3.op),
+            operator.seen_row.eq(tag3.row),
+            operator.seen_entry.eq(entry),
+            operator.seen_match.eq(match),
+            operator.seen_active.eq(active),
+        ]
         m.d.comb += [
             operator.quiet.eq(quiet & ~marks),
             op_reads.eq(operator.read & operator.quiet),
             op_row.eq(operator.row),
             op_key.eq(operator.key),
             flushing.eq(operator.flushing),
-            operator.seen.eq(tag3.op),
-            operator.seen_row.eq(tag3.row),
-            operator.seen_entry.eq(entry),
-            operator.seen_match.eq(match),
-            operator.seen_active.eq(active),
             ram.write_en.eq(operator.write),
             ram.write_addr.eq(operator.row),
             ram.write_data.eq(operator.entry),

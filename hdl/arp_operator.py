@@ -54,7 +54,7 @@ class ArpOperator(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. It reads and writes only while ``quiet``; a row that it read comes back 3 cycles later. A write
+    Domain ``sync``. It reads and writes only while ``quiet``; a row that it read comes back 4 cycles later. A write
     changes a whole entry at once, so that a lookup sees the old entry or the new one.
 
     Parameters
