@@ -164,6 +164,7 @@ class DescriptorFetch(wiring.Component):
         with m.If(axi.rvalid):
             m.d.sync += lane.eq((lane + 1) & self.mask)  # A ring may be narrower than the bus.
         number = Signal(range(self._beats))
+        next_index = Signal.like(self.mask)
         fields = Signal(width * self._beats)
         m.d.comb += [
             fifo.i.payload.data.eq(axi.rdata.word_select(lane, width)),
@@ -176,16 +177,14 @@ class DescriptorFetch(wiring.Component):
             m.d.sync += [
                 number.eq(number + 1),
                 o.valid.eq(number == self._beats - 1),
-                o.payload.error.eq(o.payload.error | fifo.o.payload.error),
+                o.payload.error.eq((o.payload.error & (number != 0)) | fifo.o.payload.error),
             ]
+            with m.If(number == 0):
+                m.d.sync += [o.payload.index.eq(next_index), next_index.eq((next_index + 1) & self.mask)]
             for at in range(self._beats):
                 with m.If(number == at):
                     m.d.sync += fields.word_select(at, width).eq(fifo.o.payload.data)
         with m.If(taken):
-            m.d.sync += [
-                o.valid.eq(0),
-                o.payload.error.eq(0),
-                o.payload.index.eq((o.payload.index + 1) & self.mask),
-            ]
+            m.d.sync += o.valid.eq(0)
         with m.If(self.clear):
-            m.d.sync += [lane.eq(0), o.payload.index.eq(0)]
+            m.d.sync += [lane.eq(0), next_index.eq(0)]
