@@ -145,11 +145,11 @@ class RxBuffer(wiring.Component):
             m.d.sync += write_row.eq(base)
         with m.Elif(do_write):
             m.d.sync += write_row.eq(write_row + 1)
-        kept = Signal(3)
+        kept = Signal(4)
         m.d.sync += kept.eq(Cat(verdict & keep_frame, kept))
         with m.If(verdict & keep_frame):
             m.d.sync += base.eq(write_row)
-        found, found_valid = Signal(record), Signal()
+        found, found_valid, frames_busy = Signal(record), Signal(), Signal()
         extra = sum(beat.keep[n] for n in range(1, octets))
         m.d.comb += [
             memory.write_en.eq(do_write),
@@ -160,6 +160,7 @@ class RxBuffer(wiring.Component):
             frames.i.payload.eq(found),
         ]
         m.d.sync += [
+            frames_busy.eq(frames.busy),
             found_valid.eq(self.stored),
             found.next.eq(base),
             found.frame.eq(waiting),
@@ -197,6 +198,6 @@ class RxBuffer(wiring.Component):
             self.o.payload.data.eq(out.data),
             self.o.payload.last.eq(out.last),
             self.o.payload.keep.eq(Cat(out.extra >= n for n in range(octets))),
-            self.busy.eq(~first | valid | ended_ago.any() | kept.any() | frames.busy | issue | data_at.any()),
+            self.busy.eq(~first | valid | ended_ago.any() | kept.any() | frames_busy | issue | data_at.any()),
         ]
         return m
