@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...hdl.axi import Axi4Signature, AxiLiteSignature
+from ...hdl.register_slice import RegisterSlice
 from .executor import Executor
 from .forwarder import Forwarder
 from .framing import Token
@@ -168,8 +169,11 @@ class Bridge(wiring.Component):
         ]
         wiring.connect(m, link.tx, uart_tx.i)
         wiring.connect(m, link.o, executor.i)
-        wiring.connect(m, executor.o, mux.i[0])
-        wiring.connect(m, forwarder.o, mux.i[1])
+        for number, part in enumerate((executor, forwarder)):
+            out = RegisterSlice(Token)
+            m.submodules[f"out{number}"] = ResetInserter(link.resetting)(out)
+            wiring.connect(m, part.o, out.i)
+            wiring.connect(m, out.o, mux.i[number])
         wiring.connect(m, mux.o, link.i)
         wiring.connect(m, executor.axil, wiring.flipped(self.axil))
         for part in (memory, forwarder):
