@@ -221,6 +221,11 @@ class BoardSimNic(BridgeNic, WireEnd):
     def _busy(self) -> bool:
         return self.line.busy
 
+    @property
+    def _line_is_clean(self) -> bool:
+        state = self._state
+        return not (state.from_card_flipped or state.from_card_lost)
+
     def set_link(self, up: bool, *, autoneg_ns: int = 20_000) -> None:
         """Tell the PHY whether there is a partner; autonegotiation takes a while after one has come."""
         super().set_link(up, autoneg_ns=autoneg_ns)

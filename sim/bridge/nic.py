@@ -24,6 +24,7 @@ __all__ = ["BridgeNic"]
 _LONGEST_WAIT_FS = 100 * MS_FS  # Without a timer, look again after that.
 _ANSWER_FS = 1000 * MS_FS  # From when the card has taken a question.
 _STILL_FS = 2 * MS_FS  # Longer than what a card does by itself takes: moderation of interrupts, negotiation.
+_REPEAT_WINDOWS, _REPEAT_FS = 2, 2 * MS_FS  # Longer than boards.bridge.bridge.retry_cycles_for() says.
 _HELLO_TRIES = 10
 _HELLO_OCTETS = 2000  # Time for RESET and HELLO: what may be on the line before them, and after.
 _CHANGE_OCTETS = 64  # Time from the acknowledgement of a register write until the interrupt that it changes is heard.
@@ -221,7 +222,8 @@ class BridgeNic:
     @property
     def _still(self) -> bool:
         """Nothing will happen by itself, and the carrier can let that time pass at once."""
-        return self._jump is not None and self.quiet and self.carrier.time_fs >= self._active_fs + _STILL_FS
+        from_fs = self._active_fs + _STILL_FS + self._repeats_after_fs
+        return self._jump is not None and self.quiet and self.carrier.time_fs >= from_fs
 
     @property
     def _busy(self) -> bool:
@@ -230,7 +232,19 @@ class BridgeNic:
 
     @property
     def _quiet_from_fs(self) -> int:
-        return self._active_fs + self._settle_fs
+        return self._active_fs + self._settle_fs + self._repeats_after_fs
+
+    @property
+    def _repeats_after_fs(self) -> int:
+        """How long the card may wait before it sends again what was lost; 0 while nothing was."""
+        if self._line_is_clean or not self.hello:
+            return 0
+        return _REPEAT_WINDOWS * self.hello["window_octets"] * self.carrier.octet_fs + _REPEAT_FS
+
+    @property
+    def _line_is_clean(self) -> bool:
+        """Nothing that the card has sent was damaged or lost so far, as far as one can tell."""
+        return not self.link.damaged
 
     def _pump(self) -> None:
         link = self.link
