@@ -31,6 +31,8 @@ class Board:
         How the PHY is joined: ``rgmii`` or ``mii``.
     flow : str
         ``open`` (Yosys and nextpnr) or ``vivado``.
+    seeds : tuple of int
+        For nextpnr, in the order in which to try them.
     baud : int
         Of the UART to the host, in bit/s.
     nic : NicConfig
@@ -54,6 +56,7 @@ class Board:
     phy = ""
     interface = "rgmii"
     flow = ""
+    seeds: tuple[int, ...] = ()
     baud = 3_000_000
     nic = NicConfig()
     memory_octets = 65_536

@@ -15,10 +15,9 @@ from .placed import Placed, read_placed
 from .registry import load_board
 from .tools import ToolError, run_tool
 
-__all__ = ["SEEDS", "TOP", "build", "make", "write_files"]
+__all__ = ["TOP", "build", "make", "write_files"]
 
 TOP = "hardwire_board"
-SEEDS = (1, 2, 3, 4, 5)
 _INPUTS = f"{TOP}.inputs"
 _PACKAGES = {
     "hardwire": Path(__file__).parents[1],
@@ -77,7 +76,7 @@ def make(
     paths: list[Path],
     out: Path,
     *,
-    seeds: tuple[int, ...] = SEEDS,
+    seeds: tuple[int, ...] | None = None,
     report: Callable[[str], None] = lambda step: None,
 ) -> tuple[Placed, bool]:
     """Make a bitstream, ``hardwire_board.bit``; return what became of it, and if it was there already.
@@ -94,7 +93,7 @@ def make(
     out : Path
         Their folder, and that of what is made.
     seeds : tuple of int
-        For nextpnr.
+        For nextpnr, if they shall be others than the board's.
     report : callable
         Told each step.
 
@@ -105,6 +104,7 @@ def make(
     """
     if board.flow != "open":
         raise ToolError(f"{board.title} needs Vivado: run {out / f'build_{TOP}.sh'} where it is installed")
+    seeds = board.seeds if seeds is None else seeds
     inputs = _digest(paths, seeds)
     try:
         if (out / _INPUTS).read_text() == inputs and (out / f"{TOP}.bit").exists():
