@@ -15,7 +15,7 @@ from hardwire.boards.registry import BOARDS, load_board
 from hardwire.boards.results import read_results
 from hardwire.boards.tools import ToolError, find_tool
 
-BOARD = "colorlight_5a75b"
+BOARD = "versa_ecp5"
 SYNTHESISED = {
     "modules": {
         TOP: {
@@ -106,7 +106,7 @@ def test_seed_after_seed_is_placed_until_all_clocks_have_their_margin(tools: Pat
     assert ran(out) == ["yosys", "nextpnr-ecp5", "nextpnr-ecp5", "ecppack"]
     assert (out / f"{TOP}.bit").read_bytes() == b"seed 2"
     assert steps == ["synthesis", "place and route, seed 1", "place and route, seed 2", "bitstream"]
-    assert "--25k --package CABGA256 --speed 6" in (out / "ran").read_text().splitlines()[1]
+    assert "--um-45k --package CABGA381 --speed 8" in (out / "ran").read_text().splitlines()[1]
 
 
 def test_the_longest_path_is_told_in_lines_of_source(tools: Path, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_board_is_a_whole_design() -> None:
 def test_the_list_of_boards_has_the_last_results() -> None:
     rows = {row["name"]: row for row in json.loads(hardwire("boards", "--json").stdout)}
     assert list(rows) == list(BOARDS)
-    assert (rows[BOARD]["device"], rows[BOARD]["phy"], rows[BOARD]["obstacle"]) == ("LFE5U-25F-6", "B50612D", "")
+    assert (rows[BOARD]["device"], rows[BOARD]["phy"], rows[BOARD]["obstacle"]) == ("LFE5UM-45F-8", "88E1512", "")
     assert rows["arty_a7"]["obstacle"] == "needs Vivado"
     assert {name: row["result"] for name, row in rows.items() if row["result"]} == read_results()
     table = hardwire("boards").stdout
