@@ -42,7 +42,7 @@ def record(name: str, placed: Placed) -> None:
         "area": {resource: used for resource, (used, _) in placed.area.items()},
         "synthesised": {"comb": card.comb, "ff": card.ff, "ram": card.ram},
         "clocks": {
-            clock.name: {"achieved_mhz": round(clock.achieved_mhz, 2), "wanted_mhz": clock.wanted_mhz}
+            clock.name: {"achieved_mhz": round(clock.achieved_mhz, 2), "wanted_mhz": round(clock.wanted_mhz, 2)}
             for clock in placed.clocks
         },
     }
