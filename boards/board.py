@@ -9,7 +9,9 @@ from amaranth.lib import io
 from ..hdl.config import NicConfig
 from .card import Card
 
-__all__ = ["Board", "BoardTop"]
+__all__ = ["TOP", "Board", "BoardTop"]
+
+TOP = "hardwire_board"  # The topmost module.
 
 
 class Board:

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import amaranth
 
-from .board import Board, BoardTop
+from .board import TOP, Board, BoardTop
 from .card import Card
 from .placed import Placed, read_placed
 from .registry import load_board
 from .tools import ToolError, run_tool
 
-__all__ = ["TOP", "build", "make", "write_files"]
+__all__ = ["build", "make", "write_files"]
 
-TOP = "hardwire_board"
 _INPUTS = f"{TOP}.inputs"
 _PACKAGES = {
     "hardwire": Path(__file__).parents[1],

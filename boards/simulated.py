@@ -2,12 +2,12 @@
 
 from ..hdl.config import NicConfig
 from ..hdl.verilog import flat_verilog
+from .board import TOP
 from .card import Card
 from .registry import load_board
 
 __all__ = ["board_sim_verilog"]
 
-_TOP = "hardwire_board"
 _PHY_RESET_CYCLES = 16
 
 
@@ -38,4 +38,4 @@ def board_sim_verilog(board: str, *, nic: NicConfig | None = None, baud: int = 1
         raise ValueError(f"there are models of the cells of ECP5 boards, not of {board!r}")
     changes = {"nic": nic} if nic is not None else {}
     card = Card.of(platform, baud=baud, phy_reset_cycles=_PHY_RESET_CYCLES, **changes)
-    return flat_verilog(card, _TOP, platform)
+    return flat_verilog(card, TOP, platform)

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...hdl.axi import Axi4Signature, AxiLiteSignature
 from ...hdl.register_slice import RegisterSlice
+from ...stack.abi.bridge import BRIDGE_RETRY_MS, BRIDGE_RETRY_WINDOWS
 from .executor import Executor
 from .forwarder import Forwarder
 from .framing import Token
@@ -16,18 +17,18 @@ from .uart import BITS_PER_OCTET, UartRx, UartTx
 __all__ = ["Bridge", "FrameMux", "retry_cycles_for"]
 
 _ADDR_WIDTH_BITS = 64
-_HOST_MS = 1  # What the host's side of the line takes to answer.
 
 
 def retry_cycles_for(*, clock_khz: int, baud: int, window_octets: int) -> int:
-    """Return for how long to wait before frames are sent again: twice the time that the window takes, and 1 ms.
+    """Return for how long to wait before frames are sent again.
 
     Examples
     --------
     >>> retry_cycles_for(clock_khz=125_000, baud=3_000_000, window_octets=4096)
     3538333
     """
-    return 2 * window_octets * BITS_PER_OCTET * 1000 * clock_khz // baud + _HOST_MS * clock_khz
+    window_bits = BRIDGE_RETRY_WINDOWS * window_octets * BITS_PER_OCTET
+    return window_bits * 1000 * clock_khz // baud + BRIDGE_RETRY_MS * clock_khz
 
 
 class FrameMux(wiring.Component):

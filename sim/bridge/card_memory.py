@@ -3,10 +3,14 @@
 from bisect import bisect_left, insort
 from errno import ENOMEM
 
+from ...stack.abi import RX_CPL, RX_DESC, TX_CPL, TX_DESC
+from ...stack.abi.bridge import BRIDGE_WORD_OCTETS
+
 __all__ = ["CardMemory", "ring_log2s"]
 
-_ALIGN_OCTETS = 8
-_DESCRIPTOR_OCTETS = 48  # Each way: a descriptor and its completion.
+# A descriptor and its completion.
+_TX_OCTETS = TX_DESC.size_octets + TX_CPL.size_octets
+_RX_OCTETS = RX_DESC.size_octets + RX_CPL.size_octets
 _RX_PART = 16
 _RING_LOG2_MAX = 8
 _LINK_OCTETS = 18  # An Ethernet header and a tag.
@@ -24,10 +28,10 @@ def ring_log2s(memory_octets: int, mtu: int) -> tuple[int, int]:
     >>> ring_log2s(32768, 1500)
     (4, 5)
     """
-    rx = _log2(memory_octets // _RX_PART // _DESCRIPTOR_OCTETS)
-    left_octets = memory_octets - 2 * (_DESCRIPTOR_OCTETS << rx)
-    frame_octets = -(-(mtu + _LINK_OCTETS) // _ALIGN_OCTETS) * _ALIGN_OCTETS
-    return _log2(left_octets // (_DESCRIPTOR_OCTETS + frame_octets)), rx
+    rx = _log2(memory_octets // _RX_PART // _RX_OCTETS)
+    left_octets = memory_octets - 2 * (_RX_OCTETS << rx)
+    frame_octets = -(-(mtu + _LINK_OCTETS) // BRIDGE_WORD_OCTETS) * BRIDGE_WORD_OCTETS
+    return _log2(left_octets // (_TX_OCTETS + frame_octets)), rx
 
 
 def _log2(most: int) -> int:
@@ -54,9 +58,8 @@ class CardMemory:
     def __init__(self, size_octets: int) -> None:
         self.used_octets = 0
         self._size_octets = size_octets
-        self._free: list[tuple[int, int]] = (
-            [(0, size_octets)] if size_octets else []
-        )  # Start and end, in order; none borders on another.
+        # Start and end, in order; none borders on another.
+        self._free: list[tuple[int, int]] = [(0, size_octets)] if size_octets else []
         self._lengths: dict[int, int] = {}
         self._next = 0
 
@@ -75,10 +78,10 @@ class CardMemory:
         OSError
             ``ENOMEM`` if there is no room.
         """
-        length = -(-size_octets // _ALIGN_OCTETS) * _ALIGN_OCTETS
+        length = -(-size_octets // BRIDGE_WORD_OCTETS) * BRIDGE_WORD_OCTETS
         free = self._free
         begin = 0 if align_octets else bisect_left(free, (self._next, 0))
-        align = align_octets or _ALIGN_OCTETS
+        align = align_octets or BRIDGE_WORD_OCTETS
         for number in (*range(begin, len(free)), *range(begin)):
             start, end = free[number]
             at: int = -(-start // align) * align

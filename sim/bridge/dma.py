@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from ...stack.abi.bridge import BRIDGE_WORD_OCTETS
 from ...stack.core.platform import Buffer
 from ...stack.drivers.bus import Direction
 from ..memory import BUS_BASE, PHYS_BASE, DmaError, HostMemory, MemoryBlock
@@ -11,8 +12,7 @@ from .link import Link
 __all__ = ["FROM_DEVICE_BASE", "BridgeMemory"]
 
 FROM_DEVICE_BASE = 0x8000_0000  # Bus address of octet 0 of host memory, for what the card writes.
-_WORD_OCTETS = 8
-_WORD_BITS = 8 * _WORD_OCTETS
+_WORD_BITS = 8 * BRIDGE_WORD_OCTETS
 _WORD_MASK = (1 << _WORD_BITS) - 1
 _WRITABLE = b"\2\3"  # Octets of HostMemory.shadow.
 
@@ -67,10 +67,10 @@ class BridgeMemory:
         OSError
             ``ENOMEM`` if card or host have no room.
         """
-        padded = -(-size_octets // _WORD_OCTETS) * _WORD_OCTETS
+        padded = -(-size_octets // BRIDGE_WORD_OCTETS) * BRIDGE_WORD_OCTETS
         inner = self.host.alloc_coherent(padded)
         try:
-            at = self.card.take(padded, align_octets=max(_WORD_OCTETS, 1 << (size_octets - 1).bit_length()))
+            at = self.card.take(padded, align_octets=max(BRIDGE_WORD_OCTETS, 1 << (size_octets - 1).bit_length()))
         except OSError:
             self.host.free_coherent(inner)
             raise
@@ -108,7 +108,9 @@ class BridgeMemory:
             self.host.unmap(start + BUS_BASE, length_octets, direction)
             raise
         self._streams[at] = start
-        self._link.write(at, self.host.storage[start : start + length_octets] + bytes(-length_octets % _WORD_OCTETS))
+        self._link.write(
+            at, self.host.storage[start : start + length_octets] + bytes(-length_octets % BRIDGE_WORD_OCTETS)
+        )
         return at
 
     def unmap(self, bus_addr: int, length_octets: int, direction: Direction) -> None:
@@ -173,10 +175,10 @@ def _changes(now: bytes, before: bytearray) -> list[tuple[int, int]]:
     while difference:
         word = ((difference & -difference).bit_length() - 1) // _WORD_BITS
         difference &= ~(_WORD_MASK << word * _WORD_BITS)
-        start = word * _WORD_OCTETS
+        start = word * BRIDGE_WORD_OCTETS
         # A frame of its own costs more than a word.
-        if runs and start - runs[-1][1] <= _WORD_OCTETS:
-            runs[-1] = (runs[-1][0], start + _WORD_OCTETS)
+        if runs and start - runs[-1][1] <= BRIDGE_WORD_OCTETS:
+            runs[-1] = (runs[-1][0], start + BRIDGE_WORD_OCTETS)
         else:
-            runs.append((start, start + _WORD_OCTETS))
+            runs.append((start, start + BRIDGE_WORD_OCTETS))
     return runs

@@ -10,6 +10,8 @@ from ...stack.abi.bridge import (
     BRIDGE_REG_READ,
     BRIDGE_REG_VALUE,
     BRIDGE_REG_WRITE,
+    BRIDGE_RETRY_MS,
+    BRIDGE_RETRY_WINDOWS,
     BRIDGE_VERSION,
     BridgeKind,
 )
@@ -24,7 +26,6 @@ __all__ = ["BridgeNic"]
 _LONGEST_WAIT_FS = 100 * MS_FS  # Without a timer, look again after that.
 _ANSWER_FS = 1000 * MS_FS  # From when the card has taken a question.
 _STILL_FS = 2 * MS_FS  # Longer than what a card does by itself takes: moderation of interrupts, negotiation.
-_REPEAT_WINDOWS, _REPEAT_FS = 2, 2 * MS_FS  # Longer than boards.bridge.bridge.retry_cycles_for() says.
 _HELLO_TRIES = 10
 _HELLO_OCTETS = 2000  # Time for RESET and HELLO: what may be on the line before them, and after.
 _CHANGE_OCTETS = 64  # Time from the acknowledgement of a register write until the interrupt that it changes is heard.
@@ -239,7 +240,8 @@ class BridgeNic:
         """How long the card may wait before it sends again what was lost; 0 while nothing was."""
         if self._line_is_clean or not self.hello:
             return 0
-        return _REPEAT_WINDOWS * self.hello["window_octets"] * self.carrier.octet_fs + _REPEAT_FS
+        windows_fs = BRIDGE_RETRY_WINDOWS * self.hello["window_octets"] * self.carrier.octet_fs
+        return windows_fs + (BRIDGE_RETRY_MS + 1) * MS_FS  # And a little for what is sent then.
 
     @property
     def _line_is_clean(self) -> bool:

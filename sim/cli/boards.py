@@ -103,7 +103,8 @@ def _figures(result: dict[str, Any] | None) -> tuple[str, str, str]:
 def board_files(name: str, out: Path, as_json: bool) -> None:
     """Write a board's Verilog, constraints and build script."""
     _load(name)
-    from ...boards.flow import TOP, write_files
+    from ...boards.board import TOP
+    from ...boards.flow import write_files
 
     board, paths = write_files(name, out)
     if as_json:

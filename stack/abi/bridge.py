@@ -24,6 +24,8 @@ __all__ = [
     "BRIDGE_REG_READ",
     "BRIDGE_REG_VALUE",
     "BRIDGE_REG_WRITE",
+    "BRIDGE_RETRY_MS",
+    "BRIDGE_RETRY_WINDOWS",
     "BRIDGE_VERSION",
     "BRIDGE_WINDOW_FRAMES",
     "BRIDGE_WORD_OCTETS",
@@ -43,6 +45,9 @@ ESCAPE_XOR: Final = 0x20
 FCS_OCTETS: Final = 4
 
 BRIDGE_WINDOW_FRAMES: Final = 127  # Frames under way without acknowledgement, at most: half of the numbers.
+# The card sends again what was not acknowledged for as long as so many of its windows take on the line, and this more.
+BRIDGE_RETRY_WINDOWS: Final = 2
+BRIDGE_RETRY_MS: Final = 1  # What the host may take to answer.
 BRIDGE_ADDR_OCTETS: Final = 4
 BRIDGE_WORD_OCTETS: Final = 8  # The host's WRITE frames start at a multiple of that and hold whole words.
 BRIDGE_WRITE_OCTETS_MAX: Final = 256  # Octets of memory in one WRITE frame, either way.

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hardwire.boards.flow import TOP, write_files
+from hardwire.boards.board import TOP
+from hardwire.boards.flow import write_files
 from hardwire.boards.registry import BOARDS
 from hardwire.boards.simulated import board_sim_verilog
 from hardwire.boards.tools import run_tool

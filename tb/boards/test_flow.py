@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hardwire.boards.flow import TOP, make
+from hardwire.boards.board import TOP
+from hardwire.boards.flow import make
 from hardwire.boards.placed import Block, Placed, blocks
 from hardwire.boards.registry import BOARDS, load_board
 from hardwire.boards.results import read_results

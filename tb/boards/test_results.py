@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hardwire.boards.flow import TOP, make, write_files
+from hardwire.boards.board import TOP
+from hardwire.boards.flow import make, write_files
 from hardwire.boards.placed import blocks
 from hardwire.boards.results import read_results
 from hardwire.boards.tools import run_tool
