@@ -236,10 +236,15 @@ async def headers_and_datagrams_may_end_anywhere(dut):
 async def every_good_frame_is_out_dropped_filtered_or_missed(dut):
     harness = await started(dut)
     rng = harness.rng
-    for ready, stalls, drops in ((1.0, 0.0, 0.0), (0.3, 0.3, 0.3), (0.003, 0.9, 0.2), (0.1, 0.8, 0.9)):
+    for frames, ready, stalls, drops in (
+        (150, 1.0, 0.0, 0.0),
+        (150, 0.3, 0.3, 0.3),
+        (300, 0.003, 0.9, 0.2),
+        (150, 0.1, 0.8, 0.9),
+    ):
         harness.clear()
         harness.ready_odds, harness.sink.stalls, harness.drop_odds = ready, stalls, drops
-        for _ in range(150):
+        for _ in range(frames):
             octets = random_frame(rng, rng.choice((OWN, OWN, OWN, "02:00:00:00:00:03")))
             await harness.send(Sent(octets, error=rng.random() < 0.2, idle=rng.choice((2, 2, 5, 200))))
         await harness.finish()
@@ -251,7 +256,7 @@ async def every_good_frame_is_out_dropped_filtered_or_missed(dut):
         assert {name: fates.count(name) for name in harness.counts} == harness.counts
         harness.check([frame for frame, fate in zip(good, fates, strict=True) if fate == "stored"])
         if ready == 0.003:
-            assert harness.counts["missed"] > 3
+            assert harness.counts["missed"] > 10
             assert harness.counts["stored"] > 3
 
 
