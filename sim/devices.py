@@ -11,8 +11,7 @@ _FACTORIES: dict[str, str | Callable[..., Any]] = {
     "sim": "hardwire.sim.nic:SimNic",
     "uart": "hardwire.sim.bridge.serial_port:open_uart",
 }
-_ADDRESSED = {"uart"}  # One says where it is.
-_REAL = {"uart"}
+_REAL = {"uart"}  # One says where it is.
 
 
 def register_device(name: str, factory: str | Callable[..., Any]) -> None:
@@ -68,7 +67,7 @@ def open_device(name: str, **options: object) -> Any:
         If there is no such kind, or it needs no place.
     """
     kind, address = _parts(name)
-    if kind in _ADDRESSED:
+    if kind in _REAL:
         options["address"] = address
     factory = _FACTORIES[kind]
     if isinstance(factory, str):
@@ -82,6 +81,6 @@ def _parts(name: str) -> tuple[str, str]:
     kind, colon, address = name.partition(":")
     if kind not in _FACTORIES:
         raise ValueError(f"no device {kind!r}; there are {', '.join(device_names())}")
-    if colon and kind not in _ADDRESSED:
+    if colon and kind not in _REAL:
         raise ValueError(f"a device {kind!r} has no place: leave out {colon + address!r}")
     return kind, address

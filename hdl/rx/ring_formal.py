@@ -142,7 +142,7 @@ PROPERTIES = [
     ),
     Property(
         name="rx_completion_write.order",
-        build=lambda: Harness(_completions(128), lambda m, dut: written_in_order(m, dut, octets=32)),
+        build=lambda: Harness(_completions(128), lambda m, dut: written_in_order(m, dut, octets=RX_CPL.size_octets)),
         depth=28,
         induction=False,
         cover_depth=26,
@@ -150,7 +150,7 @@ PROPERTIES = [
     ),
     Property(
         name="rx_completion_write.axi",
-        build=lambda: Harness(_completions(64), lambda m, dut: completion_rules(m, dut, octets=32)),
+        build=lambda: Harness(_completions(64), lambda m, dut: completion_rules(m, dut, octets=RX_CPL.size_octets)),
         depth=36,
         induction=False,
         mutations=(Mutation("ring/completion_send.py", "axi.wlast.eq(number == self._beats - 1)", "axi.wlast.eq(1)"),),
@@ -159,7 +159,7 @@ PROPERTIES = [
         name="rx_descriptor_fetch.order",
         build=lambda: Harness(
             DescriptorFetch(axi_width_bits=128, ring_log2_max=3, id_width_bits=1, prefetch=8, record=RX_DESC),
-            lambda m, dut: fetched_in_order(m, dut, desc_octets=16),
+            lambda m, dut: fetched_in_order(m, dut, desc_octets=RX_DESC.size_octets),
         ),
         depth=20,
         induction=False,
