@@ -2,6 +2,7 @@
 
 # Ref: AMBA AXI and ACE Protocol Specification, ARM IHI 0022H.c
 
+from amaranth.hdl import Module
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,6 +15,7 @@ __all__ = [
     "Burst",
     "Resp",
     "check_axi_width_bits",
+    "connect_axi",
 ]
 
 AXI_WIDTHS_BITS = (32, 64, 128, 256, 512)
@@ -169,3 +171,14 @@ class Axi4Signature(wiring.Signature):
         read = Axi4ReadSignature(addr_width=addr_width, data_width=data_width, id_width=id_width)
         write = Axi4WriteSignature(addr_width=addr_width, data_width=data_width, id_width=id_width)
         super().__init__({**dict(read.members), **dict(write.members)})
+
+
+def connect_axi(m: Module, manager, subordinate) -> None:
+    """Connect the channels that two sides both have; either may have more, and the subordinate's IDs may be wider."""
+    for name, member in manager.signature.members.items():
+        if name not in subordinate.signature.members:
+            continue
+        if member.flow == Out:
+            m.d.comb += getattr(subordinate, name).eq(getattr(manager, name))
+        else:
+            m.d.comb += getattr(manager, name).eq(getattr(subordinate, name))

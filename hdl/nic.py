@@ -9,7 +9,7 @@ from ..stack.abi.desc import RxFlags, TxStatus
 from ..stack.abi.regs import RxFeatures
 from .arp_cache import ArpCache
 from .arp_port import ArpPort
-from .axi import Axi4Signature, AxiLiteSignature
+from .axi import Axi4Signature, AxiLiteSignature, connect_axi
 from .axi_mux import AxiReadMux, AxiWriteMux
 from .blocks import BLOCKS
 from .config import NicConfig
@@ -265,8 +265,8 @@ class Nic(wiring.Component):
         m.submodules.write_mux = write_mux = AxiWriteMux(managers=len(writes), **parameters)
         for mux, managers in ((read_mux, reads), (write_mux, writes)):
             for manager, port in zip(managers, mux.i, strict=True):
-                _connect_axi(m, manager, port)
-            _connect_axi(m, mux.o, wiring.flipped(self.m_axi))
+                connect_axi(m, manager, port)
+            connect_axi(m, mux.o, wiring.flipped(self.m_axi))
 
     def _reset(self, m: Module, bank: CsrBank, queues, arp_port: ArpPort, rx_path: RxPath) -> Signal:
         """Join the queues to their registers; make the soft reset one of them, of the cache and of the VLANs."""
@@ -386,12 +386,3 @@ class Nic(wiring.Component):
             add.rx_vlan.eq(rx_ring.delivered & (flags & RxFlags.VLAN).any()),
             add.rx_cpl_retries.eq(rx_ring.cpl_retried),
         ]
-
-
-def _connect_axi(m: Module, manager, bus) -> None:
-    """Connect the channels that a manager has to a bus that may have more and wider IDs."""
-    for name, member in manager.signature.members.items():
-        if member.flow == Out:
-            m.d.comb += getattr(bus, name).eq(getattr(manager, name))
-        else:
-            m.d.comb += getattr(manager, name).eq(getattr(bus, name))

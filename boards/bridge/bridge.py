@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...hdl.axi import Axi4Signature, AxiLiteSignature
+from ...hdl.axi import Axi4Signature, AxiLiteSignature, connect_axi
 from ...hdl.register_slice import RegisterSlice
 from ...stack.abi.bridge import BRIDGE_RETRY_MS, BRIDGE_RETRY_WINDOWS
 from .executor import Executor
@@ -178,9 +178,5 @@ class Bridge(wiring.Component):
         wiring.connect(m, mux.o, link.i)
         wiring.connect(m, executor.axil, wiring.flipped(self.axil))
         for part in (memory, forwarder):
-            for name, member in part.axi.signature.flip().members.items():
-                if member.flow == Out:
-                    m.d.comb += getattr(part.axi, name).eq(getattr(self.axi, name))
-                else:
-                    m.d.comb += getattr(self.axi, name).eq(getattr(part.axi, name))
+            connect_axi(m, wiring.flipped(self.axi), part.axi)
         return m
