@@ -9,9 +9,10 @@ from amaranth.lib import io
 from ..hdl.config import NicConfig
 from .card import Card
 
-__all__ = ["TOP", "Board", "BoardTop"]
+__all__ = ["BITSTREAM", "TOP", "Board", "BoardTop"]
 
 TOP = "hardwire_board"  # The topmost module.
+BITSTREAM = f"{TOP}.bit"
 
 
 class Board:

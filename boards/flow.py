@@ -9,7 +9,7 @@ from pathlib import Path
 
 import amaranth
 
-from .board import TOP, Board, BoardTop
+from .board import BITSTREAM, TOP, Board, BoardTop
 from .card import Card
 from .placed import Placed, read_placed
 from .registry import load_board
@@ -78,7 +78,7 @@ def make(
     seeds: tuple[int, ...] | None = None,
     report: Callable[[str], None] = lambda step: None,
 ) -> tuple[Placed, bool]:
-    """Make a bitstream, ``hardwire_board.bit``; return what became of it, and if it was there already.
+    """Make a bitstream, `BITSTREAM`; return what became of it, and if it was there already.
 
     Placement is a matter of luck: seed after seed is tried until all clocks meet their constraints; if none does, the
     last one counts.
@@ -106,7 +106,7 @@ def make(
     seeds = board.seeds if seeds is None else seeds
     inputs = _digest(paths, seeds)
     try:
-        if (out / _INPUTS).read_text() == inputs and (out / f"{TOP}.bit").exists():
+        if (out / _INPUTS).read_text() == inputs and (out / BITSTREAM).exists():
             return read_placed(out, TOP), True
     except OSError:
         pass
@@ -120,7 +120,7 @@ def make(
         if placed.met:
             break
     report("bitstream")
-    packed = [*("--input", f"{TOP}.config"), *("--bit", f"{TOP}.bit"), *("--svf", f"{TOP}.svf")]
+    packed = [*("--input", f"{TOP}.config"), *("--bit", BITSTREAM), *("--svf", f"{TOP}.svf")]
     run_tool("ecppack", ["--compress", *packed], out)
     (out / _INPUTS).write_text(inputs)
     return placed, False

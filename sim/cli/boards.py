@@ -116,8 +116,10 @@ def board_files(name: str, out: Path, as_json: bool) -> None:
 def build(board: BoardName, out: _Folder, as_json: _AsJson = False) -> None:
     """Make the bitstream of a board; exit 1 if a clock has less than 5 % of margin."""
     _load(board)
+    from ...boards.board import BITSTREAM
+
     placed, was_there = _built(board, out)
-    bitstream = out / "hardwire_board.bit"
+    bitstream = out / BITSTREAM
     if as_json:
         print_json({"board": board, "bitstream": str(bitstream), "up_to_date": was_there, **_as_dict(placed)})
     else:
@@ -197,9 +199,10 @@ def program(
 ) -> None:
     """Load a bitstream into a board with openFPGALoader."""
     platform = _load(board)
+    from ...boards.board import BITSTREAM
     from ...boards.tools import ToolError, find_tool
 
-    bitstream = out / "hardwire_board.bit"
+    bitstream = out / BITSTREAM
     if not bitstream.exists():
         raise CommandError(f"there is no {bitstream}: hardwire build --board {board} -o {out}")
     options = shlex.split(platform.loader) if cable is None else ["--cable", cable]
