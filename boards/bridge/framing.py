@@ -68,7 +68,7 @@ class Deframer(wiring.Component):
         some, full, long_enough, too_long = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             flag.eq(self.i.payload == FLAG),
-            escape.eq(self.i.payload == ESCAPE),
+            escape.eq((self.i.payload == ESCAPE) & ~escaped),
             octet.eq(self.i.payload ^ Mux(escaped, ESCAPE_XOR, 0)),
         ]
         m.d.sync += self.o.valid.eq(0)

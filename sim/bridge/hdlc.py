@@ -26,8 +26,8 @@ def enframe(octets: bytes) -> bytes:
     return whole.replace(_ESCAPE, _ESCAPED_ESCAPE).replace(FLAG_OCTET, _ESCAPED_FLAG) + FLAG_OCTET
 
 
-def _unescaped(part: bytes) -> bytes:
-    """Undo the escapes of what was between two flags."""
+def _unescaped(part: bytes) -> bytes | None:
+    """Undo the escapes of what was between two flags; return ``None`` if the last escapes nothing: an abort (§4.3)."""
     escapes = part.count(_ESCAPE)
     if not escapes:
         return part
@@ -37,7 +37,12 @@ def _unescaped(part: bytes) -> bytes:
     octets = bytearray()
     rest = iter(part)
     for octet in rest:
-        octets.append(next(rest, 0) ^ ESCAPE_XOR if octet == ESCAPE else octet)
+        if octet == ESCAPE:
+            escaped = next(rest, None)
+            if escaped is None:
+                return None
+            octet = escaped ^ ESCAPE_XOR
+        octets.append(octet)
     return bytes(octets)
 
 
@@ -87,10 +92,8 @@ class Deframer:
         return frames
 
     def _checked(self, part: bytes) -> bytes | None:
-        if part.endswith(_ESCAPE):
-            return None
         whole = _unescaped(part)
-        if not FCS_OCTETS < len(whole) <= self._max_octets:
+        if whole is None or not FCS_OCTETS < len(whole) <= self._max_octets:
             return None
         frame = whole[:-FCS_OCTETS]
         return frame if crc32(frame) == int.from_bytes(whole[-FCS_OCTETS:], "little") else None

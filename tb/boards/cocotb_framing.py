@@ -137,6 +137,22 @@ async def the_deframer_finds_each_good_frame(dut):
 
 
 @bench_test
+async def any_octet_may_be_escaped(dut):
+    """Also 5D, as two escapes: a sender may escape more than it must (RFC 1662 §4.2)."""
+    harness = await started(dut)
+    frames = [harness.frame(60).replace(b"\x5e", b"\x5d") for _ in range(20)]
+    sent = []
+    for frame in frames:
+        line = frame + zlib.crc32(frame).to_bytes(4, "little")
+        if b"\x5e" not in line:  # It would become a flag.
+            sent.append(frame)
+            await harness.octets(b"\x7e" + b"".join(bytes((0x7D, octet ^ 0x20)) for octet in line) + b"\x7e")
+    assert b"\x5d" in b"".join(sent)
+    assert harness.good == sent
+    assert harness.bad == 0
+
+
+@bench_test
 async def frames_that_are_too_short_or_too_long_are_not_good(dut):
     harness = await started(dut)
     for octets in (0, 1, 2, FRAME_OCTETS_MAX + 1, FRAME_OCTETS_MAX + 2, 600, 1100):

@@ -44,7 +44,7 @@ class Decoder:
                 self.damaged += 1
                 return None
             return frame
-        if octet == _ESCAPE:
+        if octet == _ESCAPE and not self._escaped:
             self._escaped = True
         else:
             self._octets.append(octet ^ 0x20 if self._escaped else octet)

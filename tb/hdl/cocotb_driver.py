@@ -11,6 +11,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
+from hardwire.sim.frame import Frame
 from hardwire.sim.machine import Machine, Setup
 from hardwire.sim.world import World
 from hardwire.stack.uapi import AF_INET, MSG_MORE, SOCK_DGRAM
@@ -32,6 +33,13 @@ async def start(dut) -> None:
     await ClockCycles(dut.clk, 4)
     dut.rst.value = 0
     await ClockCycles(dut.clk, 4)
+
+
+def taken(machine: Machine) -> list[Frame]:
+    """Take the frames that have come over the wire whole."""
+    frames = machine.nic.take_frames()
+    assert all(frame.ok for frame in frames), "a frame has a wrong FCS"
+    return frames
 
 
 def check(frame: bytes, payload: bytes, mac: str = NEIGHBOUR_MAC) -> None:
@@ -67,8 +75,7 @@ def send_datagrams(device: str, rng: random.Random) -> None:
 
     machine.world.run(program)
     machine.world.drain()
-    frames = machine.nic.take_frames()
-    assert all(frame.ok for frame in frames)
+    frames = taken(machine)
     assert len(frames) == len(payloads) + 1
     for frame, payload in zip(frames, [*payloads, payloads[-1][:700]], strict=True):
         check(frame.octets, payload)
@@ -89,6 +96,6 @@ def ask_for_neighbour(device: str) -> None:
     sender = machine.net.socket(AF_INET, SOCK_DGRAM)
     machine.world.run(sender.sendto, Raw(b"anybody?").load, ("10.0.0.9", 9000))
     machine.world.drain()
-    (frame,) = (Ether(frame.octets) for frame in machine.nic.take_frames())
+    (frame,) = (Ether(frame.octets) for frame in taken(machine))
     assert (frame.dst, frame.src, frame.type) == ("ff:ff:ff:ff:ff:ff", "02:00:00:00:00:01", 0x0806)
     assert (frame.op, frame.psrc, frame.pdst) == (1, "10.0.0.1", "10.0.0.9")
