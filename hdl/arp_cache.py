@@ -105,8 +105,10 @@ class ArpCache(wiring.Component):
             activity.read_en.eq(1),
             activity.read_addr.eq(issued.row),
         ]
+        taken = Signal()
         m.d.sync += [
-            in_flight.eq(in_flight + start - (self.result.valid & self.result.ready)),
+            taken.eq(self.result.valid & self.result.ready),
+            in_flight.eq(in_flight + start - taken),
             # Decided a cycle ahead, when one more lookup may be starting.
             ready.eq(((left == 1) | ((left == 0) & ~(start & (ways > 1)))) & (in_flight <= _RESULTS - 2)),
         ]

@@ -417,7 +417,8 @@ class CsrBank(wiring.Component):
             m.d.sync += waiting.eq(0)
         with m.If(bus.arvalid & ~held):
             m.d.sync += [address.eq(bus.araddr), held.eq(1), waiting.eq(1)]
-        mapped = self._is_mapped(address, [copy.holds for copy in self._copies])
+        mapped = Signal()
+        m.d.sync += mapped.eq(self._is_mapped(address, [copy.holds for copy in self._copies]))
         with m.If(rows_valid):
             m.d.sync += [
                 bus.rvalid.eq(1),

@@ -1,6 +1,6 @@
 """The whole network card."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -190,14 +190,14 @@ class Nic(wiring.Component):
         with m.If(starting):
             m.d.sync += [left.eq(left - 1), starting.eq(left != 0)]
         counting = self._count(m, bank, ring, mac)
+        receiving = self._count_received(m, m.submodules.stats, rx_mac, rx_path, rx_ring)
         # None of these becomes busy but while one of those that `idle` names is; so it may be late.
         working, besides = Signal(4), Signal(3, init=-1)
         m.d.sync += [
             working.eq(Cat(~path.idle, ~dma.idle, rx_path.busy, resetting)),
-            besides.eq(Cat(mdio.busy, counting, starting)),
+            besides.eq(Cat(mdio.busy, counting | receiving, starting)),
         ]
         self._device(m, bank.device, resetting=resetting, idle=rings_idle & ~working.any(), rings=(ring, rx_ring))
-        self._count_received(m, m.submodules.stats, rx_mac, rx_path, rx_ring)
 
         m.d.comb += [
             self.irq.eq(ring.irq | rx_ring.irq),
@@ -367,17 +367,19 @@ class Nic(wiring.Component):
                     m.d.comb += add.tx_refused.eq(1)
         return stats.busy | completed
 
-    def _count_received(self, m: Module, stats: CounterBank, rx_mac: MacRx, rx_path: RxPath, rx_ring: RxRing) -> None:
-        """Count what comes in, and what becomes of it."""
+    def _count_received(self, m: Module, stats: CounterBank, rx_mac: MacRx, rx_path: RxPath, rx_ring: RxRing) -> Value:
+        """Count what comes in, and what becomes of it; tell if something is about to be counted."""
         m.submodules.rx_rmon = rmon = RxRmon()
         add, flags = stats.add, rx_ring.delivered_flags
+        filtered, missed = Signal(), Signal()  # The verdict comes late in its cycle.
+        m.d.sync += [filtered.eq(rx_path.filtered), missed.eq(rx_path.missed)]
         m.d.comb += [
             rmon.end.valid.eq(rx_mac.end.valid),
             rmon.end.payload.eq(rx_mac.end.payload),
             *(add[name].eq(rmon.add[name]) for name in rmon.add.shape().members),
             add.rx_delivered.eq(rx_ring.delivered),
-            add.rx_filtered.eq(rx_path.filtered),
-            add.rx_missed.eq(rx_path.missed),
+            add.rx_filtered.eq(filtered),
+            add.rx_missed.eq(missed),
             add.rx_no_buffer.eq(rx_ring.no_buffer),
             add.rx_disabled.eq(rx_ring.disabled),
             add.rx_bus_errors.eq(rx_ring.bus_error),
@@ -386,3 +388,4 @@ class Nic(wiring.Component):
             add.rx_vlan.eq(rx_ring.delivered & (flags & RxFlags.VLAN).any()),
             add.rx_cpl_retries.eq(rx_ring.cpl_retried),
         ]
+        return filtered | missed

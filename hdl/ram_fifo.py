@@ -1,6 +1,6 @@
 """Queue in block RAM."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -16,8 +16,9 @@ class RamFifo(wiring.Component):
 
     Timing
     ------
-    Domain ``sync``. Latency 3 cycles, one payload a cycle. ``o.payload`` and ``o.valid`` come from registers,
-    ``i.ready`` and ``busy`` from a comparison of two of them. No combinational path from ``o`` to ``i``.
+    Domain ``sync``. Latency 3 cycles, one payload a cycle. ``o.payload``, ``o.valid`` and ``i.ready`` come from
+    registers, ``busy`` from a comparison of two of them. Room shows a cycle after it is there. No combinational path
+    from ``o`` to ``i``.
 
     Parameters
     ----------
@@ -27,7 +28,7 @@ class RamFifo(wiring.Component):
         Payloads that have room, a power of two; up to two more wait on the way out.
     always_room : bool
         The user never sends more than ``depth`` payloads that were not taken, so ``i.ready`` is always high. It spares
-        the comparison.
+        two comparisons.
 
     Members
     -------
@@ -57,10 +58,10 @@ class RamFifo(wiring.Component):
         m.submodules.ram = ram = BlockRam(shape=self._shape, depth=self._depth)
         # One bit more than an address tells full from empty.
         written, fetched = Signal(ceil_log2(self._depth) + 1), Signal(ceil_log2(self._depth) + 1)
-        some, on_the_way = Signal(), Signal()
+        some, on_the_way, room = Signal(), Signal(), Signal(init=1)
         m.d.comb += [
             some.eq(written != fetched),
-            self.i.ready.eq(1 if self._always_room else (written ^ fetched) != self._depth),
+            self.i.ready.eq(room),
             ram.write_en.eq(self.i.valid & self.i.ready),
             ram.write_addr.eq(written),
             ram.write_data.eq(self.i.payload),
@@ -69,10 +70,12 @@ class RamFifo(wiring.Component):
             self.o.payload.eq(ram.read_data),
             self.busy.eq(some | on_the_way | self.o.valid),
         ]
+        if not self._always_room:
+            full, fills = (written ^ fetched) == self._depth, (one_more(written) ^ fetched) == self._depth
+            m.d.sync += room.eq(~Mux(ram.write_en, fills, full))
         with m.If(ram.write_en):
             m.d.sync += written.eq(one_more(written))
         with m.If(ram.read_en):
-            m.d.sync += [on_the_way.eq(some), self.o.valid.eq(on_the_way)]
-            with m.If(some):
-                m.d.sync += fetched.eq(one_more(fetched))
+            # `some` as a carry: it is known too late to be one more condition.
+            m.d.sync += [on_the_way.eq(some), self.o.valid.eq(on_the_way), fetched.eq(one_more(fetched, some))]
         return m

@@ -70,7 +70,7 @@ class ShortFifo(wiring.Component):
         write, read = memory.write_port(), memory.read_port(domain="comb")
         # One bit more than an address tells full from empty.
         written, fetched = Signal(ceil_log2(self._depth) + 1), Signal(ceil_log2(self._depth) + 1)
-        room = Signal(init=1)
+        some, room = Signal(), Signal(init=1)
         if self._always_room:
             m.d.comb += room.eq(1)
         elif self._margin:
@@ -84,15 +84,15 @@ class ShortFifo(wiring.Component):
             write.addr.eq(written),
             write.data.eq(self.i.payload),
             read.addr.eq(fetched),
-            self.busy.eq((written != fetched) | self.o.valid),
+            some.eq(written != fetched),
+            self.busy.eq(some | self.o.valid),
         ]
         with m.If(write.en):
             m.d.sync += written.eq(one_more(written))
         with m.If(~self.o.valid | self.o.ready):
             m.d.sync += [
-                self.o.valid.eq(written != fetched),
+                self.o.valid.eq(some),
                 self.o.payload.eq(read.data),
+                fetched.eq(one_more(fetched, some)),  # A carry: it is known too late to be one more condition.
             ]
-            with m.If(written != fetched):
-                m.d.sync += fetched.eq(one_more(fetched))
         return m

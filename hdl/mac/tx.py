@@ -115,7 +115,7 @@ class MacTx(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        # The beat under way. It is replaced in the cycle in which its last octet is taken.
+        # The beat under way, the next octet lowest. It is replaced in the cycle in which its last octet is taken.
         beat = Signal(self.i.payload.shape())
         end = Signal(range(self._octets))
         at = Signal(range(self._octets))
@@ -123,6 +123,9 @@ class MacTx(wiring.Component):
         next_held, next_replace = Signal(), Signal()
         m.d.comb += [next_held.eq(held), self.i.ready.eq(free & self.enable)]
         m.d.sync += [held.eq(next_held), free.eq(~next_held | next_replace)]
+        shifting = Signal()
+        with m.If(shifting):
+            m.d.sync += beat.data.eq(beat.data >> 8)
         with m.If(free):
             m.d.sync += [beat.eq(self.i.payload), end.eq(_last_index(self.i.payload.keep))]
             with m.If(draining):
@@ -157,7 +160,7 @@ class MacTx(wiring.Component):
             with m.State("Idle"):
                 # The first octet of preamble leaves here already.
                 m.d.comb += in_frame.eq(~in_gap & (held | self.i.valid & ~draining))
-                m.d.comb += [octet.eq(Mux(in_frame, PREAMBLE, 0)), busy.eq(held)]
+                m.d.comb += [octet.eq(PREAMBLE), busy.eq(held)]
                 m.d.sync += [step.eq(1), octets.eq(FCS_OCTETS), short.eq(1), bad.eq(0)]
                 with m.If(in_frame):
                     m.next = "Preamble"
@@ -170,7 +173,7 @@ class MacTx(wiring.Component):
                     m.next = "Data"
 
             with m.State("Data"):
-                m.d.comb += [in_frame.eq(1), in_data.eq(1), octet.eq(beat.data.word_select(at, 8))]
+                m.d.comb += [in_frame.eq(1), in_data.eq(1), shifting.eq(1), octet.eq(beat.data[:8])]
                 m.d.comb += next_replace.eq((at == self._octets - 2) & ~beat.last)
                 m.d.sync += at.eq(at + 1)
                 # `step` counts the octets of the frame, as far as that matters.
@@ -264,3 +267,5 @@ class MacTx(wiring.Component):
             self.gmii_tx_en.eq(in_frame_q),
             self.gmii_tx_er.eq(bad_q),
         ]
+        with m.If(~in_frame_q):
+            m.d.sync += self.gmii_txd.eq(0)

@@ -53,7 +53,7 @@ class RxFilter(wiring.Component):
     Timing
     ------
     Domain ``sync``. ``accept`` is valid 3 cycles after a last beat, for one cycle. One beat a cycle. The hash counts
-    in frames whose last beat comes at least one cycle after the destination's last octet: all that a MAC finds good.
+    in frames whose last beat comes at least two cycles after the destination's last octet: all that a MAC finds good.
 
     Parameters
     ----------
@@ -131,10 +131,17 @@ class RxFilter(wiring.Component):
             chosen = [destination[n] for n, column in enumerate(columns) if column >> bit & 1]
             m.d.sync += hash_index[bit].eq(reduce(xor, chosen, Const(none >> bit & 1, 1)))
 
-        # Three cycles after it. The 64 bits of the hash are chosen from in a cycle of their own.
+        # Three cycles after it. The 64 bits of the hash are chosen from in two cycles of their own.
         address_ok = Signal()
         hash_hit = Signal()
-        m.d.sync += hash_hit.eq(self.hash.bit_select(hash_index, 1))
+        octet_bits = Signal(8)
+        hash_octet = Signal(_HASH_BITS - 3)
+        octets_of_hash = [self.hash.word_select(n, 8) for n in range(1 << _HASH_BITS - 3)]
+        m.d.sync += [
+            octet_bits.eq(Cat(octet.bit_select(hash_index[:3], 1) for octet in octets_of_hash)),
+            hash_octet.eq(hash_index[3:]),
+            hash_hit.eq(octet_bits.bit_select(hash_octet, 1)),
+        ]
         to_group = self.all_multicast | hash_hit
         m.d.sync += address_ok.eq(own.all() | Mux(ones.all(), self.broadcast, group & to_group))
 

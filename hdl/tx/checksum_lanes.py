@@ -119,19 +119,20 @@ class ChecksumLanes(wiring.Component):
 
         # Whether an octet or word of the frame is in this beat.
         start_here = Signal()
-        field_here = Signal()
+        field_here = Signal()  # Only if it is to be filled in.
         l3_here = Signal()
         for here, name, lane_bits in (
             (start_here, "start", octet_bits),
             (field_here, "field", octet_bits),
             (l3_here, "l3_word", word_bits),
         ):
+            next_wanted, wanted = (self.places.fill, places.fill) if name == "field" else (1, 1)
             in_first = Signal(name=f"{name}_in_first")
-            m.d.sync += in_first.eq(self.places[name][lane_bits:] == 0)
+            m.d.sync += in_first.eq((self.places[name][lane_bits:] == 0) & next_wanted)
             with m.If(self.load):
                 m.d.sync += here.eq(in_first)
             with m.Elif(self.step):
-                m.d.sync += here.eq(places[name][lane_bits:] == next_beat)
+                m.d.sync += here.eq((places[name][lane_bits:] == next_beat) & wanted)
 
         start_past = Signal()
         field_past = Signal()  # The beat before this one has the start of the field.
@@ -156,46 +157,56 @@ class ChecksumLanes(wiring.Component):
             ]
         m.d.comb += self.full.eq(next_beat == self._max_beats)
 
-        start_lane = places.start[:octet_bits]
-        field_lane = places.field[:octet_bits]
-        l3_lane = places.l3_word[:word_bits]
+        # Where in its beat each is, one bit for each place: what is looked at in each beat needs no comparison.
+        start_lane = self.places.start[:octet_bits]
+        field_lane = self.places.field[:octet_bits]
+        l3_lane = self.places.l3_word[:word_bits]
+        started, in_field = Signal(octets), Signal(octets)  # Octets from the start on; the first one of the field.
+        l3_started, l3_first, l3_of_pseudo = Signal(words), Signal(words), Signal(words)
+        l3_is = Cat(l3_lane == word for word in range(words))
+        with m.If(self.load):
+            m.d.sync += [
+                started.eq(Cat(start_lane <= lane for lane in range(octets))),
+                in_field.eq(Cat(field_lane == lane for lane in range(octets))),
+                l3_started.eq(Cat(l3_lane <= word for word in range(words))),
+                l3_first.eq(l3_is),
+                l3_of_pseudo.eq(l3_is & self.places.l4.replicate(words)),
+            ]
         l3_ago = Cat(l3_here, l3_past)
 
-        def header_word(number: int, lane: int):
+        def header_word(number: int, lane: int, first):
             """Tell whether word ``number`` of the IPv4 header is word ``lane`` of this beat."""
             wanted = (lane - number) % words
-            return (l3_lane == wanted) & l3_ago[(wanted + number) // words]
+            return first[wanted] & l3_ago[(wanted + number) // words]
 
         m.d.comb += [
             self.l4_swap.eq(places.field[0] ^ places.start[0]),
-            self.l4_end.eq(
-                places.fill & (Mux(field_lane == octets - 1, field_past, field_here) | (field_here & self.last))
-            ),
+            self.l4_end.eq(Mux(in_field[-1], field_past, field_here) | (field_here & self.last)),
             self.l4_with_length.eq(places.l4),
             self.l4_start.eq(places.start),
         ]
         for lane in range(octets):
             word = lane // 2
             in_range = Signal(name=f"in_range{lane}")
-            m.d.comb += in_range.eq(start_past | (start_here & (start_lane <= lane)))
+            m.d.comb += in_range.eq(start_past | (start_here & started[lane]))
 
             if lane % 2 == 0:
-                in_header = l3_long_past | (l3_here & (l3_lane <= word))
+                in_header = l3_long_past | (l3_here & l3_started[word])
                 field = Signal(name=f"ipv4_field{word}")
                 m.d.comb += [
-                    field.eq(header_word(_CHECKSUM_WORD, word)),
+                    field.eq(header_word(_CHECKSUM_WORD, word, l3_first)),
                     self.ipv4_keep[lane : lane + 2].eq((in_header & ~in_range & ~field).replicate(2)),
                     self.ipv4_field[word].eq(field & places.ipv4),
                 ]
 
-            pseudo = Cat(header_word(number, word) for number in _ADDRESS_WORDS).any()
+            pseudo = Cat(header_word(number, word, l3_of_pseudo) for number in _ADDRESS_WORDS).any()
             if lane % 2 == 1:
-                pseudo |= header_word(_PROTOCOL_WORD, word)
+                pseudo |= header_word(_PROTOCOL_WORD, word, l3_of_pseudo)
             field = Signal(name=f"l4_field{lane}")
             low_here = field_past if lane == 0 else field_here
             m.d.comb += [
-                field.eq((field_here & (field_lane == lane)) | (low_here & (field_lane == (lane - 1) % octets))),
-                self.l4_keep[lane].eq(self.keep[lane] & Mux(places.l4, (in_range & ~field) | pseudo, in_range)),
-                self.l4_field[lane].eq(field & places.fill),
+                field.eq((field_here & in_field[lane]) | (low_here & in_field[(lane - 1) % octets])),
+                self.l4_keep[lane].eq(self.keep[lane] & ((in_range & ~(field & places.l4)) | pseudo)),
+                self.l4_field[lane].eq(field),
             ]
         return m

@@ -1,6 +1,6 @@
 """Decide ahead of each frame what is to be done with it."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,6 +12,7 @@ from .command import ChecksumCommand, ChecksumMode, FrameCommand, TxTag
 __all__ = ["FramePlan", "FramePlanner"]
 
 _HEADER_MIN_OCTETS, _HEADER_MAX_OCTETS = 20, 60  # Of IPv4: RFC 791 §3.1.
+_LONG_BITS = 6  # A header of more bits is too long.
 
 
 class FramePlan(data.Struct):
@@ -112,12 +113,16 @@ class FramePlanner(wiring.Component):
         # Sums, a cycle after what they are made of.
         order, loaded = Signal(_Order), Signal()
         checksum = order.checksum
-        add, header_octets, beyond = Signal(17), Signal(17), Signal(17)
+        add, beyond = Signal(17), Signal(17)
+        header_octets, header_long, odd = Signal(_LONG_BITS), Signal(), Signal()
+        difference = (checksum.csum_start - checksum.l3_start)[:17]
         sums_valid, sums_ready = Signal(), Signal()
         m.d.comb += orders.o.ready.eq(~loaded)
         m.d.sync += [
             sums_valid.eq(loaded & ~sums_ready),
-            header_octets.eq(checksum.csum_start - checksum.l3_start),
+            header_octets.eq(difference),
+            header_long.eq(difference[_LONG_BITS:].any()),
+            odd.eq(checksum.l3_start[0] | checksum.csum_start[0]),
             # The transport checksum's first octet; without one, the IPv4 header's last but one.
             beyond.eq(checksum.csum_start + add),
         ]
@@ -137,9 +142,7 @@ class FramePlanner(wiring.Component):
             wants_ipv4.eq(checksum.ipv4 | (checksum.mode == ChecksumMode.L4)),
             wants_any.eq(checksum.ipv4 | (checksum.mode != ChecksumMode.NONE)),
             bad_header.eq(
-                Cat(checksum.l3_start[0], checksum.csum_start[0]).any()
-                | (header_octets < _HEADER_MIN_OCTETS)
-                | (header_octets > _HEADER_MAX_OCTETS)
+                odd | header_long | (header_octets < _HEADER_MIN_OCTETS) | (header_octets > _HEADER_MAX_OCTETS)
             ),
         ]
         free, go = Signal(), Signal()
