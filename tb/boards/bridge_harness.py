@@ -70,8 +70,8 @@ class BridgeHarness:
         self.peer.reset(nonce)
         self.host_memory.clear()
         self.events.clear()
-        self.b.clear()
         await self.line.until(lambda: self.peer.hello is not None)
+        self.b.clear()  # A write may have ended while RESET was on the line.
         assert self.peer.hello is not None
         return self.peer.hello
 
