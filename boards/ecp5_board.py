@@ -17,8 +17,6 @@ __all__ = ["Ecp5Board", "pll_dividers"]
 
 CORE_MHZ = 125
 MARGIN = 1.05
-# The time of paths counts for more than nextpnr has it, the length of wires for less: worth about 5 %.
-_PLACEMENT = ("--placer-heap-critexp", "4", "--placer-heap-timingweight", "20")
 _TAP_NS = 0.025
 _LONGEST_TAP = 127
 _MODELS = """
@@ -130,6 +128,7 @@ class Ecp5Board(Board, Ecp5):
     flow = "open"
     required_tools: ClassVar[list[str]] = ["yosys", "nextpnr-ecp5", "ecppack"]
     seeds: ClassVar[tuple[int, ...]] = (1, 2, 3, 4, 5)
+    placement: ClassVar[tuple[str, ...]] = ()  # More of what nextpnr is told.
     library = Ecp5.library + _MODELS
 
     def clocks(self, m: Module, clk: Value) -> Value:
@@ -229,5 +228,5 @@ class Ecp5Board(Board, Ecp5):
             self._nextpnr_device_options[self.device],
             *("--package", self._nextpnr_package_options[self.package].upper()),
             *("--speed", self.speed),
-            *_PLACEMENT,
+            *self.placement,
         ]

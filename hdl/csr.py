@@ -254,6 +254,12 @@ class CsrBank(wiring.Component):
         read_address, storing, stored = Signal.like(self.bus.araddr), Signal(), Signal(32)
         start, read_stb, read_busy = self._read_channels(m, read_address, storing, stored)
         m.d.comb += self.busy.eq(write_busy | read_busy)
+        # Which word is read, one bit for each, a cycle after the address.
+        copies = [copy for copy in self._copies if copy.block not in self._windows]
+        word_bits = max((copy.log2_octets for copy in copies), default=2) - 2
+        words = sorted({register.offset >> 2 for copy in copies for register in copy.block.registers})
+        is_read = {word: Signal(name=f"is_read_{word}") for word in words}
+        m.d.sync += [is_it.eq(read_address[2 : 2 + word_bits] == word) for word, is_it in is_read.items()]
         kept = []
         for copy in self._copies:
             m.d.comb += copy.holds.eq(copy.covers(read_address))
@@ -264,7 +270,7 @@ class CsrBank(wiring.Component):
                 with m.If(~copy.ports.valid):
                     m.d.sync += copy.row.eq(0)
                 continue
-            value = Signal(32, name=f"{copy.block.name}_value")
+            values = [Const(0, 32)]
             for register in copy.block.registers:
                 word = register.offset >> 2
                 hit = _Hit(copy.writing & is_word[word] if is_writable(register) else Const(0), write_stb)
@@ -274,9 +280,8 @@ class CsrBank(wiring.Component):
                     written = Signal(name=f"{register.name}_written")
                     kept.append(_Kept(copy, register, field, hit.select, written))
                 else:
-                    with m.Switch(copy.word(read_address)), m.Case(word):
-                        m.d.comb += value.eq(read)
-            m.d.sync += copy.row.eq(value)
+                    values.append(Mux(is_read[word], read, 0))
+            m.d.sync += copy.row.eq(reduce(or_, values))
             with m.If(~copy.reading):
                 m.d.sync += copy.row.eq(0)
         if kept:

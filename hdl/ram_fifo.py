@@ -1,6 +1,6 @@
 """Queue in block RAM."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -25,10 +25,10 @@ class RamFifo(wiring.Component):
     shape : ShapeLike
         A payload.
     depth : int
-        Payloads that have room, a power of two; up to two more wait on the way out.
+        A power of two. One payload less has room, or as many with ``always_room``; up to two more wait on the way out.
     always_room : bool
         The user never sends more than ``depth`` payloads that were not taken, so ``i.ready`` is always high. It spares
-        two comparisons.
+        a comparison.
 
     Members
     -------
@@ -71,8 +71,9 @@ class RamFifo(wiring.Component):
             self.busy.eq(some | on_the_way | self.o.valid),
         ]
         if not self._always_room:
-            full, fills = (written ^ fetched) == self._depth, (one_more(written) ^ fetched) == self._depth
-            m.d.sync += room.eq(~Mux(ram.write_en, fills, full))
+            # One place is left for what may be written in this cycle.
+            level = (written - fetched)[: len(written)]
+            m.d.sync += room.eq(level < self._depth - 1)
         with m.If(ram.write_en):
             m.d.sync += written.eq(one_more(written))
         with m.If(ram.read_en):

@@ -115,7 +115,7 @@ class MacTx(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        # The beat under way, the next octet lowest. It is replaced in the cycle in which its last octet is taken.
+        # The beat under way. It is replaced in the cycle in which its last octet is taken.
         beat = Signal(self.i.payload.shape())
         end = Signal(range(self._octets))
         at = Signal(range(self._octets))
@@ -123,9 +123,6 @@ class MacTx(wiring.Component):
         next_held, next_replace = Signal(), Signal()
         m.d.comb += [next_held.eq(held), self.i.ready.eq(free & self.enable)]
         m.d.sync += [held.eq(next_held), free.eq(~next_held | next_replace)]
-        shifting = Signal()
-        with m.If(shifting):
-            m.d.sync += beat.data.eq(beat.data >> 8)
         with m.If(free):
             m.d.sync += [beat.eq(self.i.payload), end.eq(_last_index(self.i.payload.keep))]
             with m.If(draining):
@@ -173,7 +170,7 @@ class MacTx(wiring.Component):
                     m.next = "Data"
 
             with m.State("Data"):
-                m.d.comb += [in_frame.eq(1), in_data.eq(1), shifting.eq(1), octet.eq(beat.data[:8])]
+                m.d.comb += [in_frame.eq(1), in_data.eq(1), octet.eq(beat.data.word_select(at, 8))]
                 m.d.comb += next_replace.eq((at == self._octets - 2) & ~beat.last)
                 m.d.sync += at.eq(at + 1)
                 # `step` counts the octets of the frame, as far as that matters.

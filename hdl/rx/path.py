@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..packet import check_width_bits, packet_layout, packet_signature
+from ..register_slice import RegisterSlice
 from .buffer import RxBuffer, check_buffer_octets
 from .checksum import RxChecksum
 from .filter import SETTINGS, RxFilter
@@ -22,8 +23,8 @@ class RxPath(wiring.Component):
     ------
     Domain ``sync``. One beat a cycle; at least 2 cycles between two frames, 5 from a last beat to the next one, and a
     good frame has at least 4 beats. From a last beat to ``frame.valid`` 9 cycles if no other frame is under way, from
-    ``frame.ready`` to the first beat 3 cycles, to the next ``frame.valid`` as many as the frame has beats, and 1.
-    ``drop`` frees the frame at once. Combinational from ``o.ready`` to the memory's enable.
+    ``frame.ready`` to the first beat 4 cycles, to the next ``frame.valid`` as many as the frame has beats, and 1.
+    ``drop`` frees the frame at once. No combinational path from ``o.ready``.
 
     Parameters
     ----------
@@ -74,6 +75,8 @@ class RxPath(wiring.Component):
         m.submodules.filter = rx_filter = RxFilter(**width)
         m.submodules.checksum = checksum = RxChecksum(**width, max_frame_octets=self._max_frame_octets)
         m.submodules.buffer = buffer = RxBuffer(**width, buffer_octets=self._buffer_octets)
+        # The memory's enable is far from those who say when a beat is taken.
+        m.submodules.stage = stage = RegisterSlice(self.o.payload.shape())
         for part in (rx_filter, checksum, buffer):
             m.d.comb += [part.i.payload.eq(self.i.payload), part.i.valid.eq(self.i.valid)]
         for part in (rx_filter, buffer):
@@ -87,8 +90,9 @@ class RxPath(wiring.Component):
             buffer.drop.eq(self.drop),
             *(getattr(self, name).eq(getattr(buffer, name)) for name in ("stored", "filtered", "missed")),
             self.clearing.eq(rx_filter.busy),
-            self.busy.eq(buffer.busy | rx_filter.busy),
+            self.busy.eq(buffer.busy | stage.o.valid | rx_filter.busy),
         ]
         wiring.connect(m, wiring.flipped(self.frame), buffer.frame)
-        wiring.connect(m, wiring.flipped(self.o), buffer.o)
+        wiring.connect(m, buffer.o, stage.i)
+        wiring.connect(m, wiring.flipped(self.o), stage.o)
         return m

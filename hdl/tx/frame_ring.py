@@ -119,7 +119,9 @@ class FrameRing(wiring.Component):
             self.o.payload.eq(ram.read_data),
         ]
         with m.If(step):
-            m.d.sync += [fetched.eq(readable), self.o.valid.eq(fetched), tail.eq(tail + readable)]
+            m.d.sync += [fetched.eq(readable), self.o.valid.eq(fetched)]
+            with m.If(readable):
+                m.d.sync += tail.eq(tail + 1)
 
         # Three cycles late with the user's register, which the margin covers.
         used = Signal.like(head)
