@@ -181,17 +181,16 @@ class Receiver(wiring.Component):
 
     def _judge(self, m: Module, buffer: FrameBuffer, kind: Signal, seq: Signal, *, ended: Signal) -> None:
         """Decide on a frame that has ended."""
-        distance = Signal(8)  # Of its number from the one that is due; there a cycle after that came, which is in time.
+        # Of its number from the one that is due, and what follows from that: there when its last octet is, or sooner.
+        distance = Signal(8)
         numbered, is_next, missing = Signal(), Signal(), Signal()
         told = Signal()  # That one is missing.
         opened = Signal()  # After power-up nothing counts before RESET: a host goes on that has not noticed.
         judged, good = Signal(), Signal()
-        m.d.comb += [
+        m.d.sync += [
             numbered.eq((kind >= BridgeKind.WRITE) & opened),
             is_next.eq(distance == 0),
             missing.eq(distance < (1 << len(distance)) - BRIDGE_WINDOW_FRAMES),
-        ]
-        m.d.sync += [
             distance.eq(seq - self.expected),
             judged.eq(ended),
             good.eq(ended & self.i.payload.good),
