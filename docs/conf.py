@@ -11,7 +11,7 @@ project = "hardwire"
 author = "the hardwire authors"
 release = hardwire.__version__
 
-extensions = ["myst_parser", "journeys", "reference"]
+extensions = ["myst_parser", "areas", "journeys", "reference"]
 html_theme = "furo"  # Asks for nothing from the network.
 html_title = f"hardwire {release}"
 html_static_path = ["_static"]

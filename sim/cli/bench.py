@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from .area import measure_areas, print_areas
 from .boards import boards, measure_boards
-from .report import FAILED, CommandError, console, print_json, say
+from .report import FAILED, MISUSED, CommandError, console, print_json, say
 
 __all__ = ["bench"]
 
@@ -15,9 +16,24 @@ def bench(
     with_boards: Annotated[
         bool, typer.Option("--boards", help="Build all boards instead, and keep timing and area with the sources.")
     ] = False,
+    with_areas: Annotated[
+        bool, typer.Option("--area", help="Measure area and Fmax of NIC and blocks instead, and keep them likewise.")
+    ] = False,
+    modules: Annotated[
+        list[str] | None, typer.Option("--module", metavar="NAME", help="Only this one of them; repeatable.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
     """Measure line rate, latency, simulation and sending speed, and start-up, in one run of some minutes."""
+    if modules and not with_areas:
+        raise CommandError("--module goes with --area", MISUSED)
+    if with_areas:
+        areas = measure_areas(modules or [])
+        if as_json:
+            print_json(areas)
+        else:
+            print_areas(areas)
+        return
     if with_boards:
         results = measure_boards()
         if as_json:

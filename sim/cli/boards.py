@@ -133,27 +133,15 @@ def build(board: BoardName, out: _Folder, as_json: _AsJson = False) -> None:
 
 
 def _built(name: str, out: Path) -> "tuple[Placed, bool]":
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
     from ...boards import flow
     from ...boards.tools import ToolError
+    from .progress import progress
 
-    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-
-        def step(text: str) -> None:
-            for task in progress.task_ids:
-                progress.update(task, total=1, completed=1)
-            progress.add_task(f"{name}: {text}", total=None)
-
+    with progress() as step:
         try:
-            placed, was_there = flow.build(name, out, report=step)
+            return flow.build(name, out, report=lambda text: step(f"{name}: {text}"))
         except ToolError as error:
             raise CommandError(str(error)) from error
-        for task in progress.task_ids:
-            progress.update(task, total=1, completed=1)
-    return placed, was_there
 
 
 def _as_dict(placed: "Placed") -> dict[str, Any]:
