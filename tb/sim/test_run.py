@@ -128,7 +128,8 @@ def test_what_is_cleared_away_after_the_end_says_nothing() -> None:
 def interrupted(text: str, number: signal.Signals, *options: str) -> tuple[int, str]:
     """Send a signal to a program when there is "ready"; return its status and the rest of its output."""
     process = subprocess.Popen(
-        [*COMMAND, *options, "-c", dedent(text)],
+        # These tests may themselves have been started by what ignores SIGINT.
+        ["env", "--default-signal=INT", *COMMAND, *options, "-c", dedent(text)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.PIPE,
