@@ -9,17 +9,17 @@ from typing import Any
 from ..hdl.blocks import BLOCKS
 from ..hdl.config import NicConfig
 from ..hdl.verilog import block_verilog, flat_verilog, nic_verilog
+from .board import Board
 from .bridge.bridged_nic import BridgedNic
 from .ecp5 import Ecp5
+from .results import kept
 from .tools import run_tool
 
-__all__ = ["AREA", "MODULES", "SEEDS", "measure", "read_areas", "write_areas"]
+__all__ = ["AREA", "MODULES", "RESOURCES", "measure", "read_areas"]
 
 AREA = Path(__file__).with_name("area.json")
-SEEDS = (1, 2, 3)
-_RESOURCES = ("TRELLIS_COMB", "TRELLIS_FF", "DP16KD")
-_MEMORY_OCTETS = 65536
-_BAUD = 3_000_000
+RESOURCES = ("TRELLIS_COMB", "TRELLIS_FF", "DP16KD")
+_SEEDS = (1, 2, 3)
 
 
 def _module(name: str) -> str:
@@ -28,30 +28,18 @@ def _module(name: str) -> str:
     if name == "nic":
         return nic_verilog(config, platform)
     if name == "bridged_nic":
-        card = BridgedNic(nic=config, memory_octets=_MEMORY_OCTETS, baud=_BAUD)
+        card = BridgedNic(nic=config, memory_octets=Board.memory_octets, baud=Board.baud)
         return flat_verilog(card, "hardwire_bridged_nic", platform)
     return block_verilog(name, config, platform)
 
 
 # Seeds that each is placed with. The card with its memory is larger than the FPGA: results.json has it on boards.
-MODULES: dict[str, tuple[int, ...]] = {"nic": SEEDS, "bridged_nic": (), **dict.fromkeys(BLOCKS, SEEDS)}
+MODULES: dict[str, tuple[int, ...]] = {"nic": _SEEDS, "bridged_nic": (), **dict.fromkeys(BLOCKS, _SEEDS)}
 
 
 def read_areas() -> dict[str, dict[str, Any]]:
     """Return what was last measured of each module: see `measure`."""
-    areas: dict[str, dict[str, Any]] = json.loads(AREA.read_text())
-    return areas
-
-
-def write_areas(areas: dict[str, dict[str, Any]]) -> None:
-    """Keep what was measured with the sources.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-    """
-    AREA.write_text(json.dumps(areas, indent=2, sort_keys=True) + "\n")
+    return kept(AREA)
 
 
 def measure(
@@ -88,7 +76,7 @@ def measure(
     _yosys(folder, "dut", f"read_verilog -defer -sv dut.v\nhierarchy -check -top hardwire_{name}\nrename -top dut")
     log = _nextpnr(folder, "dut", "--85k", "--pack-only", "--out-of-context")
     found = {resource: int(count) for resource, count in re.findall(r"Info:\s+(\w+):\s+(\d+)/", log)}
-    area: dict[str, Any] = {resource: found.get(resource, 0) for resource in _RESOURCES}
+    area: dict[str, Any] = {resource: found.get(resource, 0) for resource in RESOURCES}
     area["fmax_mhz"] = []
     if seeds:
         ports = json.loads((folder / "dut.json").read_text())["modules"]["dut"]["ports"]

