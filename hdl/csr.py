@@ -1,5 +1,6 @@
 """The register bank: the registers of ``stack.abi`` behind an AXI4-Lite subordinate."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -254,12 +255,8 @@ class CsrBank(wiring.Component):
         read_address, storing, stored = Signal.like(self.bus.araddr), Signal(), Signal(32)
         start, read_stb, read_busy = self._read_channels(m, read_address, storing, stored)
         m.d.comb += self.busy.eq(write_busy | read_busy)
-        # Which word is read, one bit for each, a cycle after the address.
-        copies = [copy for copy in self._copies if copy.block not in self._windows]
-        word_bits = max((copy.log2_octets for copy in copies), default=2) - 2
-        words = sorted({register.offset >> 2 for copy in copies for register in copy.block.registers})
-        is_read = {word: Signal(name=f"is_read_{word}") for word in words}
-        m.d.sync += [is_it.eq(read_address[2 : 2 + word_bits] == word) for word, is_it in is_read.items()]
+        is_read, place = self._words("is_read", lambda register: True)
+        m.d.sync += [is_it.eq(read_address[place] == word) for word, is_it in is_read.items()]
         kept = []
         for copy in self._copies:
             m.d.comb += copy.holds.eq(copy.covers(read_address))
@@ -366,6 +363,13 @@ class CsrBank(wiring.Component):
         """Tell if an address that each copy covers, or not, is a register's."""
         return Cat(c & copy.has(address) for c, copy in zip(covered, self._copies, strict=True)).any()
 
+    def _words(self, name: str, wanted: Callable[[Register], bool]) -> tuple[dict[int, Signal], slice]:
+        """Make one bit for each word of a block that has such a register; return them, and where addresses have it."""
+        copies = [copy for copy in self._copies if copy.block not in self._windows]
+        words = {r.offset >> 2 for copy in copies for r in copy.block.registers if wanted(r)}
+        word_bits = max((copy.log2_octets for copy in copies), default=2) - 2
+        return {word: Signal(name=f"{name}_{word}") for word in sorted(words)}, slice(2, 2 + word_bits)
+
     def _write_channels(self, m: Module) -> tuple[Value, dict[int, Signal], Value, Value, Value]:
         """Accept writes and answer them.
 
@@ -373,10 +377,7 @@ class CsrBank(wiring.Component):
         when to do it, its data, and if any is under way.
         """
         bus = self.bus
-        copies = [copy for copy in self._copies if copy.block not in self._windows]
-        words = {r.offset >> 2 for copy in copies for r in copy.block.registers if is_writable(r)}
-        word_bits = max((copy.log2_octets for copy in copies), default=2) - 2
-        is_word = {word: Signal(name=f"is_word_{word}") for word in sorted(words)}
+        is_word, place = self._words("is_word", is_writable)
         address, data = Signal.like(bus.awaddr), Signal.like(bus.wdata)
         aw_held, w_held, mapped, whole, partial = Signal(), Signal(), Signal(), Signal(), Signal()
         free, start, started, stb = Signal(), Signal(), Signal(), Signal()
@@ -390,7 +391,7 @@ class CsrBank(wiring.Component):
         with m.If(bus.awvalid & ~aw_held):
             m.d.sync += [address.eq(bus.awaddr), aw_held.eq(1)]
             m.d.sync += [copy.writing.eq(copy.covers(bus.awaddr)) for copy in self._copies]
-            m.d.sync += [is_it.eq(bus.awaddr[2 : 2 + word_bits] == word) for word, is_it in is_word.items()]
+            m.d.sync += [is_it.eq(bus.awaddr[place] == word) for word, is_it in is_word.items()]
         m.d.comb += mapped.eq(self._is_mapped(address, [copy.writing for copy in self._copies]))
         with m.If(bus.wvalid & ~w_held):
             m.d.sync += [
