@@ -75,9 +75,8 @@ def send(dut, cases, *, width_bits, seed, ready):
 
     simulator = Simulator(dut)
     simulator.add_clock(8e-9)
-    simulator.add_testbench(frames, background=True)
-    simulator.add_testbench(commands, background=True)
-    simulator.add_testbench(collect)
+    for testbench in (frames, commands, collect):  # To the end of each: frames with an error at the end give none out.
+        simulator.add_testbench(testbench)
     simulator.run()
     return out
 

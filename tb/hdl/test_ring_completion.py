@@ -156,7 +156,7 @@ def test_records_and_results_meet_in_order():
     simulator = Simulator(join)
     simulator.add_clock(8e-9)
     simulator.add_testbench(feed)
-    simulator.add_testbench(give, background=True)
+    simulator.add_testbench(give)
     simulator.add_testbench(take, background=True)
     simulator.run()
     assert seen == want, f"seed {SEED}"
