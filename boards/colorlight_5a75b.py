@@ -16,9 +16,6 @@ class Colorlight5a75b(Ecp5Board, Colorlight_5A75B_R70Platform):
     title = "Colorlight 5A-75B"
     phy = "B50612D"
     baud = 1_000_000
-    seeds = (5, 6, 7, 8, 9, 1, 2, 3, 4)  # Speed 6: not every one is lucky enough. The one that was comes first.
-    # The time of paths counts for more than nextpnr has it, the length of wires for less: worth about 5 % here.
-    placement = ("--placer-heap-critexp", "4", "--placer-heap-timingweight", "20")
     # The FPGA has 56 blocks of RAM; jumbo frames would take most of them.
     nic = NicConfig(max_frame_octets=1518, rx_buffer_octets=8192)
     memory_octets = 16_384

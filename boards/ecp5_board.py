@@ -55,6 +55,10 @@ module IDDRX1F (input SCLK, input RST, input D, output reg Q0, output reg Q1);
   end
 endmodule
 
+module DCCA (input CLKI, input CE, output CLKO);
+  assign CLKO = CLKI & CE;
+endmodule
+
 module DELAYG #(parameter DEL_MODE = "", parameter DEL_VALUE = 0) (input A, output Z);
   assign Z = A;
 endmodule
@@ -128,7 +132,6 @@ class Ecp5Board(Board, Ecp5):
     flow = "open"
     required_tools: ClassVar[list[str]] = ["yosys", "nextpnr-ecp5", "ecppack"]
     seeds: ClassVar[tuple[int, ...]] = (1, 2, 3, 4, 5)
-    placement: ClassVar[tuple[str, ...]] = ()  # More of what nextpnr is told.
     library = Ecp5.library + _MODELS
 
     def clocks(self, m: Module, clk: Value) -> Value:
@@ -164,6 +167,12 @@ class Ecp5Board(Board, Ecp5):
         )
         m.d.comb += ClockSignal("phy_tx_late").eq(ClockSignal())
         return locked
+
+    def global_net(self, m: Module, net: Signal) -> Value:
+        """Return a net that goes everywhere, on the lines for clocks: on others it takes up to 10 ns."""
+        everywhere = Signal(name=f"{net.name}_everywhere")
+        m.submodules[f"{net.name}_global"] = Instance("DCCA", i_CLKI=net, i_CE=Const(1), o_CLKO=everywhere)
+        return everywhere
 
     def delay_tx_clk(self, m: Module, tx_clk: Value) -> Value:
         """Return TXC as late as the PHY needs it."""
@@ -223,10 +232,9 @@ class Ecp5Board(Board, Ecp5):
 
     @property
     def device_options(self) -> list[str]:
-        """Return how nextpnr calls the FPGA, and how it is to place."""
+        """Return how nextpnr calls the FPGA."""
         return [
             self._nextpnr_device_options[self.device],
             *("--package", self._nextpnr_package_options[self.package].upper()),
             *("--speed", self.speed),
-            *self.placement,
         ]

@@ -30,7 +30,8 @@ _PHY = {
 class BridgedNic(wiring.Component):
     """The whole card on a serial line: NIC, card memory and bridge.
 
-    RESET from the host resets the NIC, too.
+    RESET from the host resets the NIC, too. That goes to thousands of registers: a platform that has a method
+    ``global_net(m, net)`` returns it from its own net for such.
 
     Timing
     ------
@@ -95,7 +96,8 @@ class BridgedNic(wiring.Component):
         m.domains.nic = ClockDomain(local=True)
         reset = Signal(init=1)
         m.d.sync += reset.eq(bridge.resetting)
-        m.d.comb += [ClockSignal("nic").eq(ClockSignal()), ResetSignal("nic").eq(reset)]
+        everywhere = platform.global_net(m, reset) if hasattr(platform, "global_net") else reset
+        m.d.comb += [ClockSignal("nic").eq(ClockSignal()), ResetSignal("nic").eq(everywhere)]
         wiring.connect(m, nic.m_axi, bridge.axi)
         wiring.connect(m, bridge.axil, nic.s_axil)
         for name, member in _PHY.items():
