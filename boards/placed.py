@@ -94,7 +94,10 @@ def read_placed(folder: Path, top: str) -> Placed:
 
 
 def _clock_names(nets: list[str], module: dict[str, Any]) -> dict[str, str]:
-    """Return a name for each clock, with its net: ``core`` is what the PLL makes."""
+    """Return a name for each clock, with its net.
+
+    ``core`` is what the PLL makes, ``phy_rx`` the PHY's receive clock, ``oscillator`` what comes in at the pin.
+    """
     made = {
         bit for cell in module["cells"].values() if cell["type"] == "EHXPLLL" for bit in cell["connections"]["CLKOS"]
     }
@@ -102,7 +105,16 @@ def _clock_names(nets: list[str], module: dict[str, Any]) -> dict[str, str]:
     for net in sorted(nets):
         plain = net.removeprefix("$glbnet$").removesuffix("$TRELLIS_IO_IN")
         bits = module["netnames"].get(plain, {}).get("bits", [])
-        names["core" if made.intersection(bits) else plain.rsplit(".", 1)[-1]] = net
+        called = {
+            alias.rsplit(".", 1)[-1] for alias, wire in module["netnames"].items() if bits and wire["bits"] == bits
+        }
+        if made.intersection(bits):
+            name = "core"
+        elif any(alias.endswith("rx_clk") for alias in called):
+            name = "phy_rx"
+        else:
+            name = "oscillator" if any(alias.startswith("clk") for alias in called) else plain
+        names[name] = net
     return names
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from .placed import Placed
 
-__all__ = ["RESULTS", "keep", "kept", "read_results", "record"]
+__all__ = ["CLOCKS_125_MHZ", "RESULTS", "keep", "kept", "read_results", "record"]
 
+CLOCKS_125_MHZ = ("core", "phy_rx")  # With RGMII.
 RESULTS = Path(__file__).with_name("results.json")
 
 

@@ -18,7 +18,7 @@ __all__ = ["BoardName", "board_files", "boards", "build", "measure_boards", "pro
 BoardName = Annotated[str, typer.Option("--board", metavar="NAME", help="See hardwire boards.")]
 _Folder = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to; made if missing.")]
 _AsJson = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
-_COLUMNS = ("name", "device", "PHY", "here", "MHz", "COMB", "RAM")
+_COLUMNS = ("name", "device", "PHY", "here", "core, PHY MHz", "COMB", "RAM")
 _SMALL = 20  # A block of fewer cells is not worth a line.
 _INSTALL = "pip install 'hardwire[boards]'"
 
@@ -93,9 +93,11 @@ def boards(as_json: _AsJson = False) -> None:
 def _figures(result: dict[str, Any] | None) -> tuple[str, str, str]:
     if result is None:
         return "", "", ""
+    from ...boards.results import CLOCKS_125_MHZ
+
     speeds = (
         f"{'' if clock['achieved_mhz'] >= clock['wanted_mhz'] else '[red]'}{clock['achieved_mhz']:.1f}"
-        for clock in result["clocks"].values()
+        for clock in (result["clocks"][name] for name in CLOCKS_125_MHZ)
     )
     return ", ".join(speeds), f"{result['area']['TRELLIS_COMB']:,}", str(result["area"]["DP16KD"])
 

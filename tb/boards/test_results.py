@@ -9,7 +9,7 @@ from hardwire.boards.board import TOP
 from hardwire.boards.flow import make, write_files
 from hardwire.boards.placed import blocks
 from hardwire.boards.registry import BOARDS, load_board
-from hardwire.boards.results import read_results
+from hardwire.boards.results import CLOCKS_125_MHZ, read_results
 from hardwire.boards.tools import run_tool
 
 BOARD = "colorlight_5a75b"
@@ -31,8 +31,9 @@ def test_the_card_takes_no_more_of_the_smallest_board_than_last_time(tmp_path: P
 def test_all_boards_that_the_open_tools_can_build_had_their_margin() -> None:
     assert set(read_results()) == {name for name in BOARDS if load_board(name).flow == "open"}
     for name, result in read_results().items():
-        for clock, figures in result["clocks"].items():
-            assert figures["achieved_mhz"] >= figures["wanted_mhz"] >= 1.05 * 125, (name, clock)
+        clocks = result["clocks"]
+        assert all(clock["achieved_mhz"] >= clock["wanted_mhz"] for clock in clocks.values()), name
+        assert min(clocks[clock]["wanted_mhz"] for clock in CLOCKS_125_MHZ) >= 1.05 * 125, name
 
 
 @pytest.mark.soak
