@@ -22,14 +22,12 @@ def set_up_ms(repeats: int = _REPEATS) -> dict[str, float]:
         "two_hosts": lambda world: wanted.lan(world, 2),
         "lan": wanted.lan,
     }
-    return {name: _median_ms(make, repeats) for name, make in fixtures.items()}
-
-
-def _median_ms(make: Callable[[World], Any], repeats: int) -> float:
-    make(World())  # Loads what is loaded once.
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        make(World())
-        times.append(time.perf_counter() - started)
-    return statistics.median(times) * 1000
+    times: dict[str, list[float]] = {name: [] for name in fixtures}
+    for make in fixtures.values():
+        make(World())  # Loads what is loaded once.
+    for _ in range(repeats):  # In turn, so that what else the machine does slows all.
+        for name, make in fixtures.items():
+            started = time.perf_counter()
+            make(World())
+            times[name].append(time.perf_counter() - started)
+    return {name: statistics.median(taken) * 1000 for name, taken in times.items()}

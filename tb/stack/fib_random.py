@@ -22,6 +22,7 @@ from hardwire.tb.stack.fake import FakeNetDevice, make_kernel
 __all__ = ["DEVICES", "Answer", "Flow", "Router", "random_change", "random_flow"]
 
 DEVICES = ("v0", "v1", "v2")
+_SECRETS = 128
 TOS = (0, 0, 0, 4, 8, 16)
 MARKS = (0, 0, 1, 2, 0x11)
 PORTS = (0, 53, 1000, 2000)
@@ -153,6 +154,15 @@ class Router:
         answer = self.answer(rt)
         answer.source = "" if flow.saddr or not key.saddr else ipv4_to_text(key.saddr)
         return answer
+
+    def answers(self, flow: Flow) -> list[Answer]:
+        """Return what ``get`` gives with many secrets of the hash: every next hop is chosen by some."""
+        ipv4 = self.net.ipv4
+        own, answers = ipv4.hash_secret, []
+        for ipv4.hash_secret in range(_SECRETS):
+            answers.append(self.get(flow))
+        ipv4.hash_secret = own
+        return answers
 
     def answer(self, rt: RTable) -> Answer:
         kind = RtType(rt.type).name.lower()
