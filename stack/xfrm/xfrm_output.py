@@ -155,8 +155,10 @@ def xfrm4_transport_output(x: XfrmState, skb: "SkBuff") -> None:
 def xfrm4_extract_output(skb: "SkBuff") -> int:
     """Look whether a packet fits a tunnel; return 0, or ``-EMSGSIZE`` after its sender was told (RFC 4301 §8.2)."""
     assert skb.dst is not None
+    if skb.ignore_df or not skb.view[skb.network_header + 6] << 8 & IP_DF:
+        return 0
     mtu = dst_mtu(skb.dst)
-    if skb.len <= mtu or skb.ignore_df or not skb.view[skb.network_header + 6] << 8 & IP_DF:
+    if skb.len <= mtu:
         return 0
     skb.protocol = ETH_P_IP
     if skb.sk is not None:

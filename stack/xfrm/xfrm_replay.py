@@ -60,11 +60,7 @@ def xfrm_replay_seqhi(x: "XfrmState", seq: int) -> int:
 
 def xfrm_replay_check(x: "XfrmState", seq: int) -> bool:
     """Return whether a number may be received: neither before the window nor seen."""
-    if x.repl_mode == ReplayMode.ESN:
-        return xfrm_replay_check_esn(x, seq)
-    if x.repl_mode == ReplayMode.BMP:
-        return xfrm_replay_check_bmp(x, seq)
-    return xfrm_replay_check_legacy(x, seq)
+    return _CHECKS[x.repl_mode](x, seq)
 
 
 def xfrm_replay_check_legacy(x: "XfrmState", seq: int) -> bool:
@@ -101,12 +97,19 @@ def _check(x: "XfrmState", seq: int) -> bool:
     return True
 
 
+_CHECKS = {
+    ReplayMode.LEGACY: xfrm_replay_check_legacy,
+    ReplayMode.BMP: xfrm_replay_check_bmp,
+    ReplayMode.ESN: xfrm_replay_check_esn,
+}
+
+
 def xfrm_replay_recheck(x: "XfrmState", seq: int, seq_hi: int) -> bool:
     """Check a number once more after the packet was found genuine, with the high half that it was found so with."""
     if x.repl_mode == ReplayMode.ESN and xfrm_replay_seqhi(x, seq) != seq_hi:
         x.stats.replay_window += 1
         return False
-    return xfrm_replay_check(x, seq)
+    return _CHECKS[x.repl_mode](x, seq)
 
 
 def xfrm_replay_advance(x: "XfrmState", seq: int) -> None:
@@ -114,7 +117,7 @@ def xfrm_replay_advance(x: "XfrmState", seq: int) -> None:
     replay = x.replay
     if not replay.window:
         return
-    full = xfrm_replay_seqhi(x, seq) << 32 | seq
+    full = xfrm_replay_seqhi(x, seq) << 32 | seq if x.repl_mode == ReplayMode.ESN else seq
     ahead = full - replay.seq
     if ahead > 0:
         replay.bitmap = replay.bitmap << ahead if ahead < replay.window else 0
