@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..core.skbuff import CHECKSUM_NONE, skb_push
 from ..core.skbuff_csum import skb_pull_rcsum
 from ..core.skbuff_data import pskb_expand_head, pskb_may_pull, skb_cloned, skb_linearize
+from ..netlink.attr import NetlinkError
 from ..xfrm.xfrm import IPPROTO_AH, XFRM_MODE_TUNNEL, XFRM_STATE_ALIGN4
 from ..xfrm.xfrm_algo import Ahash, xfrm_aalg_get_byname
 from ..xfrm.xfrm_replay import ReplayMode, xfrm_replay_seqhi
@@ -51,11 +52,11 @@ def ah_init_state(x: XfrmState) -> None:
         As ``xfrm_aalg_get_byname``; ``EINVAL`` without a hash, or with a cipher or UDP around it.
     """
     if x.aalg is None:
-        raise OSError(EINVAL, "AH requires a state with an AUTH algorithm")
+        raise NetlinkError(EINVAL, "AH requires a state with an AUTH algorithm")
     if x.encap is not None:
-        raise OSError(EINVAL, "AH is not compatible with encapsulation")
+        raise NetlinkError(EINVAL, "AH is not compatible with encapsulation")
     if x.ealg is not None or x.aead_alg is not None:
-        raise OSError(EINVAL, "AH has no cipher")
+        raise NetlinkError(EINVAL, "AH has no cipher")
     x.ahash = xfrm_aalg_get_byname(x.aalg)
     x.header_len = _align(x, _HEADER.size + x.ahash.icv_octets) + (20 if x.mode == XFRM_MODE_TUNNEL else 0)
 

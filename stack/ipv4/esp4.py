@@ -15,6 +15,7 @@ from ..core.skbuff_data import (
     skb_copy_bits,
     skb_linearize,
 )
+from ..netlink.attr import NetlinkError
 from ..uapi import IPPROTO_UDP
 from ..xfrm.xfrm import IPPROTO_ESP, UDP_ENCAP_ESPINUDP, XFRM_MODE_TUNNEL, XfrmEncap
 from ..xfrm.xfrm_algo import (
@@ -54,13 +55,13 @@ def esp_init_state(x: XfrmState) -> None:
     """
     crypto = x.net.kernel.crypto
     if x.encap is not None and x.encap.encap_type != UDP_ENCAP_ESPINUDP:
-        raise OSError(EINVAL, "Unsupported encapsulation type for ESP")
+        raise NetlinkError(EINVAL, "Unsupported encapsulation type for ESP")
     if x.aead_alg is not None:
         aead = xfrm_alloc_aead(crypto, x.aead_alg)
     elif x.ealg is not None:
         aead = xfrm_alloc_authenc(crypto, x.ealg, x.aalg)
     else:
-        raise OSError(EINVAL, "ESP: AEAD or CRYPT must be provided")
+        raise NetlinkError(EINVAL, "ESP: AEAD or CRYPT must be provided")
     x.aead = aead
     random_u32 = x.net.kernel.platform.random_u32
     x.iv_salt = random_u32() << 32 | random_u32()

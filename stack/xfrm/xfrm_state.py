@@ -6,6 +6,7 @@ from errno import EEXIST, EINVAL, ESRCH
 from typing import TYPE_CHECKING, TypeVar
 
 from ..core.timer import TimerList, del_timer, jiffies, mod_timer
+from ..netlink.attr import NetlinkError
 from .xfrm import (
     XFRM_MODE_TRANSPORT,
     XFRM_MODE_TUNNEL,
@@ -153,12 +154,12 @@ def xfrm_init_state(x: XfrmState) -> None:
     from .xfrm_type import xfrm_get_type  # Types are built on this module.
 
     if x.mode not in (XFRM_MODE_TRANSPORT, XFRM_MODE_TUNNEL):
-        raise OSError(EINVAL, "Requested mode not found")
+        raise NetlinkError(EINVAL, "Requested mode not found")
     most = 32 if x.repl_mode == ReplayMode.LEGACY else _WINDOW_MOST
     if not 0 <= x.replay.window <= most:
-        raise OSError(EINVAL, f"Replay window exceeds maximum of {most}")
+        raise NetlinkError(EINVAL, f"Replay window exceeds maximum of {most}")
     if x.repl_mode == ReplayMode.ESN and not x.replay.window:
-        raise OSError(EINVAL, "ESN replay window must be > 0")
+        raise NetlinkError(EINVAL, "ESN replay window must be > 0")
     x.type = xfrm_get_type(x.proto)
     x.type.init_state(x)
     x.state = XfrmStateState.VALID

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from errno import EPROTONOSUPPORT
 from typing import TYPE_CHECKING
 
+from ..netlink.attr import NetlinkError
+
 if TYPE_CHECKING:
     from ..core.skbuff import SkBuff
     from .xfrm_state import XfrmState
@@ -51,4 +53,4 @@ def xfrm_get_type(proto: int) -> XfrmType:
     for kind in (esp_type, ah_type):
         if kind.proto == proto:
             return kind
-    raise OSError(EPROTONOSUPPORT, "Requested type not found")
+    raise NetlinkError(EPROTONOSUPPORT, "Requested type not found")

@@ -28,7 +28,7 @@ from ..netlink.xfrm import (
     unpack_selector,
 )
 from .netns import NetnsXfrm
-from .xfrm import XFRM_POLICY_BLOCK, XfrmMark, XfrmPolicy
+from .xfrm import XFRM_POLICY_BLOCK, XFRM_POLICY_FWD, XFRM_POLICY_IN, XFRM_POLICY_OUT, XfrmMark, XfrmPolicy
 from .xfrm_policy import (
     xfrm_policy_byid,
     xfrm_policy_bysel,
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 __all__ = ["xfrm_net_init", "xfrm_user_net_init"]
 
 _MESSAGE_OCTETS = 2048
+_DEFAULT_ORDER = (XFRM_POLICY_IN, XFRM_POLICY_FWD, XFRM_POLICY_OUT)  # Of struct xfrm_userpolicy_default.
 _MOST_ATTR = max(Xfrma)
 _POLICY: dict[int, NlaPolicy] = {
     Xfrma.ALG_AUTH: NlaPolicy("unspec", 68),
@@ -221,8 +222,7 @@ def xfrm_alloc_userspi(net: "Net", skb: "SkBuff", nlh: "Nlmsghdr", attrs: Attrs)
 
 def xfrm_flush_sa(net: "Net", skb: "SkBuff", nlh: "Nlmsghdr", attrs: Attrs) -> None:
     """Delete all states of a protocol."""
-    if not xfrm_state_flush(net, nlh.data[0]):
-        raise OSError(ESRCH, "there was none")
+    xfrm_state_flush(net, nlh.data[0])
 
 
 def xfrm_add_policy(net: "Net", skb: "SkBuff", nlh: "Nlmsghdr", attrs: Attrs) -> None:
@@ -272,7 +272,7 @@ def xfrm_flush_policy(net: "Net", skb: "SkBuff", nlh: "Nlmsghdr", attrs: Attrs) 
 
 def xfrm_set_default(net: "Net", skb: "SkBuff", nlh: "Nlmsghdr", attrs: Attrs) -> None:
     """Say what happens to packets that no policy is about: they pass (2), are blocked (1), or as before (0)."""
-    for direction, action in enumerate(nlh.data[:3]):
+    for direction, action in zip(_DEFAULT_ORDER, nlh.data, strict=False):
         if action:
             net.xfrm.policy_default[direction] = XFRM_POLICY_BLOCK if action == 1 else 0
     net.ipv4.rt_genid += 1
@@ -280,7 +280,8 @@ def xfrm_set_default(net: "Net", skb: "SkBuff", nlh: "Nlmsghdr", attrs: Attrs) -
 
 def xfrm_get_default(net: "Net", skb: "SkBuff", nlh: "Nlmsghdr", attrs: Attrs) -> None:
     """Answer what happens to packets that no policy is about."""
-    words = bytes(1 if action == XFRM_POLICY_BLOCK else 2 for action in net.xfrm.policy_default)
+    actions = (net.xfrm.policy_default[direction] for direction in _DEFAULT_ORDER)
+    words = bytes(1 if action == XFRM_POLICY_BLOCK else 2 for action in actions)
     _answer(net, skb, nlh, XfrmMsg.GETDEFAULT, words, [])
 
 

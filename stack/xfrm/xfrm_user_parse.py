@@ -202,6 +202,7 @@ def xfrm_find_acq(net: "Net", info: bytes, low: int, high: int, mark: XfrmMark, 
         mark=mark,
         if_id=if_id,
         lft=lft,
+        sel=XfrmSelector(daddr=daddr, saddr=source, prefixlen_d=32, prefixlen_s=32),
     )
     x.seq = seq
     x.state = XfrmStateState.ACQ
