@@ -87,16 +87,20 @@ def ip_clear_mutable_options(header: bytearray, *, outgoing: bool) -> None:
         at += length
 
 
-def _covered(x: XfrmState, skb: "SkBuff", ah_at: int, hlen: int, seq_hi: int, *, outgoing: bool) -> bytes:
-    """Return what the check value is made of: all, with what may change on the way as zero (RFC 4302 §3.3.3)."""
+def _covered(x: XfrmState, skb: "SkBuff", ah_at: int, seq_hi: int, *, outgoing: bool) -> bytes:
+    """Return what the check value is made of (RFC 4302 §3.3.3).
+
+    That is all, what fills the header up included; but what may change on the way, and the value itself, as zero.
+    """
     view, at = skb.view, skb.network_header
     header = bytearray(view[at:ah_at])
     header[1] = header[8] = 0
     header[6:8] = header[10:12] = bytes(2)
     ip_clear_mutable_options(header, outgoing=outgoing)
-    ah = bytes(view[ah_at : ah_at + _HEADER.size]).ljust(hlen, b"\0")
+    icv_at = ah_at + _HEADER.size
+    octets = _ahash(x).icv_octets
     tail = _U32.pack(seq_hi) if x.repl_mode == ReplayMode.ESN else b""
-    return bytes(header) + ah + bytes(view[ah_at + hlen : skb.tail]) + tail
+    return bytes(header) + bytes(view[ah_at:icv_at]) + bytes(octets) + bytes(view[icv_at + octets : skb.tail]) + tail
 
 
 def ah_output(x: XfrmState, skb: "SkBuff") -> int:
@@ -115,8 +119,10 @@ def ah_output(x: XfrmState, skb: "SkBuff") -> int:
     _HEADER.pack_into(view, ah_at, view[at + 9], (hlen >> 2) - 2, 0, x.spi, seq & 0xFFFFFFFF)
     view[at + 9] = IPPROTO_AH
     view[at + 2 : at + 4] = skb.len.to_bytes(2, "big")
-    covered = _covered(x, skb, ah_at, hlen, seq >> 32, outgoing=True)
-    view[ah_at + _HEADER.size : ah_at + hlen] = ahash.digest(covered).ljust(hlen - _HEADER.size, b"\0")
+    icv_at = ah_at + _HEADER.size
+    view[icv_at : ah_at + hlen] = bytes(hlen - _HEADER.size)
+    covered = _covered(x, skb, ah_at, seq >> 32, outgoing=True)
+    view[icv_at : icv_at + ahash.icv_octets] = ahash.digest(covered)
     return 0
 
 
@@ -136,7 +142,7 @@ def ah_input(x: XfrmState, skb: "SkBuff") -> int:
     skb.csum_valid = False
     at = skb.data
     icv = bytes(skb.view[at + _HEADER.size : at + _HEADER.size + ahash.icv_octets])
-    if not ahash.verify(_covered(x, skb, at, hlen, xfrm_replay_seqhi(x, seq), outgoing=False), icv):
+    if not ahash.verify(_covered(x, skb, at, xfrm_replay_seqhi(x, seq), outgoing=False), icv):
         return -EBADMSG
     skb_pull_rcsum(skb, hlen)
     return int(nexthdr)

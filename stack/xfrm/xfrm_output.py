@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..core.dev_validate import skb_checksum_help
 from ..core.drop_reasons import SkbDropReason
 from ..core.dst import dst_mtu, dst_output, dst_pop
-from ..core.skbuff import CHECKSUM_NONE, CHECKSUM_PARTIAL, consume_skb, kfree_skb_reason, skb_pull
+from ..core.skbuff import CHECKSUM_NONE, CHECKSUM_PARTIAL, NO_HEADER, consume_skb, kfree_skb_reason, skb_pull
 from ..core.skbuff_data import skb_cow_head
 from ..core.skbuff_segment import skb_gso_segment
 from ..ethernet.eth import ETH_P_IP
@@ -54,6 +54,8 @@ def xfrm_output(net: "Net", sk: "Sock | None", skb: "SkBuff") -> int:
 
 def xfrm_output_gso(net: "Net", sk: "Sock | None", skb: "SkBuff") -> int:
     """Cut a packet that stands for many: each is transformed by itself."""
+    assert skb.dst is not None
+    skb.dev = skb.dst.dev
     try:
         segs: SkBuff | None = skb_gso_segment(skb, 0)
     except OSError as error:
@@ -62,6 +64,7 @@ def xfrm_output_gso(net: "Net", sk: "Sock | None", skb: "SkBuff") -> int:
     result = 0
     while segs is not None:
         following, segs.next = segs.next, None
+        segs.mac_header = NO_HEADER
         result = xfrm_output_resume(net, sk, segs) or result
         segs = following
     return result
