@@ -43,9 +43,7 @@ class NetnsXfrm:
     nlsk : NetlinkSock
         The kernel's own socket of ``NETLINK_XFRM``.
     sysctl_acq_expires : int
-        For how many seconds a state that was asked for is waited for.
-    sysctl_larval_drop : int
-        Packets do not wait for it.
+        For how many seconds a state that was asked for is waited for; packets do not wait.
     """
 
     nlsk: "NetlinkSock"
@@ -64,4 +62,3 @@ class NetnsXfrm:
         self.protocols: dict[int, list[Xfrm4Protocol]] = {}
         self.trans_queue: deque[tuple[SkBuff, Callable[[Net, SkBuff], int]]] = deque()
         self.sysctl_acq_expires = 30
-        self.sysctl_larval_drop = 1
