@@ -1,6 +1,8 @@
 """Ciphers for the stack's IPsec, from the library ``cryptography``; it is loaded when the first one is needed."""
 
-__all__ = ["CryptographyLibrary"]
+from importlib.util import find_spec
+
+__all__ = ["CryptographyLibrary", "cryptography_library"]
 
 _LEAST_TAG_OCTETS = 8
 
@@ -44,3 +46,8 @@ class CryptographyLibrary:
             return plaintext + context.finalize()
         except InvalidTag:
             return None
+
+
+def cryptography_library() -> CryptographyLibrary | None:
+    """Return the ciphers, or None if the library is not installed (the extra ``hardwire[xfrm]``)."""
+    return CryptographyLibrary() if find_spec("cryptography") is not None else None

@@ -185,7 +185,7 @@ def xfrm_aalg_get_byname(auth: XfrmAlgo) -> Ahash:
 
 def _library(crypto: Crypto | None) -> Crypto:
     if crypto is None:
-        raise OSError(ENOSYS, "this host has no library of ciphers")
+        raise NetlinkError(ENOSYS, "This host has no library of ciphers")
     return crypto
 
 

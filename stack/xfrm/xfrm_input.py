@@ -146,8 +146,11 @@ def _undo(net: "Net", skb: "SkBuff", nexthdr: int, spi: int, seq: int, encap_typ
     x.curlft.bytes += skb.len
     x.curlft.packets += 1
     x.lastused = net.kernel.now_ns()
-    if xfrm_inner_mode_input(x, skb, nexthdr):
-        return "InStateModeError", 0, False
+    try:
+        if xfrm_inner_mode_input(x, skb, nexthdr):
+            return "InStateModeError", 0, False
+    except OSError:
+        return "InError", 0, False
     return "", nexthdr, x.mode == XFRM_MODE_TUNNEL
 
 
