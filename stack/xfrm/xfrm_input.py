@@ -10,6 +10,7 @@ from ..core.drop_reasons import SkbDropReason
 from ..core.gro_cells import gro_cells_receive
 from ..core.skbuff import CHECKSUM_NONE, NO_HEADER, kfree_skb_reason
 from ..core.skbuff_data import pskb_may_pull, skb_cow_head
+from ..core.softirq import local_bh_disable, local_bh_enable
 from ..core.workqueue import DelayedWork, schedule_work
 from ..ethernet.eth import ETH_P_IP
 from ..uapi import IPPROTO_IPIP
@@ -244,5 +245,7 @@ def xfrm_trans_reinject(net: "Net") -> None:
     queue = net.xfrm.trans_queue
     waiting = list(queue)
     queue.clear()
+    local_bh_disable(net.kernel)
     for skb, finish in waiting:
         finish(net, skb)
+    local_bh_enable(net.kernel)  # Runs the softirqs that were raised.

@@ -43,6 +43,9 @@ __all__ = [
 ]
 
 
+_BUNDLES_MOST = 1024  # That a policy keeps.
+
+
 def make_blackhole(dst: RTable) -> RTable:
     """Return a route on which packets disappear; it is asked for anew each time (``ipv4_blackhole_route``)."""
     route = RTable(dst.dev, dst_blackhole_out, dst.flags, dst.type, dst.genid)
@@ -128,7 +131,7 @@ def xfrm_resolve_and_create_bundle(net: "Net", policies: list[XfrmPolicy], fl: "
     bundle.pols = tuple(policies)
     if net.ipv4.rt_cache is not None:
         bundle.key = _flow_key(fl)
-        policies[0].bundles.append(bundle)
+        policies[0].bundles = [*policies[0].bundles[1 - _BUNDLES_MOST :], bundle]
     return bundle
 
 

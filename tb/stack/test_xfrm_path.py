@@ -14,6 +14,7 @@ from hardwire.stack.iproute2.ip import ip
 from hardwire.stack.ipv4.devinet import inet_forward_change
 from hardwire.stack.netlink.uapi import NETLINK_XFRM
 from hardwire.stack.netlink.xfrm import XfrmMsg, XfrmNlgrp
+from hardwire.stack.nft import nft
 from hardwire.stack.uapi import SOCK_RAW
 from hardwire.stack.xfrm.xfrm import (
     XFRM_MODE_TUNNEL,
@@ -21,6 +22,7 @@ from hardwire.stack.xfrm.xfrm import (
     XFRM_POLICY_OUT,
     XFRM_POLICY_TYPE_SUB,
     XfrmEncap,
+    XfrmMark,
     XfrmTmpl,
 )
 from hardwire.tb.stack.inet_host import raises
@@ -382,3 +384,47 @@ def test_addresses_behind_a_tunnel_may_be_those_of_a_loopback_device(pair):
     sock.close()
     pair.run()
     pair.check_memory()
+
+
+@pytest.mark.parametrize("mode", [0, XFRM_MODE_TUNNEL])
+def test_a_ping_comes_back(pair, mode):
+    protect(pair.a.net, pair.b.net, replace(GCM, mode=mode))
+    raw = pair.a.socket(2, SOCK_RAW, 1)
+    raw.sendto(b"\x08\0\xf7\xff" + bytes(4), ("10.0.0.2", 0))
+    pair.run()
+    assert raw.recv(100)[20:] == b"\0\0\xff\xff" + bytes(4)
+    assert {packet[9] for packet in ipv4(pair.a.dev.sent + pair.b.dev.sent)} == {50}
+    assert counters(pair.a.net) == counters(pair.b.net) == {}
+
+
+def test_a_tunnel_of_ipip_is_protected_in_transport_mode():
+    two = Namespaces(2)
+    two.join(0, "10.0.0.1/24", 1, "10.0.0.2/24")
+    for number, net in enumerate(two.nets, 1):
+        ip(net, f"link add tun0 type ipip local 10.0.0.{number} remote 10.0.0.{3 - number}")
+        ip(net, "link set tun0 up")
+        ip(net, f"address add 172.16.0.{number}/24 dev tun0")
+    states = protect(*two.nets, GCM)
+    there = two.nets[1].socket()
+    there.bind(("172.16.0.2", 9000))
+    there.settimeout(0.001)
+    here = two.nets[0].socket()
+    for size in (1, 1300, 5000):
+        here.sendto(bytes(size), ("172.16.0.2", 9000))
+        two.run()
+        assert len(there.recv(6000)) == size
+    assert states[0].curlft.packets == states[3].curlft.packets > 3
+    assert [counters(net) for net in two.nets] == [{}, {}]
+
+
+def test_a_packet_that_a_rule_marks_gets_the_policy_of_its_mark(pair):
+    net = pair.a.net
+    net.kernel.crypto = CryptographyLibrary()
+    pair.a.socket().sendto(b"", THERE)
+    pair.run()
+    state(net, "10.0.0.1", "10.0.0.2", GCM)
+    policy(net, "10.0.0.1", "10.0.0.2", XFRM_POLICY_OUT, XfrmTmpl(reqid=1), mark=XfrmMark(7, 0xFF))
+    nft(net, "table ip t { chain c { type route hook output priority 0; udp dport 9000 meta mark set 7; } }")
+    for port, protocol in ((9000, 50), (9001, 17)):
+        pair.a.socket().sendto(b"x", ("10.0.0.2", port))
+        assert ipv4(pair.a.dev.sent)[-1][9] == protocol
