@@ -1,7 +1,7 @@
 """Algorithms of ESP and AH under the names that Linux has for them (Linux: net/xfrm/xfrm_algo.c, crypto/authenc.c)."""
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import EINVAL, ENOSYS
 from typing import Protocol
 
@@ -15,6 +15,7 @@ __all__ = [
     "crypto_aead_decrypt",
     "crypto_aead_encrypt",
     "xfrm_aalg_get_byname",
+    "xfrm_algo_named",
     "xfrm_alloc_aead",
     "xfrm_alloc_authenc",
 ]
@@ -161,6 +162,13 @@ class Authenc:
         if not self._ahash.verify(header + iv + ciphertext + seq_hi, octets[at:]):
             return None
         return ciphertext if self._crypto is None else self._crypto.cbc_decrypt(self._key, iv, ciphertext)
+
+
+def xfrm_algo_named(algo: XfrmAlgo | None) -> XfrmAlgo | None:
+    """Return an algorithm under the name that it is shown by, if it was given a shorter one: ``sha1``, ``aes``."""
+    if algo is None:
+        return None
+    return replace(algo, name=_AALGS.get(algo.name) or _EALGS.get(algo.name) or algo.name)
 
 
 def xfrm_aalg_get_byname(auth: XfrmAlgo) -> Ahash:

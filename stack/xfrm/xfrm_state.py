@@ -208,10 +208,10 @@ def xfrm_state_add(net: "Net", x: XfrmState) -> None:
     Raises
     ------
     OSError
-        ``EEXIST`` if there is one with its destination, index and protocol.
+        ``EEXIST`` if there is one with its destination, index and protocol, also one that is waited for.
     """
     for other in net.xfrm.state_byspi.get((x.daddr, x.spi, x.proto), []):
-        if other.mark == x.mark and other.state != XfrmStateState.ACQ:
+        if other.mark == x.mark:
             raise OSError(EEXIST, "there is such a state")
     larval = _larval(net, x)
     if larval is not None:

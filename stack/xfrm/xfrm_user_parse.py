@@ -38,6 +38,7 @@ from .xfrm import (
     XfrmSelector,
     XfrmTmpl,
 )
+from .xfrm_algo import xfrm_algo_named
 from .xfrm_state import XfrmState, XfrmStateState, xfrm_init_state, xfrm_state_insert
 
 if TYPE_CHECKING:
@@ -87,8 +88,8 @@ def state_construct(net: "Net", octets: bytes, attrs: dict[int, Nlattr]) -> Xfrm
         mode=mode,
         reqid=reqid,
         sel=sel if sel.family else XfrmSelector(),
-        aalg=aalg,
-        ealg=unpack_algo(attrs[Xfrma.ALG_CRYPT].data) if Xfrma.ALG_CRYPT in attrs else None,
+        aalg=xfrm_algo_named(aalg),
+        ealg=xfrm_algo_named(unpack_algo(attrs[Xfrma.ALG_CRYPT].data) if Xfrma.ALG_CRYPT in attrs else None),
         aead_alg=unpack_algo_aead(attrs[Xfrma.ALG_AEAD].data) if Xfrma.ALG_AEAD in attrs else None,
         encap=unpack_encap(attrs[Xfrma.ENCAP].data) if Xfrma.ENCAP in attrs else None,
         mark=unpack_mark(attrs[Xfrma.MARK].data) if Xfrma.MARK in attrs else None,

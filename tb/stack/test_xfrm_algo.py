@@ -5,8 +5,11 @@ from errno import EINVAL, ENOSYS
 import pytest
 
 from hardwire.sim.crypto import CryptographyLibrary
+from hardwire.stack.iproute2.ip import ip
 from hardwire.stack.xfrm.xfrm_algo import XfrmAlgo, xfrm_aalg_get_byname, xfrm_alloc_aead, xfrm_alloc_authenc
+from hardwire.tb.stack.fake import FakePlatform
 from hardwire.tb.stack.inet_host import raises
+from hardwire.tb.stack.pair import PairHost
 
 LIBRARY = CryptographyLibrary()
 # RFC 4231 §4.2, §4.3 and §4.6: key, data, and the codes, of the last one the first 128 bits.
@@ -134,3 +137,29 @@ def test_esp_with_gcm_is_that_of_the_vectors_for_rfc_4106():
 def test_what_is_no_algorithm_is_refused(make, errno):
     with raises(errno):
         make()
+
+
+def test_the_sample_packet_of_rfc_3602_is_a_ping():
+    # RFC 3602 §4, case 5: transport mode, AES-CBC of 128 bits, no hash.
+    packet = bytes.fromhex(
+        "4500007c08f200004032f9a5c0a87b03c0a87b64"
+        "0000432100000001e96e8c08ab465763fd098d45dd3ff893"
+        "f663c25d325c18c6a9453e194e120849a4870b66cc6b9965330013b4898dc856a4699e523a55db080b59ec3a8e4b7e52"
+        "775b07d1db34ed9c538ab50c551b874aa269add047ad2d5913ac19b7cfbad4a6"
+    )
+    host = PairHost(FakePlatform(), bytes.fromhex("020000000002"), "192.168.123.100/24")
+    host.kernel.crypto = LIBRARY
+    ip(
+        host.net,
+        "xfrm state add src 192.168.123.3 dst 192.168.123.100 proto esp spi 0x4321 "
+        "enc 'cbc(aes)' 0x90d382b410eeba7ad938c46cec1a82bf",
+    )
+    raw = host.socket(2, 3, 1)
+    host.receive(host.dev.dev_addr + bytes(6) + b"\x08\x00" + packet)
+    host.platform.advance(1_000_000)
+    got = raw.recv(200)
+    assert got.hex() == (
+        "4500005408f200004001f9fec0a87b03c0a87b64"
+        "08000ebda70a00008e9c083db95b070008090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+        "202122232425262728292a2b2c2d2e2f3031323334353637"
+    )

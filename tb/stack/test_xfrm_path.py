@@ -10,6 +10,7 @@ from hardwire.sim.crypto import CryptographyLibrary
 from hardwire.stack import socket as api
 from hardwire.stack.core.dev_register import dev_set_mtu
 from hardwire.stack.iproute import addr_add, route_add
+from hardwire.stack.iproute2.args import CommandError
 from hardwire.stack.iproute2.ip import ip
 from hardwire.stack.ipv4.devinet import inet_forward_change
 from hardwire.stack.netlink.uapi import NETLINK_XFRM
@@ -428,3 +429,32 @@ def test_a_packet_that_a_rule_marks_gets_the_policy_of_its_mark(pair):
     for port, protocol in ((9000, 50), (9001, 17)):
         pair.a.socket().sendto(b"x", ("10.0.0.2", port))
         assert ipv4(pair.a.dev.sent)[-1][9] == protocol
+
+
+@pytest.mark.parametrize("mode", [0, XFRM_MODE_TUNNEL])
+@pytest.mark.parametrize("name", ["cbc-sha256", "ah-sha256"])
+@pytest.mark.parametrize(
+    "options", ["07 0b 04 00000000 00000000 01", "94040000", "82 0b 0000 0000 0000 000000 00", "01010101"]
+)
+def test_packets_with_options_are_protected(pair, options, name, mode):
+    protect(pair.a.net, pair.b.net, Sa(ALGORITHMS[name], mode=mode))
+    there, sock = receiver(pair.b), pair.a.socket()
+    sock.setsockopt(0, api.IP_OPTIONS, bytes.fromhex(options))
+    for size in (1, 1400, 3000):
+        sock.sendto(bytes(size), THERE)
+        pair.run()
+        assert len(there.recv(4000)) == size
+    assert counters(pair.a.net) == counters(pair.b.net) == {}
+
+
+def test_a_state_with_a_chosen_index_is_made_by_an_update(pair):
+    net = pair.a.net
+    words = "src 10.0.0.1 dst 10.0.0.2 proto ah"
+    ip(net, f"xfrm state allocspi {words} min 0x500 max 0x500")
+    with pytest.raises(CommandError, match="File exists"):
+        ip(net, f"xfrm state add {words} spi 0x500 auth sha1 key")
+    ip(net, f"xfrm state update {words} spi 0x500 auth sha1 key")
+    assert "auth-trunc hmac(sha1) 0x6b6579 96" in ip(net, "xfrm state")
+    assert len(net.xfrm.state_all) == 1
+    pair.run(31 * SECOND)
+    assert len(net.xfrm.state_all) == 1
