@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from ..ipv4.route import RTable
 
 if TYPE_CHECKING:
-    from .xfrm import XfrmPolicy
     from .xfrm_state import XfrmState
 
 __all__ = ["XfrmDst"]
@@ -20,8 +19,6 @@ class XfrmDst(RTable):
         The route that the packet has before this transform.
     path : RTable
         The route behind the last one.
-    pols : tuple[XfrmPolicy, ...]
-        The policies that asked for it; of the first of a bundle only.
     xfrm_genid : int
         The state's when the bundle was made.
     child_mtu_cached, route_mtu_cached : int
@@ -30,7 +27,7 @@ class XfrmDst(RTable):
         The flow that the bundle was made for.
     """
 
-    __slots__ = ("child_mtu_cached", "key", "path", "pols", "route", "route_mtu_cached", "xfrm_genid")
+    __slots__ = ("child_mtu_cached", "key", "path", "route", "route_mtu_cached", "xfrm_genid")
 
     def __init__(self, route: RTable, xfrm: "XfrmState") -> None:
         from ..ipv4.xfrm4_output import xfrm4_output
@@ -41,7 +38,6 @@ class XfrmDst(RTable):
         self.xfrm = xfrm
         self.xfrm_genid = xfrm.genid
         self.route = self.path = route
-        self.pols: tuple[XfrmPolicy, ...] = ()
         self.child_mtu_cached = self.route_mtu_cached = 0
         self.key: tuple[int, ...] = ()
 

@@ -128,7 +128,6 @@ def xfrm_resolve_and_create_bundle(net: "Net", policies: list[XfrmPolicy], fl: "
     except OSError:
         xfrm_inc_stats(net, "OutBundleGenError")
         raise
-    bundle.pols = tuple(policies)
     if net.ipv4.rt_cache is not None:
         bundle.key = _flow_key(fl)
         policies[0].bundles = [*policies[0].bundles[1 - _BUNDLES_MOST :], bundle]
@@ -185,7 +184,7 @@ def xfrm_bundle_create(net: "Net", states: list[XfrmState], fl: "Flowi4", dst: R
 
 def xfrm_bundle_ok(bundle: XfrmDst) -> bool:
     """Return whether a bundle is still what its policies want; its MTU follows those of the routes below."""
-    if any(policy.dead for policy in bundle.pols) or ipv4_dst_check(bundle.path) is None:
+    if ipv4_dst_check(bundle.path) is None:  # Neither is it once a policy was changed.
         return False
     chain: list[XfrmDst] = []
     dst: RTable = bundle

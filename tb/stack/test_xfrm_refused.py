@@ -4,6 +4,9 @@ from dataclasses import replace
 from errno import EPERM
 
 import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.ipsec import ESP, SecurityAssociation
+from scapy.packet import Raw
 
 from hardwire.sim.crypto import CryptographyLibrary
 from hardwire.stack.iproute2.ip import ip
@@ -314,3 +317,55 @@ def test_a_new_state_takes_the_place_of_the_old_one_for_a_connected_socket():
     ip(hosts.pair.a.net, "xfrm policy flush")
     hosts.here.send(b"x")
     assert hosts.pair.a.dev.sent[-1][23] == 17
+
+
+def test_a_packet_has_no_more_than_six_transforms():
+    pair = Pair()
+    there = pair.b.socket()
+    there.bind(THERE)
+    there.setblocking(False)
+    key = ALGORITHMS["null-sha256"].aalg.key
+    packet = IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=1, dport=9000) / Raw(b"deep inside")
+    for number in range(1, 8):
+        state(pair.b.net, "10.0.0.1", "10.0.0.2", Sa(ALGORITHMS["null-sha256"], spi=number, window=0))
+        sa = SecurityAssociation(ESP, spi=number, crypt_algo="NULL", auth_algo="SHA2-256-128", auth_key=key)
+        packet = IP(bytes(sa.encrypt(packet, seq_num=1)))
+        pair.b.receive(pair.b.dev.dev_addr + bytes(6) + b"\x08\x00" + bytes(packet))
+        pair.run()
+        if number < 7:
+            assert there.recv(100) == b"deep inside"
+    assert counters(pair.b.net) == {"InBufferError": 1}
+
+
+def test_a_further_tunnel_inside_is_refused():
+    pair = Pair()
+    around = Sa(ALGORITHMS["ah-sha256"], spi=0x200, reqid=2)
+    for net in (pair.a.net, pair.b.net):
+        state(net, "10.0.0.1", "10.0.0.2", replace(GCM, mode=XFRM_MODE_TUNNEL))
+        state(net, "10.0.0.1", "10.0.0.2", around)
+    tunnel = XfrmTmpl(0x0A000002, 0x0A000001, reqid=1, mode=XFRM_MODE_TUNNEL)
+    header = XfrmTmpl(proto=51, reqid=2)
+    policy(pair.a.net, "10.0.0.1", "10.0.0.2", XFRM_POLICY_OUT, tunnel, header)
+    wanted = policy(pair.b.net, "10.0.0.1", "10.0.0.2", XFRM_POLICY_IN, header)
+    there = pair.b.socket()
+    there.bind(THERE)
+    pair.a.socket().sendto(b"x", THERE)
+    pair.run()
+    assert counters(pair.b.net) == {"InTmplMismatch": 1}
+    wanted.tmpls = (tunnel, header)
+    pair.a.socket().sendto(b"x", THERE)
+    pair.run()
+    assert there.recv(10) == b"x"
+
+
+def test_a_state_of_another_mode_or_protocol_is_none_for_a_template():
+    pair = Pair()
+    state(pair.a.net, "10.0.0.1", "10.0.0.2", replace(GCM, mode=XFRM_MODE_TUNNEL))
+    state(pair.a.net, "10.0.0.1", "10.0.0.2", Sa(ALGORITHMS["ah-sha256"]))
+    policy(pair.a.net, "10.0.0.1", "10.0.0.2", XFRM_POLICY_OUT, XfrmTmpl(reqid=1))
+    pair.a.socket().sendto(b"x", THERE)
+    assert counters(pair.a.net) == {"OutNoStates": 1}
+    policy(pair.a.net, "10.0.0.0/8", "10.0.0.2", XFRM_POLICY_OUT, XfrmTmpl(reqid=1, spi=0x300), priority=-1)
+    state(pair.a.net, "10.0.0.1", "10.0.0.2", replace(GCM, spi=0x200))
+    pair.a.socket().sendto(b"x", THERE)
+    assert counters(pair.a.net) == {"OutNoStates": 2}
