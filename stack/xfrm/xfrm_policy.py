@@ -208,7 +208,8 @@ def xfrm_lookup_with_ifid(net: "Net", dst: "RTable", fl: Flowi4, sk: "Sock | Non
     Raises
     ------
     OSError
-        ``EPERM`` if the policy says so, ``EREMOTE`` if there is no state yet; what finding the tunnel's route raises.
+        ``EPERM`` if the policy says so, ``EREMOTE`` if there is no state yet; ``ENOENT`` if ``XFRM_LOOKUP_ICMP`` asks a
+        policy that is not for errors (RFC 4301 §6.1.1); what finding the tunnel's route raises.
     """
     # As with the settings that a loopback device has: disable_xfrm.
     if not net.xfrm.policy_count[XFRM_POLICY_OUT] or dst.dev.flags & IFF_LOOPBACK:

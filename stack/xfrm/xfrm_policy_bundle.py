@@ -1,6 +1,6 @@
 """Bundles: the transforms that a flow's policies want, as destinations in a row (Linux: net/xfrm/xfrm_policy.c)."""
 
-from errno import EAGAIN, EINVAL, EPERM, EREMOTE, ESRCH
+from errno import EAGAIN, EINVAL, ENOENT, EPERM, EREMOTE, ESRCH
 from typing import TYPE_CHECKING
 
 from ..core.drop_reasons import SkbDropReason
@@ -12,6 +12,7 @@ from .xfrm import (
     XFRM_MAX_DEPTH,
     XFRM_MODE_TUNNEL,
     XFRM_POLICY_ALLOW,
+    XFRM_POLICY_ICMP,
     XFRM_POLICY_OUT,
     XFRM_POLICY_TYPE_MAIN,
     XFRM_POLICY_TYPE_SUB,
@@ -19,7 +20,7 @@ from .xfrm import (
 )
 from .xfrm_dst import XfrmDst
 from .xfrm_lifetime import get_seconds
-from .xfrm_policy import xfrm_expand_policies, xfrm_policy_lookup_bytype
+from .xfrm_policy import XFRM_LOOKUP_ICMP, xfrm_expand_policies, xfrm_policy_lookup_bytype
 from .xfrm_proc import xfrm_inc_stats
 from .xfrm_state import XfrmState, XfrmStateState, xfrm_state_mtu
 from .xfrm_state_find import xfrm_state_find
@@ -76,6 +77,8 @@ def xfrm_bundle_lookup(net: "Net", dst: RTable, fl: "Flowi4", flags: int, if_id:
         raise OSError(EPERM, "a policy blocks the flow")
     if not policies:
         return _without(net, dst)
+    if flags & XFRM_LOOKUP_ICMP and not policies[0].flags & XFRM_POLICY_ICMP:
+        raise OSError(ENOENT, "the policy is not for errors about its flows")
     for policy in policies:
         policy.curlft.use_time = get_seconds(net.kernel)
     if not any(policy.tmpls for policy in policies):

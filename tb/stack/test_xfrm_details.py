@@ -34,7 +34,7 @@ from hardwire.stack.xfrm.xfrm_dst import XfrmDst
 from hardwire.tb.stack.inet_host import error_of, raises
 from hardwire.tb.stack.ipsec import ALGORITHMS, Sa, counters, policy, protect, state
 from hardwire.tb.stack.pair import Pair
-from hardwire.tb.stack.test_xfrm_path import ipv4, kinds, listener, receiver
+from hardwire.tb.stack.test_xfrm_path import Gateways, ipv4, kinds, listener, receiver
 
 GCM = Sa(ALGORITHMS["gcm-128"], flags=0)
 TUNNEL = replace(GCM, mode=XFRM_MODE_TUNNEL)
@@ -266,3 +266,32 @@ def test_the_newest_state_is_used_and_one_that_ends_soon_is_not(pair):
     first.dying = True
     pair.a.socket().sendto(b"x", THERE)
     assert [packet[22] for packet in ipv4(pair.a.dev.sent)] == [1, 2, 1, 2]
+
+
+@pytest.mark.parametrize("flag", ["", "flag icmp"])
+def test_an_error_about_a_protected_packet_is_protected_if_the_policy_says_so(flag):
+    path = Gateways(inner=("10.1.0.1", "10.2.0.1"))
+    words = "src 10.2.0.1 dst 10.1.0.1 dir out"
+    tmpl = "tmpl src 10.0.0.2 dst 10.0.0.1 proto esp reqid 1 mode tunnel"
+    ip(path.right, f"xfrm policy update {words} {flag} {tmpl}")
+    sock = path.a.socket()
+    sock.setsockopt(0, api.IP_TTL, 2)
+    sock.sendto(b"ends at the second gateway", ("10.2.0.1", 9000))
+    path.two.run()
+    assert path.right.mib["IcmpMsg:OutType11"] == 1
+    assert path.states[2].curlft.packets == bool(flag)
+
+
+def test_a_connected_socket_sends_once_there_is_a_state(pair):
+    policy(pair.a.net, "10.0.0.1", "10.0.0.2", XFRM_POLICY_OUT, XfrmTmpl(reqid=1))
+    sock = pair.a.socket()
+    sock.connect(THERE)
+    sock.send(b"x")
+    assert not pair.a.dev.sent
+    state(pair.a.net, "10.0.0.1", "10.0.0.2", GCM)
+    sock.send(b"x")
+    pair.run()
+    assert [packet[9] for packet in ipv4(pair.a.dev.sent)] == [50]
+    sock.close()
+    pair.run(60 * SECOND)
+    pair.check_memory()

@@ -59,7 +59,7 @@ def pair() -> Pair:
 class Gateways:
     """10.1.0.1 - gateway - 10.0.0.1 - 10.0.0.2 - gateway - 10.2.0.1, with a tunnel between the gateways."""
 
-    def __init__(self, name: str = "gcm-128") -> None:
+    def __init__(self, name: str = "gcm-128", inner: tuple[str, str] = ("10.1.0.0/24", "10.2.0.0/24")) -> None:
         self.two = two = Namespaces(4)
         two.join(0, "10.1.0.1/24", 1, "10.1.0.254/24")
         two.join(1, "10.0.0.1/24", 2, "10.0.0.2/24")
@@ -75,7 +75,7 @@ class Gateways:
         for net in (self.left, self.right):
             inet_forward_change(net, True)
         sa = Sa(ALGORITHMS[name], mode=XFRM_MODE_TUNNEL)
-        self.states = protect(self.left, self.right, sa, ("10.1.0.0/24", "10.2.0.0/24"))
+        self.states = protect(self.left, self.right, sa, inner)
 
 
 @pytest.mark.parametrize("name", ["gcm-128", "cbc-sha256", "ah-sha256"])
