@@ -30,17 +30,12 @@ if TYPE_CHECKING:
     from ..core.net import Net
     from ..core.skbuff import SkBuff
 
-__all__ = ["secpath_set", "xfrm_input", "xfrm_parse_spi", "xfrm_rcv_cb", "xfrm_trans_queue", "xfrm_trans_reinject"]
+__all__ = ["xfrm_input", "xfrm_parse_spi", "xfrm_rcv_cb", "xfrm_trans_queue", "xfrm_trans_reinject"]
 
 _ADDRESSES = Struct("!II")
 _SPI = Struct("!II")
 _SPI_AT = {IPPROTO_ESP: 0, IPPROTO_AH: 4}
 _CE = 3
-
-
-def secpath_set(skb: "SkBuff") -> None:
-    """Begin to note the transforms of a packet, unless some are noted."""
-    skb.sp = skb.sp or ()
 
 
 def xfrm_parse_spi(skb: "SkBuff", nexthdr: int) -> tuple[int, int] | None:
@@ -86,7 +81,6 @@ def xfrm_input(skb: "SkBuff", nexthdr: int, spi: int, encap_type: int) -> int:
     dev = skb.dev
     assert dev is not None
     net = dev.net
-    secpath_set(skb)
     try:
         found = xfrm_parse_spi(skb, nexthdr)
     except (OSError, ValueError):
