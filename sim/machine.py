@@ -11,6 +11,7 @@ from ..stack.iproute import addr_add, neigh_add
 from .bridge.card_memory import ring_log2s
 from .bridge.nic import BridgeNic
 from .bus_model import BusModel
+from .crypto import cryptography_library
 from .devices import open_device
 from .nic import SimNic
 from .world import World
@@ -94,6 +95,7 @@ class Machine:
         self.world = world
         self.host = world.host(name)
         self.kernel = Kernel(self.host)
+        self.kernel.crypto = cryptography_library()
         self.net: Net = self.kernel.init_net
         self.cards: list[Card] = []
         self.address = (setup.address or "").partition("/")[0]

@@ -14,6 +14,7 @@ from .netfilter.nf_conntrack_standalone import ct_seq_show
 from .proc_snmp import netstat_seq_show, snmp_seq_show
 from .uapi import AF_INET, SOCK_STREAM
 from .wire.address import ipv4_to_text, mac_to_text
+from .xfrm.xfrm_proc import xfrm_statistics_seq_show
 
 if TYPE_CHECKING:
     from .core.neighbour import Neighbour
@@ -199,4 +200,5 @@ _FILES: "dict[str, Callable[[Net], str]]" = {
     "sockstat": sockstat_seq_show,
     "softnet_stat": softnet_seq_show,
     "udp": udp4_seq_show,
+    "xfrm_stat": xfrm_statistics_seq_show,
 }

@@ -47,6 +47,9 @@ _IPV4: dict[str, tuple[str, Bounds]] = {
     "route.min_pmtu": ("ip_rt_min_pmtu", (68, _INT_MAX)),
     "route_cache": ("route_cache", _BOOLEAN),  # Ours: the cache of Linux 2.6.
 }
+_XFRM: dict[str, tuple[str, Bounds]] = {
+    "xfrm_acq_expires": ("acq_expires", ANY),
+}
 _CORE: dict[str, tuple[str, Bounds]] = {
     "rmem_default": ("rmem_default", (2304, _INT_MAX)),
     "rmem_max": ("rmem_max", (2304, _INT_MAX)),
@@ -114,7 +117,7 @@ def sysctl(net: "Net", name: str, value: "str | int | None" = None) -> str:
 
 def sysctl_names(net: "Net") -> list[str]:
     """Return the names of all settings of a namespace."""
-    names = ["net.core.default_qdisc", *(f"net.core.{name}" for name in _CORE)]
+    names = ["net.core.default_qdisc", *(f"net.core.{name}" for name in (*_CORE, *_XFRM))]
     names += [f"net.ipv4.{name}" for name in (*_IPV4, *_SPECIAL)]
     for where in _places(net):
         names += [f"net.ipv4.conf.{where}.{name}" for name in IpDevConf.__slots__]
@@ -140,6 +143,9 @@ def _find(net: "Net", name: str) -> _Entry:
     if name == "net.core.default_qdisc":
         return _Entry(lambda: net.kernel.default_qdisc_ops.id, lambda text: qdisc_set_default(net.kernel, text.strip()))
     core = name.removeprefix("net.core.")
+    if core != name and core in _XFRM:
+        member, bounds = _XFRM[core]
+        return _number(net.xfrm, f"sysctl_{member}", bounds)
     if core != name and core in _CORE:
         member, bounds = _CORE[core]
         return _number(ipv4, f"sysctl_{member}", bounds)

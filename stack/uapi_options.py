@@ -77,6 +77,7 @@ __all__ = [
     "SO_TIMESTAMP_NEW",
     "SO_TXREHASH",
     "SO_WIFI_STATUS",
+    "UDP_ENCAP",
     "UDP_GRO",
     "UDP_NO_CHECK6_RX",
     "UDP_NO_CHECK6_TX",
@@ -159,6 +160,7 @@ IP_PROTOCOL = 52
 MCAST_EXCLUDE = 0  # A filter of sources: all but these, or only these.
 MCAST_INCLUDE = 1
 
+UDP_ENCAP = 100
 UDP_NO_CHECK6_TX = 101
 UDP_NO_CHECK6_RX = 102
 UDP_SEGMENT = 103

@@ -30,6 +30,7 @@ def skb_scrub_packet(skb: SkBuff, xnet: bool) -> None:
     skb.ignore_df = False
     skb.dst = None
     skb.nfct = None
+    skb.sp = ()
     skb.cb = None
     if xnet:
         skb.mark = 0

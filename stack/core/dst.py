@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from .skbuff import kfree_skb
 
 if TYPE_CHECKING:
+    from ..xfrm.xfrm_state import XfrmState
     from .neighbour import Neighbour
     from .net import Net
     from .netdevice import NetDevice
@@ -21,9 +22,11 @@ __all__ = [
     "dst_input",
     "dst_link_failure",
     "dst_metric_advmss",
+    "dst_mtu",
     "dst_negative_advice",
     "dst_output",
     "dst_output_sk",
+    "dst_pop",
     "dst_release",
     "dst_use",
 ]
@@ -119,11 +122,18 @@ class DstEntry:
         Why packets cannot be received for it, as a positive errno; 0 if they can.
     refcnt : int
         How many sockets and tunnels keep it; packets, which go soon, are not counted.
+    xfrm, child : XfrmState or None, DstEntry or None
+        The transform that a packet gets here, and where it goes on from then; None on a plain route.
+    header_len, trailer_len : int
+        Room that this and further transforms need in front of a packet, and behind it.
     use, lastuse : int
         How often a cache has given it out, and when last, in jiffies.
     """
 
-    __slots__ = ("dev", "error", "gw", "input", "lastuse", "obsolete", "ops", "output", "refcnt", "use")
+    __slots__ = (
+        *("child", "dev", "error", "gw", "header_len", "input", "lastuse", "obsolete", "ops", "output", "refcnt"),
+        *("trailer_len", "use", "xfrm"),
+    )
 
     def __init__(self, ops: DstOps, dev: "NetDevice", output: DstOutput) -> None:
         self.ops = ops
@@ -133,7 +143,9 @@ class DstEntry:
         self.error = 0
         self.obsolete = -1
         self.gw = 0
-        self.refcnt = self.use = self.lastuse = 0
+        self.refcnt = self.use = self.lastuse = self.header_len = self.trailer_len = 0
+        self.xfrm: XfrmState | None = None
+        self.child: DstEntry | None = None
 
 
 def dst_discard(skb: "SkBuff") -> int:
@@ -197,6 +209,16 @@ def dst_discard_out(net: "Net", sk: "Sock | None", skb: "SkBuff") -> int:
     """Drop a packet whose destination's device is gone."""
     kfree_skb(skb)
     return 0
+
+
+def dst_mtu(dst: DstEntry) -> int:
+    """Return the IP MTU of a destination: what fits its way, with what its transforms add."""
+    return dst.ops.mtu(dst)
+
+
+def dst_pop(dst: DstEntry) -> DstEntry | None:
+    """Return where a packet goes on from a transform that was done; None behind the last."""
+    return dst.child
 
 
 def dst_metric_advmss(dst: DstEntry) -> int:

@@ -56,15 +56,18 @@ def gro_cells_destroy(cells: GroCells) -> None:
         kfree_skb_reason(cells.napi_skbs.popleft(), SkbDropReason.NOT_SPECIFIED)
 
 
-def gro_cells_receive(cells: GroCells, skb: SkBuff) -> int:
-    """Queue a packet, whose device is set; return ``NET_RX_*``."""
+def gro_cells_receive(cells: GroCells | None, skb: SkBuff) -> int:
+    """Queue a packet, whose device is set; return ``NET_RX_*``.
+
+    Without a queue of its own, as of a device that merges no packets, it takes the backlog (``netif_elide_gro()``).
+    """
     dev = skb.dev
     assert dev is not None
-    if not dev.flags & IFF_UP or len(cells.napi_skbs) > NETDEV_MAX_BACKLOG:
+    if not dev.flags & IFF_UP or (cells is not None and len(cells.napi_skbs) > NETDEV_MAX_BACKLOG):
         dev.core_stats.rx_dropped += 1
         kfree_skb_reason(skb, SkbDropReason.NOT_SPECIFIED)
         return NET_RX_DROP
-    if skb_cloned(skb):
+    if cells is None or skb_cloned(skb):
         return netif_rx(skb)
     cells.napi_skbs.append(skb)
     if len(cells.napi_skbs) == 1 and napi_schedule_prep(cells.napi):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ..packet.af_packet import PacketSock
     from ..sched.qdisc import QdiscOps
     from ..socket import Socket
+    from ..xfrm.crypto import Crypto
+    from ..xfrm.netns import NetnsXfrm
     from .netdevice import NetDevice
     from .platform import Platform
     from .rtnetlink_rcv import RtnlLink
@@ -51,6 +53,8 @@ class Net:
         What IPv4 keeps: routes, addresses, neighbours, ports.
     nf : NetnsNf
         Netfilter's hooks.
+    xfrm : NetnsXfrm
+        Policies and states of IPsec.
     ptype_all : tuple[PacketType, ...]
         Packet taps for all devices; ``dev_add_pack`` adds them.
     ptype_base : list[tuple[PacketType, ...]]
@@ -73,6 +77,7 @@ class Net:
 
     ipv4: "NetnsIpv4"
     nf: "NetnsNf"
+    xfrm: "NetnsXfrm"
 
     def __init__(self, kernel: "Kernel") -> None:
         self.kernel = kernel
@@ -96,11 +101,14 @@ class Net:
         from ..ipv4.af_inet import inet_init_net
         from ..netlink.af_netlink import netlink_net_init
         from ..packet.af_packet import packet_net_init
+        from ..xfrm.xfrm_user import xfrm_net_init, xfrm_user_net_init
         from .rtnetlink_rcv import rtnetlink_net_init
 
+        xfrm_net_init(self)
         inet_init_net(self)
         packet_net_init(self)
         netlink_net_init(self)
+        xfrm_user_net_init(self)
         rtnetlink_net_init(self)
         loopback_net_init(self)
 
@@ -132,6 +140,8 @@ class Kernel:
         Timers that ended, for ``TIMER_SOFTIRQ``.
     files : dict[int, Socket]
         Open sockets by descriptor.
+    crypto : Crypto or None
+        Ciphers for IPsec, from whoever makes the host.
     security_socket_sendmsg : list
         Hooks that may forbid a send: functions of socket, message and size that return 0 or a negative errno.
     log : deque[str]
@@ -172,6 +182,7 @@ class Kernel:
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self.link_watch = LinkWatch()
         self.files: dict[int, Socket] = {}
+        self.crypto: Crypto | None = None
         self.security_socket_sendmsg: list[Callable[[Socket, Any, int], int]] = []
         self.rtnl = RtnlMutex(platform)
         self.default_qdisc_ops: QdiscOps = pfifo_fast_ops

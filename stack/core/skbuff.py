@@ -8,6 +8,7 @@ from .drop_reasons import SkbDropReason
 
 if TYPE_CHECKING:
     from ..netfilter.nf_conntrack_core import NfConn
+    from ..xfrm.xfrm_state import XfrmState
     from .dst import DstEntry
     from .net import Kernel
     from .netdevice import NetDevice
@@ -134,6 +135,8 @@ class SkBuff:
         What its socket had dropped when it was queued; only there with ``SO_RXQ_OVFL``.
     peeked : bool
         A program has seen it, though it has no octets; only there if so.
+    sp : tuple[XfrmState, ...]
+        The transforms that were undone on a received packet, the outermost first (Linux: ``struct sec_path``).
     gso_size, gso_segs, gso_type : int
         Payload of each packet that it stands for, their number, and their kind (``SKB_GSO_*``); 0: it is one.
     """
@@ -177,6 +180,7 @@ class SkBuff:
         "queue_mapping",
         "sk",
         "skb_iif",
+        "sp",
         "tail",
         "tapped",
         "transport_header",
@@ -221,6 +225,7 @@ class SkBuff:
         self.dst: DstEntry | None = None
         self.nfct: tuple[NfConn | None, int] | None = None
         self.destructor: Callable[[SkBuff], None] | None = None
+        self.sp: tuple[XfrmState, ...] = ()
         self.cb: Any = None  # The layer's own, whichever has the skb.
 
     def __repr__(self) -> str:

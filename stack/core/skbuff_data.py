@@ -13,6 +13,7 @@ from .skbuff import (
     kfree_skb_list_reason,
     put_page,
     skb_headlen,
+    skb_put,
 )
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "pskb_copy",
     "pskb_expand_head",
     "pskb_may_pull",
+    "pskb_put",
     "pskb_trim",
     "skb_checksum",
     "skb_clone",
@@ -164,6 +166,7 @@ def __copy_skb_header(new: SkBuff, old: SkBuff) -> None:
     new.dev = old.dev
     new.dst = old.dst
     new.nfct = old.nfct
+    new.sp = old.sp
     new.cb = old.cb
     new.protocol = old.protocol
     new.pkt_type = old.pkt_type
@@ -474,6 +477,11 @@ def pskb_may_pull(skb: SkBuff, length: int) -> bool:
         return False
     __pskb_pull_tail(skb, length - head)
     return True
+
+
+def pskb_put(skb: SkBuff, length: int) -> int:
+    """Grow a linear packet at its end, where there is room for it; return where the new octets start."""
+    return skb_put(skb, length)
 
 
 def skb_linearize(skb: SkBuff) -> None:

@@ -1,4 +1,4 @@
-"""``ip``: devices, addresses, routes, rules, neighbours and tunnels of a namespace (iproute2: ip/ip.c; ip(8))."""
+"""``ip``: devices, addresses, routes, rules, neighbours, tunnels, IPsec of a namespace (iproute2: ip/ip.c; ip(8))."""
 
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ from .ipneigh import do_ipneigh
 from .iproute import do_iproute
 from .iprule import do_iprule
 from .iptunnel import do_iptunnel
+from .ipxfrm import do_xfrm
 from .json_print import Printer
 from .libnetlink import Rtnl
 
@@ -27,6 +28,7 @@ _OBJECTS: "dict[str, Callable[[Ip, Args], None]]" = {
     "route": do_iproute,
     "rule": do_iprule,
     "tunnel": do_iptunnel,
+    "xfrm": do_xfrm,
 }
 
 

@@ -97,15 +97,17 @@ class Answer:
 class Rtnl:
     """A command's connection to the kernel; a context manager.
 
-    Members
-    -------
+    Parameters
+    ----------
     net : Net
         The namespace that it configures.
+    protocol : int
+        Whom it talks to: the kernel's rtnetlink, or another of its protocols.
     """
 
-    def __init__(self, net: "Net") -> None:
+    def __init__(self, net: "Net", protocol: int = NETLINK_ROUTE) -> None:
         self.net = net
-        self._sock = net.socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)
+        self._sock = net.socket(AF_NETLINK, SOCK_RAW, protocol)
         self._sock.bind((0, 0))
         self._sock.setsockopt(SOL_NETLINK, NetlinkOpt.EXT_ACK, 1)
         self._sock.setsockopt(SOL_NETLINK, NetlinkOpt.GET_STRICT_CHK, 1)

@@ -32,12 +32,14 @@ from ..uapi import (
     SOCK_RAW,
 )
 from ..uapi_ioctl import SIOCADDRT, SIOCDARP, SIOCDELRT, SIOCGARP, SIOCSARP
+from .ah4 import ah4_init_net
 from .arp import ARPOP_REQUEST, arp_init, arp_send_dst
 from .arp_ioctl import arp_ioctl
 from .arp_rcv import arp_rcv, parp_redo
 from .devinet import InIfaddr, inet_insert_ifa, inetdev_destroy, inetdev_init
 from .devinet_ioctl import DEVINET_REQUESTS, devinet_ioctl
 from .devinet_netlink import inetdev_changename
+from .esp4 import esp4_init_net
 from .fib_frontend import fib_disable_ip, fib_sync_up, inet_addr_type, rt_cache_flush
 from .fib_ioctl import ip_rt_ioctl
 from .fib_rules import fib4_rules_init
@@ -317,6 +319,8 @@ def inet_init_net(net: "Net") -> None:
     net.ipv4.icmp_global = IcmpGlobal()
     inet_register_protosw(net, InetProtosw(SOCK_DGRAM, IPPROTO_UDP, UdpSock, inet_dgram_ops, INET_PROTOSW_PERMANENT))
     inet_register_protosw(net, InetProtosw(SOCK_RAW, IPPROTO_IP, RawSock, inet_sockraw_ops, INET_PROTOSW_REUSE))
+    esp4_init_net(net)
+    ah4_init_net(net)
     icmp_sk_init(net)
     dev_add_pack(net, PacketType(ETH_P_ARP, arp_rcv))
     dev_add_pack(

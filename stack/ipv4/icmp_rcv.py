@@ -15,6 +15,7 @@ from ..core.skbuff import (
 from ..core.skbuff_csum import __skb_checksum_complete
 from ..core.skbuff_data import pskb_may_pull, skb_copy_bits
 from ..uapi import IPPROTO_ICMP
+from ..xfrm.xfrm import XFRM_POLICY_IN
 from ..xfrm.xfrm_policy import xfrm4_policy_check
 from .icmp import IcmpBxm, icmp_reply
 from .icmp_defs import (
@@ -66,7 +67,7 @@ def icmp_rcv(skb: "SkBuff") -> int:
     dev = skb.dev
     assert dev is not None
     net = dev.net
-    if not xfrm4_policy_check(None, skb):
+    if not xfrm4_policy_check(None, XFRM_POLICY_IN, skb):
         kfree_skb_reason(skb, SkbDropReason.XFRM_POLICY)
         return NET_RX_DROP
     mib = net.mib

@@ -9,6 +9,7 @@ from ..core.skbuff import PACKET_HOST, SkBuff, kfree_skb_reason
 from ..core.skbuff_csum import skb_forward_csum
 from ..core.skbuff_data import skb_cow_head
 from ..netfilter.core import NF_HOOK, NF_INET_FORWARD
+from ..xfrm.xfrm import XFRM_POLICY_FWD
 from ..xfrm.xfrm_policy import xfrm4_policy_check, xfrm4_route_forward
 from .icmp import icmp_send
 from .icmp_defs import ICMP_DEST_UNREACH, ICMP_EXC_TTL, ICMP_FRAG_NEEDED, ICMP_TIME_EXCEEDED
@@ -43,7 +44,7 @@ def ip_forward(skb: SkBuff) -> int:
     net = dev.net
     if skb.pkt_type != PACKET_HOST or skb.sk is not None:
         return _drop(skb, SkbDropReason.NOT_SPECIFIED)
-    if not xfrm4_policy_check(None, skb):
+    if not xfrm4_policy_check(None, XFRM_POLICY_FWD, skb):
         return _drop(skb, SkbDropReason.XFRM_POLICY)
     if isinstance(skb.cb, IpOptions) and skb.cb.router_alert and ip_call_ra_chain(skb):
         return NET_RX_SUCCESS

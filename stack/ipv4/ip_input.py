@@ -20,6 +20,7 @@ from ..core.skbuff_csum import pskb_trim_rcsum
 from ..core.skbuff_data import pskb_may_pull, skb_share_check
 from ..netfilter.core import NF_HOOK, NF_INET_LOCAL_IN, NF_INET_PRE_ROUTING, NfHookState, nf_hook_slow
 from ..uapi import IPPROTO_UDP
+from ..xfrm.xfrm import XFRM_POLICY_IN
 from ..xfrm.xfrm_policy import xfrm4_policy_check
 from .icmp import icmp_send
 from .icmp_defs import ICMP_DEST_UNREACH, ICMP_PROT_UNREACH
@@ -256,7 +257,7 @@ def ip_protocol_deliver_rcu(net: "Net", skb: SkBuff, protocol: int) -> None:
         ipprot = net.ipv4.inet_protos[protocol]
         if ipprot is None:
             break
-        if not ipprot.no_policy and not xfrm4_policy_check(None, skb):
+        if not ipprot.no_policy and not xfrm4_policy_check(None, XFRM_POLICY_IN, skb):
             kfree_skb_reason(skb, SkbDropReason.XFRM_POLICY)
             return
         ret = ipprot.handler(skb)
@@ -268,7 +269,7 @@ def ip_protocol_deliver_rcu(net: "Net", skb: SkBuff, protocol: int) -> None:
     if wanted:
         net.mib["Ip:InDelivers"] += 1
         consume_skb(skb)
-    elif xfrm4_policy_check(None, skb):
+    elif xfrm4_policy_check(None, XFRM_POLICY_IN, skb):
         net.mib["Ip:InUnknownProtos"] += 1
         icmp_send(skb, ICMP_DEST_UNREACH, ICMP_PROT_UNREACH)
         kfree_skb_reason(skb, SkbDropReason.IP_NOPROTO)

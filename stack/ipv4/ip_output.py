@@ -145,8 +145,12 @@ def ip_finish_output(net: "Net", sk: "Sock | None", skb: SkBuff) -> int:
 
 
 def __ip_finish_output(net: "Net", sk: "Sock | None", skb: SkBuff) -> int:
-    """Fragment what is too long for the way."""
+    """Fragment what is too long for the way; transform what a policy wants so now that its source is another one."""
     rt: route.RTable = skb.dst  # type: ignore[assignment]  # What an IPv4 packet has.
+    if rt.xfrm is not None:
+        from .xfrm4_output import __xfrm4_output  # It sends by this module.
+
+        return __xfrm4_output(net, sk, skb)  # Not through the hook that it comes from.
     mtu = ip_skb_dst_mtu(sk, rt)
     if skb.len > mtu or (skb.cb is not None and ip_frag_max_size(skb)):
         if skb.gso_size:

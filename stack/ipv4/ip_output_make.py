@@ -6,6 +6,7 @@ from errno import EMSGSIZE, ENETUNREACH, ENOBUFS
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+from ..core.dst import dst_mtu
 from ..core.msghdr import Msghdr, copy_from_iter
 from ..core.netdevice import NETIF_F_CSUM_MASK, NETIF_F_SG
 from ..core.skbuff import (
@@ -29,7 +30,7 @@ from .ip import DF_ALWAYS, DF_IF_IT_FITS, IGNORES_DF, IP_DF, IP_MAX_MTU, SETS_DF
 from .ip_options import ip_options_build
 from .ip_output import ip_send_skb
 from .ip_recv import ip_local_error
-from .route import __ip_select_ident, ipv4_mtu
+from .route import __ip_select_ident
 
 if TYPE_CHECKING:
     from .flow import Flowi4
@@ -77,7 +78,7 @@ def ip_setup_cork(inet: InetSock, cork: InetCork, ipc: IpcmCookie, rt: "RTable")
     """
     cork.opt = ipc.opt
     cork.addr = ipc.addr
-    cork.fragsize = ipv4_mtu(rt) if inet.pmtudisc < IP_PMTUDISC_PROBE else min(rt.dev.mtu, IP_MAX_MTU)
+    cork.fragsize = dst_mtu(rt) if inet.pmtudisc < IP_PMTUDISC_PROBE else min(rt.dev.mtu, IP_MAX_MTU)
     if cork.fragsize < 68:
         raise OSError(ENETUNREACH, "the MTU is less than 68")
     cork.gso_size = ipc.gso_size
@@ -113,7 +114,9 @@ def __ip_append_data(
     dev = rt.dev
     paged = cork.gso_size != 0
     mtu = IP_MAX_MTU if paged else cork.fragsize
-    hh_len = (dev.hard_header_len + dev.needed_headroom & ~15) + 16  # LL_RESERVED_SPACE()
+    exthdrlen = rt.header_len
+    hh_len = (dev.hard_header_len + dev.needed_headroom & ~15) + 16 + exthdrlen  # LL_RESERVED_SPACE()
+    roomlen = hh_len + 15 + rt.trailer_len
     fragheaderlen = 20 + len(cork.opt or b"")
     maxfraglen = (mtu - fragheaderlen & ~7) + fragheaderlen
     longest = IP_MAX_MTU if IGNORES_DF[inet.pmtudisc] else mtu
@@ -125,6 +128,7 @@ def __ip_append_data(
         transhdrlen
         and length + fragheaderlen <= mtu
         and dev.features & NETIF_F_CSUM_MASK
+        and not exthdrlen  # What is to be transformed cannot be summed later.
         and (paged or not flags & MSG_MORE)
     ):
         csummode = CHECKSUM_PARTIAL
@@ -151,16 +155,16 @@ def __ip_append_data(
             if datalen > mtu - fragheaderlen:
                 datalen = maxfraglen - fragheaderlen
             headlen = fragheaderlen + datalen
-            alloclen = headlen + hh_len + 15
+            alloclen = headlen + roomlen
             if paged:
                 headlen = fragheaderlen + transhdrlen  # The headers alone: each datagram gets its own.
-                alloclen = headlen + hh_len + 15
+                alloclen = headlen + roomlen
             elif not dev.features & NETIF_F_SG:
                 if flags & MSG_MORE:
-                    alloclen = mtu + hh_len + 15  # What comes later has to fit behind it.
+                    alloclen = mtu + roomlen  # What comes later has to fit behind it.
             elif alloclen > SKB_MAX_ALLOC:
                 headlen = fragheaderlen + transhdrlen + fraggap  # The rest goes into fragments, next time round.
-                alloclen = headlen + hh_len + 15
+                alloclen = headlen + roomlen
             if transhdrlen:
                 skb = sock_alloc_send_pskb(inet, alloclen, 0, flags & MSG_DONTWAIT != 0)
             else:
@@ -250,7 +254,7 @@ def __ip_make_skb(inet: InetSock, fl4: "Flowi4", queue: deque[SkBuff], cork: Ine
     rt = cork.dst
     skb.ignore_df = IGNORES_DF[inet.pmtudisc]
     sets_df = SETS_DF[inet.pmtudisc]
-    fits = sets_df != DF_ALWAYS and skb.len <= ipv4_mtu(rt)
+    fits = sets_df != DF_ALWAYS and skb.len <= dst_mtu(rt)
     df = IP_DF if sets_df == DF_ALWAYS or (fits and sets_df == DF_IF_IT_FITS and not rt.mtu_locked) else 0
     ttl = cork.ttl
     if not ttl:

@@ -36,7 +36,7 @@ from .icmp_defs import ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED
 from .inet_ecn import INET_ECN_encapsulate, IP_ECN_decapsulate
 from .ip import IP_DF, IP_MAX_MTU, LL_RESERVED_SPACE
 from .ip_tunnel_core import iptunnel_xmit
-from .route import RTable, ip_route_output_key, ipv4_mtu, rt_nexthop
+from .route import RTable, ip_route_output_flow, ip_route_output_key, ipv4_mtu, rt_nexthop
 
 if TYPE_CHECKING:
     from ..core.net import Net
@@ -298,7 +298,7 @@ def ip_tunnel_xmit(skb: SkBuff, dev: IpTunnel, protocol: int) -> None:
         rt, fl4.saddr = kept
     else:
         try:
-            rt = ip_route_output_key(dev.tunnel_net, fl4)
+            rt = ip_route_output_flow(dev.tunnel_net, fl4)
         except OSError:
             dev.stats.tx_carrier_errors += 1
             _tx_error(skb, dev)

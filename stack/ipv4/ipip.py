@@ -13,6 +13,7 @@ from ..core.skbuff import SkBuff, kfree_skb_reason
 from ..core.skbuff_data import pskb_may_pull
 from ..ethernet.eth import ETH_P_IP
 from ..uapi import IPPROTO_IPIP
+from ..xfrm.xfrm import XFRM_POLICY_IN
 from ..xfrm.xfrm_policy import xfrm4_policy_check
 from .icmp_defs import ICMP_DEST_UNREACH, ICMP_EXC_TTL, ICMP_FRAG_NEEDED, ICMP_REDIRECT, ICMP_TIME_EXCEEDED
 from .ip import IP_DF
@@ -92,7 +93,7 @@ def ipip_tunnel_rcv(skb: SkBuff, ipproto: int) -> int:
     tunnel = ip_tunnel_lookup(itn, dev.ifindex, saddr, daddr)
     if tunnel is None:
         return -1
-    if tunnel.parms.protocol not in (0, ipproto) or not xfrm4_policy_check(None, skb):
+    if tunnel.parms.protocol not in (0, ipproto) or not xfrm4_policy_check(None, XFRM_POLICY_IN, skb):
         kfree_skb_reason(skb, SkbDropReason.NOT_SPECIFIED)
         return 0
     iptunnel_pull_header(skb, 0, ETH_P_IP, xnet=False)

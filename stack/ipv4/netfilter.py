@@ -4,6 +4,8 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..core.skbuff_data import pskb_expand_head
+from ..xfrm.xfrm import IPPROTO_AH, IPPROTO_ESP
+from ..xfrm.xfrm_policy import __xfrm_decode_session, xfrm_lookup
 from .fib_frontend import inet_addr_type_dev_table
 from .flow import FLOWI_FLAG_ANYSRC, Flowi4
 from .ip import LL_RESERVED_SPACE
@@ -26,7 +28,7 @@ def ip_route_me_harder(net: "Net", sk: "Sock | None", skb: "SkBuff") -> None:
     Raises
     ------
     OSError
-        As ``ip_route_output_flow``, or ``ENOMEM``.
+        As ``ip_route_output_flow`` and ``xfrm_lookup``, or ``ENOMEM``.
     """
     at = skb.network_header
     saddr, daddr = _ADDRESSES.unpack_from(skb.view, at + 12)
@@ -42,6 +44,10 @@ def ip_route_me_harder(net: "Net", sk: "Sock | None", skb: "SkBuff") -> None:
         flags=FLOWI_FLAG_ANYSRC if ours else 0,
     )
     rt = ip_route_output_key(net, fl4)
+    flow = __xfrm_decode_session(skb, reverse=False)
+    if flow.proto not in (IPPROTO_ESP, IPPROTO_AH):  # Of those the policy is done.
+        flow.oif = rt.dev.ifindex
+        rt = xfrm_lookup(net, rt, flow, sk, 0) or rt
     skb.dst = rt
     headroom = LL_RESERVED_SPACE(rt.dev)
     if skb.data < headroom:

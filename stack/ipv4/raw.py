@@ -48,6 +48,7 @@ from ..uapi import (
     MSG_TRUNC,
 )
 from ..uapi_ioctl import SIOCINQ, SIOCOUTQ
+from ..xfrm.xfrm import XFRM_POLICY_IN
 from ..xfrm.xfrm_policy import xfrm4_policy_check
 from .datagram import ip4_datagram_connect, ip4_datagram_release_cb
 from .fib_frontend import inet_addr_type
@@ -173,7 +174,7 @@ def raw_local_deliver(skb: SkBuff, protocol: int) -> bool:
 
 def raw_rcv(sk: RawSock, skb: SkBuff) -> int:
     """Queue a packet, with its IPv4 header, for a socket; return ``NET_RX_*``."""
-    if not xfrm4_policy_check(sk, skb):
+    if not xfrm4_policy_check(sk, XFRM_POLICY_IN, skb):
         sk.sk_drops += 1
         kfree_skb_reason(skb, SkbDropReason.XFRM_POLICY)
         return NET_RX_DROP

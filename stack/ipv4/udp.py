@@ -81,6 +81,8 @@ class UdpSock(InetSock):
         ``UDP_CORK``: go on putting together until it is taken away.
     sk_rx_dst : RTable or None
         The route of what a connected socket receives.
+    encap_type : int
+        ``UDP_ENCAP``: ESP that comes in its datagrams goes to IPsec; 0: it has none.
     gso_size : int
         ``UDP_SEGMENT``: what is sent is cut into datagrams of so many octets; 0: it is one.
     gro_enabled : bool
@@ -91,6 +93,7 @@ class UdpSock(InetSock):
 
     __slots__ = (
         "corkflag",
+        "encap_type",
         "gro_enabled",
         "gso_size",
         "len",
@@ -104,7 +107,7 @@ class UdpSock(InetSock):
         super().__init__(net, family, type, protocol, udp_prot)
         self.pending = False
         self.corkflag = self.gro_enabled = self.no_check6_tx = self.no_check6_rx = False
-        self.len = self.gso_size = 0
+        self.len = self.gso_size = self.encap_type = 0
         self.sk_rx_dst: RTable | None = None
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..core.sock import lock_sock_nested, release_sock
 from ..uapi import SOL_UDP, UDP_CORK
-from ..uapi_options import UDP_GRO, UDP_NO_CHECK6_RX, UDP_NO_CHECK6_TX, UDP_SEGMENT
+from ..uapi_options import UDP_ENCAP, UDP_GRO, UDP_NO_CHECK6_RX, UDP_NO_CHECK6_TX, UDP_SEGMENT
+from ..xfrm.xfrm import UDP_ENCAP_ESPINUDP
 
 if TYPE_CHECKING:
     from ..core.msghdr import Msghdr
@@ -60,6 +61,10 @@ def udp_lib_setsockopt(sk: "UdpSock", optname: int, octets: bytes, push: Callabl
     value: int = _INT.unpack_from(octets)[0]
     if optname in _FLAGS:
         setattr(sk, _FLAGS[optname], value != 0)
+    elif optname == UDP_ENCAP:
+        if value not in (0, UDP_ENCAP_ESPINUDP):
+            raise OSError(ENOPROTOOPT, f"there is no encapsulation {value}")
+        sk.encap_type = value
     elif optname == UDP_SEGMENT:
         if not 0 <= value <= 0xFFFF:
             raise OSError(EINVAL, f"datagrams of {value} octets")
@@ -87,6 +92,8 @@ def udp_lib_getsockopt(sk: "UdpSock", optname: int) -> int:
     """
     if optname in _FLAGS:
         return int(getattr(sk, _FLAGS[optname]))
+    if optname == UDP_ENCAP:
+        return sk.encap_type
     if optname == UDP_SEGMENT:
         return sk.gso_size
     raise OSError(ENOPROTOOPT, f"UDP has no option {optname}")

@@ -24,6 +24,7 @@ from ..core.skbuff_segment import skb_gso_segment
 from ..core.sock import SOCK_RXQ_OVFL
 from ..uapi import IP_PMTUDISC_DONT, IPPROTO_UDP
 from ..wire.checksum import csum_add, csum_partial, csum_tcpudp_nofold
+from ..xfrm.xfrm import XFRM_POLICY_IN
 from ..xfrm.xfrm_policy import xfrm4_policy_check
 from .icmp import icmp_send
 from .icmp_defs import (
@@ -42,6 +43,7 @@ from .ip_recv import ip_icmp_error, ipv4_pktinfo_prepare
 from .route import RTCF_BROADCAST, RTCF_MULTICAST, ipv4_dst_check
 from .route_icmp import ipv4_sk_redirect, ipv4_sk_update_pmtu
 from .udp_table import __udp4_lib_lookup
+from .xfrm4_input import xfrm4_udp_encap_rcv
 
 if TYPE_CHECKING:
     from ..core.net import Net
@@ -124,7 +126,7 @@ def __udp4_lib_rcv(skb: SkBuff, proto: int) -> int:
             sk.sk_rx_dst = rt  # udp_sk_rx_dst_set(), for udp_v4_early_demux().
             sk.sk_incoming_cpu = 0  # sk_incoming_cpu_update(); there is one CPU.
         return udp_unicast_rcv_skb(sk, skb)
-    if not xfrm4_policy_check(None, skb):
+    if not xfrm4_policy_check(None, XFRM_POLICY_IN, skb):
         return _drop(net, skb, SkbDropReason.XFRM_POLICY)
     if _checksum_is_wrong(skb):
         return _csum_error(net, skb)
@@ -235,10 +237,18 @@ def udp_rcv_segment(sk: "UdpSock", skb: SkBuff) -> SkBuff | None:
 
 def udp_queue_rcv_one_skb(sk: "UdpSock", skb: SkBuff) -> int:
     """Queue a datagram for a socket, if policy and filter let it pass; return -1 if it was dropped."""
-    if not xfrm4_policy_check(sk, skb):
+    if not xfrm4_policy_check(sk, XFRM_POLICY_IN, skb):
         sk.sk_drops += 1
         _drop(sk.net, skb, SkbDropReason.XFRM_POLICY)
         return -1
+    if sk.encap_type:
+        if _checksum_is_wrong(skb):
+            sk.sk_drops += 1
+            _csum_error(sk.net, skb)
+            return -1
+        if not xfrm4_udp_encap_rcv(sk, skb):
+            sk.net.mib["Udp:InDatagrams"] += 1
+            return 0
     if sk.sk_filter is not None and _checksum_is_wrong(skb):  # What the filter cuts cannot be summed later.
         sk.sk_drops += 1
         _csum_error(sk.net, skb)

@@ -10,6 +10,7 @@ from ..ipv4.icmp_defs import ICMP_REDIRECT
 from ..ipv4.netfilter import ip_route_me_harder
 from ..uapi import IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP
 from ..wire.checksum import csum_replace2
+from ..xfrm.xfrm import IPPROTO_AH, IPPROTO_ESP
 from ..xfrm.xfrm_policy import __xfrm_decode_session, xfrm_lookup
 from .core import (
     NF_ACCEPT,
@@ -225,8 +226,15 @@ def nf_nat_ipv4_out(priv: Any, skb: "SkBuff", state: "NfHookState") -> int:
 
 def nf_xfrm_me_harder(net: "Net", skb: "SkBuff") -> int:
     """Ask the policies again about a packet that is another one now; return a verdict."""
+    from ..xfrm.xfrm_dst import XfrmDst  # Routes are built on modules that import this one.
+
     fl = __xfrm_decode_session(skb, reverse=False)
+    if fl.proto in (IPPROTO_ESP, IPPROTO_AH):
+        return NF_ACCEPT  # Its policy is done.
     rt: RTable = skb.dst  # type: ignore[assignment]  # What an IPv4 packet has.
+    if isinstance(rt, XfrmDst):
+        rt = rt.route
+    fl.oif = rt.dev.ifindex
     try:
         skb.dst = xfrm_lookup(net, rt, fl, skb.sk, 0)
     except OSError as error:

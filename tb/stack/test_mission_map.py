@@ -14,9 +14,11 @@ from hardwire.stack.ethernet.eth import ETH_P_IP
 from hardwire.stack.ipv4.flow import Flowi4
 from hardwire.stack.ipv4.ip_output import __ip_local_out, __ip_local_out_sk
 from hardwire.stack.ipv4.route import ip_route_output_key
+from hardwire.stack.ipv4.xfrm4_output import xfrm4_output_one
+from hardwire.stack.xfrm.xfrm_output import xfrm_output_one
 
 MISSION = Path(__file__).parents[3] / "shared" / "MISSION-MAP.md"
-ROWS = re.compile(r"\| (?:[ABDE]\d+|C[1-8]|C11) \|")
+ROWS = re.compile(r"\| (?:[ABDE]\d+|C[1-8]|C1[12]) \|")
 
 # Words in backticks that are no names of code here, each with its reason.
 NO_CODE = {
@@ -86,6 +88,7 @@ def test_the_older_names_are_those_of_the_same_functions():
     assert __ip_local_out_sk is __ip_local_out
     assert dst_output_sk is dst_output
     assert hh_output is neigh_hh_output
+    assert xfrm4_output_one is xfrm_output_one
 
 
 def test_a_packet_of_a_route_goes_to_its_neighbour_by_the_older_name(host):

@@ -55,7 +55,6 @@ NOT_HERE = {
     17: {
         10: "UDPLITE_SEND_CSCOV: of UDP-Lite",
         11: "UDPLITE_RECV_CSCOV: of UDP-Lite",
-        100: "UDP_ENCAP: of IPsec",
     },
 }
 # Kernel from which on an option is there, or answers as it does now, if that is later than 6.1.
