@@ -168,10 +168,11 @@ def sockstat_seq_show(net: "Net") -> str:
     streams = sum(sock.family == AF_INET and sock.type == SOCK_STREAM for sock in files)
     pages = -(-sum(sk.sk_rmem_alloc for sk in udp) >> _PAGE_SHIFT)
     raw = sum(map(len, net.ipv4.raw_hashinfo.values()))
+    tcp = net.ipv4.tcp_hashinfo
     return _text(
         [
             f"sockets: used {len(files)}",
-            f"TCP: inuse {streams} orphan 0 tw 0 alloc {streams} mem 0",
+            f"TCP: inuse {streams} orphan {tcp.orphan_count} tw {tcp.tw_count} alloc {streams} mem 0",
             f"UDP: inuse {len(udp)} mem {pages}",
             "UDPLITE: inuse 0",
             f"RAW: inuse {raw}",

@@ -314,6 +314,9 @@ def inet_init_net(net: "Net") -> None:
     net.ipv4.inetsw = {}
     inet_add_protocol(net, NetProtocol(icmp_rcv, icmp_err, no_policy=True), IPPROTO_ICMP)
     inet_add_protocol(net, NetProtocol(udp_rcv, udp_err, gso_segment=udp4_ufo_fragment, no_policy=True), IPPROTO_UDP)
+    from .tcp_init import tcp_sk_init  # Streams are built on this module.
+
+    tcp_sk_init(net)
     net.ipv4.icmp_global = IcmpGlobal()
     inet_register_protosw(net, InetProtosw(SOCK_DGRAM, IPPROTO_UDP, UdpSock, inet_dgram_ops, INET_PROTOSW_PERMANENT))
     inet_register_protosw(net, InetProtosw(SOCK_RAW, IPPROTO_IP, RawSock, inet_sockraw_ops, INET_PROTOSW_REUSE))
