@@ -119,7 +119,8 @@ def tcp_ack_update_window(sk: "TcpSock", skb: "SkBuff", ack: int, seq: int) -> b
     window = skb.cb.window
     if not skb.cb.tcp_flags & TCPHDR_SYN:
         window <<= sk.rx_opt.snd_wscale
-    if not (after(ack, sk.snd_una) or after(seq, sk.snd_wl1) or (seq == sk.snd_wl1 and window > sk.snd_wnd)):
+    other = window > sk.snd_wnd or not window  # One that only got smaller may be an old one.
+    if not (after(ack, sk.snd_una) or after(seq, sk.snd_wl1) or (seq == sk.snd_wl1 and other)):
         return False
     sk.snd_wl1 = seq
     if sk.snd_wnd != window:
@@ -223,6 +224,8 @@ def tcp_clean_rtx_queue(sk: "TcpSock", state: AckState, prior_fack: int) -> bool
     rtt_us = tcp_ack_update_rtt(sk, acked > 0, seq_rtt_us, sack_rtt_us, ca_us)
     if acked:
         if not sk.rx_opt.sack_ok:
+            if state.retrans_data_acked:
+                state.orig_sacked = False  # Which of them made it go on cannot be told.
             _remove_reno_sacks(sk, state, acked)
         elif state.reord is not None and not after(state.reord, sk.highest_sack):
             tcp_check_sack_reordering(sk, state.reord)

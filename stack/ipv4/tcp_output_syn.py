@@ -74,7 +74,8 @@ def tcp_connect_init(sk: "TcpSock") -> None:
     tcp_sync_mss(sk, mtu_of(sk, rt))
     sk.advmss = tcp_mss_clamp(sk, dst_metric_advmss(rt))
     tcp_initialize_rcv_mss(sk)
-    header = sk.tcp_header_len - 20
+    # What is known of the peer's time stamps says that it will use them.
+    header = sk.tcp_header_len - 20 if sk.rx_opt.ts_recent_stamp else 0
     sk.rcv_wnd, sk.window_clamp, sk.rx_opt.rcv_wscale = tcp_select_initial_window(
         sk, tcp_full_space(sk), sk.advmss - header, bool(ipv4.sysctl_tcp_window_scaling)
     )

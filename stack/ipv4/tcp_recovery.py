@@ -1,5 +1,6 @@
 """RACK: losses found by time (Linux: net/ipv4/tcp_recovery.c; RFC 8985 §6)."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .inet_connection_sock_timer import inet_csk_reset_xmit_timer
@@ -12,6 +13,7 @@ from .tcp_defs import (
     TcpSkbCb,
     after,
 )
+from .tcp_output_write import tcp_fragment
 
 if TYPE_CHECKING:
     from ..core.skbuff import SkBuff
@@ -122,4 +124,7 @@ def tcp_newreno_mark_lost(sk: "TcpSock", snd_una_advanced: bool) -> None:
         if sk.tcp_rtx_queue:
             skb = sk.tcp_rtx_queue[0]
             if not skb.cb.sacked & TCPCB_LOST:
+                if skb.gso_size and skb.len > skb.gso_size:
+                    with suppress(OSError):  # Without memory all of it counts as lost.
+                        tcp_fragment(sk, sk.tcp_rtx_queue, 0, skb.gso_size, skb.gso_size)
                 tcp_mark_skb_lost(sk, skb)

@@ -122,14 +122,15 @@ def tcp_recvmsg_locked(sk: "TcpSock", msg: "RecvMsghdr", size: int, flags: int) 
             skb, offset = found
             used = skb.len - offset
             if used > 0:
+                if sk.urg_data and sk.urg_seq == seq and not sk.sk_flags & SOCK_URGINLINE:
+                    # The urgent octet is not among the others.
+                    seq, offset, used = seq + 1 & 0xFFFFFFFF, offset + 1, used - 1
                 used = _until_urgent(sk, seq, min(used, size - copied))
                 if used:
                     if not flags & MSG_TRUNC:
                         skb_copy_datagram_iter(skb, offset, msg, used, parts)
                     seq = seq + used & 0xFFFFFFFF
                     copied += used
-                if sk.urg_data and sk.urg_seq == seq and not sk.sk_flags & SOCK_URGINLINE:
-                    seq = seq + 1 & 0xFFFFFFFF  # The urgent octet is not among the others.
                 if not peek:
                     sk.copied_seq = seq
                     if sk.urg_data and after(seq, sk.urg_seq):
@@ -197,8 +198,6 @@ def _until_urgent(sk: "TcpSock", seq: int, used: int) -> int:
         offset = sk.urg_seq - seq & 0xFFFFFFFF
         if 0 < offset < used:
             return offset
-        if not offset and not sk.sk_flags & SOCK_URGINLINE:
-            return 0
     return used
 
 

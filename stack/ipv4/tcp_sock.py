@@ -198,6 +198,7 @@ class TcpSock(InetConnectionSock):
         "retrans_stamp",
         "retransmit_timer",
         "rttvar_us",
+        "rto_stamp_us",
         "rx_opt",
         "sacked_out",
         "selective_acks",
@@ -292,7 +293,7 @@ class TcpSock(InetConnectionSock):
         self.snd_cwnd = TCP_INIT_CWND
         self.snd_cwnd_cnt = self.snd_cwnd_stamp = self.snd_cwnd_used = 0
         self.snd_ssthresh = TCP_INFINITE_SSTHRESH
-        self.cwnd_usage_seq = 0
+        self.cwnd_usage_seq = self.rto_stamp_us = 0
         self.is_cwnd_limited = self.app_limited = self.frto = self.tlp_retrans = False
         self.max_packets_out = self.prior_cwnd = self.prior_ssthresh = self.prr_delivered = self.prr_out = 0
         self.high_seq = self.retrans_stamp = self.undo_marker = 0

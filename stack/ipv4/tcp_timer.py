@@ -165,7 +165,7 @@ def retransmits_timed_out(sk: "TcpSock", boundary: int, timeout: int) -> bool:
     """
     if not sk.icsk_retransmits:
         return False
-    start_us = sk.retrans_stamp or (sk.tcp_rtx_queue[0].cb.tx_us if sk.tcp_rtx_queue else 0)
+    start_us = sk.rto_stamp_us
     if not timeout:
         rto = HZ if sk.sk_state == TCP_SYN_SENT else HZ // 5
         threshold = (TCP_RTO_MAX // rto).bit_length() - 1
@@ -291,6 +291,9 @@ def tcp_retransmit_timer(sk: "TcpSock") -> None:
         if tcp_write_timeout(sk):
             return
         _count_failure(sk)
+        if not sk.icsk_retransmits:
+            # Since then nothing was acknowledged.
+            sk.rto_stamp_us = sk.tcp_rtx_queue[0].cb.tx_us or 1
         tcp_enter_loss(sk)
         sk.icsk_retransmits += 1
         head = sk.tcp_rtx_queue[0]
@@ -303,7 +306,7 @@ def tcp_retransmit_timer(sk: "TcpSock") -> None:
     sk.icsk_rto = min(sk.icsk_rto << 1, TCP_RTO_MAX)
     timeout = sk.icsk_rto
     if sk.icsk_user_timeout and not syn:
-        left = sk.icsk_user_timeout - (sk.tcp_mstamp_us - sk.retrans_stamp) // 4000
+        left = sk.icsk_user_timeout - (sk.tcp_mstamp_us - sk.rto_stamp_us) // 4000
         timeout = min(timeout, max(left, 1))
     inet_csk_reset_xmit_timer(sk, ICSK_TIME_RETRANS, timeout)
 

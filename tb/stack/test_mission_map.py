@@ -16,7 +16,7 @@ from hardwire.stack.ipv4.ip_output import __ip_local_out, __ip_local_out_sk
 from hardwire.stack.ipv4.route import ip_route_output_key
 
 MISSION = Path(__file__).parents[3] / "shared" / "MISSION-MAP.md"
-ROWS = re.compile(r"\| (?:[ABDE]\d+|C[1-8]|C11) \|")
+ROWS = re.compile(r"\| (?:[ABDE]\d+|C[1-9]|C1[01]) \|")
 
 # Words in backticks that are no names of code here, each with its reason.
 NO_CODE = {
