@@ -44,7 +44,7 @@ from .fib_rules import fib4_rules_init
 from .icmp import icmp_sk_init
 from .icmp_limit import IcmpGlobal
 from .icmp_rcv import icmp_err, icmp_rcv
-from .igmp import ip_mc_down, ip_mc_up
+from .igmp import ip_mc_down, ip_mc_drop_socket, ip_mc_up
 from .inet_offload import inet_gso_segment, inet_gso_send_check
 from .inet_protosw import (
     INET_PROTOSW_PERMANENT,
@@ -267,6 +267,7 @@ def inet_ioctl(sk: "InetSock", request: int, arg: bytearray) -> None:
 def inet_release(sk: "InetSock") -> None:
     """Close the socket."""
     sock_disable_timestamp(sk)
+    ip_mc_drop_socket(sk)
     sk.sk_prot.close(sk)
 
 

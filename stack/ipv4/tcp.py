@@ -63,6 +63,7 @@ from .tcp_ipv4_rcv import tcp_v4_do_rcv
 from .tcp_keepalive import tcp_set_keepalive
 from .tcp_output import tcp_current_mss, tcp_mstamp_refresh
 from .tcp_output_ack import tcp_send_active_reset
+from .tcp_output_syn import tcp_clear_retrans
 from .tcp_output_write import (
     __tcp_push_pending_frames,
     tcp_cwnd_restart,
@@ -364,7 +365,6 @@ def tcp_disconnect(sk: TcpSock, flags: int) -> None:
     tcp_write_queue_purge(sk)
     skb_rbtree_purge(sk)
     sk_stream_kill_queues(sk)
-    inet_unhash(sk)
     if sk.tcp_bind_hash and not sk.bind_port_locked:
         inet_put_port(sk)
     if not sk.bind_addr_locked:
@@ -373,6 +373,7 @@ def tcp_disconnect(sk: TcpSock, flags: int) -> None:
     sk.sk_shutdown = 0
     sk.tcp_reset_members()
     tcp_set_ca_state(sk, TCP_CA_OPEN)
+    tcp_clear_retrans(sk)
     tcp_set_congestion_control(sk, sk.ca_ops.name)
     sk.sk_err_soft = 0
     sk.sk_rx_dst = None

@@ -32,7 +32,6 @@ from ..core.tcp_states import (
     TCPF_SYN_SENT,
 )
 from ..core.timer import NSEC_PER_JIFFY
-from .igmp import ip_mc_drop_socket
 from .inet_connection_sock import inet_csk_listen_stop
 from .inet_connection_sock_request import inet_csk_reqsk_queue_drop
 from .inet_connection_sock_timer import inet_csk_reset_keepalive_timer
@@ -99,7 +98,6 @@ def sk_stream_wait_close(sk: "TcpSock", timeout: int) -> None:
 
 def tcp_close(sk: "TcpSock") -> None:
     """Close a socket: what was sent arrives still, but what was not read is lost, and the peer is told so."""
-    ip_mc_drop_socket(sk)
     lingers = sk.sk_flags & SOCK_LINGER
     lock_sock_nested(sk)
     __tcp_close(sk, sk.sk_lingertime if lingers else 0)
@@ -132,8 +130,7 @@ def __tcp_close(sk: "TcpSock", timeout: int) -> None:
             sk_stream_wait_close(sk, timeout)
     sk.sk_shutdown = RCV_SHUTDOWN | SEND_SHUTDOWN
     sock_orphan(sk)
-    if sk.sk_backlog:
-        __release_sock(sk)
+    __release_sock(sk)
     if sk.sk_state == TCP_CLOSE:
         if not sk.destroyed:
             inet_csk_destroy_sock(sk)

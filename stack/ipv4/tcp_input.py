@@ -38,6 +38,7 @@ from .tcp_input_data import (
 )
 from .tcp_input_options import tcp_fast_parse_options, tcp_paws_discard, tcp_store_ts_recent
 from .tcp_input_urg import tcp_urg
+from .tcp_ipv4 import inet_sk_rx_dst_set
 from .tcp_output import tcp_check_space, tcp_mstamp_refresh
 from .tcp_output_ack import tcp_send_ack, tcp_send_delayed_ack
 from .tcp_output_window import __tcp_select_window, tcp_receive_window
@@ -46,6 +47,7 @@ from .tcp_state import tcp_done_with_error
 
 if TYPE_CHECKING:
     from ..core.skbuff import SkBuff
+    from .route import RTable
     from .tcp_sock import TcpSock
 
 __all__ = [
@@ -216,6 +218,9 @@ def tcp_rcv_established(sk: "TcpSock", skb: "SkBuff") -> None:
     are seen to in few steps (Van Jacobson's header prediction).
     """
     tcp_mstamp_refresh(sk)
+    if sk.sk_rx_dst is None:
+        rt: RTable | None = skb.dst  # type: ignore[assignment]  # What an IPv4 packet has.
+        inet_sk_rx_dst_set(sk, skb, rt)
     cb: TcpSkbCb = skb.cb
     if (
         not cb.tcp_flags & ~_PLAIN
@@ -226,17 +231,26 @@ def tcp_rcv_established(sk: "TcpSock", skb: "SkBuff") -> None:
         and not sk.out_of_order_queue
         and not sk.urg_data
         and cb.doff == sk.tcp_header_len
-        and _fast(sk, skb)
     ):
-        return
+        found = _fast(sk, skb)
+        if found == _DONE:
+            return
+        if found == _VALID:
+            _step5(sk, skb)
+            return
     if skb_checksum_complete(skb):
         _csum_error(sk, skb)
         return
     if not cb.tcp_flags & (TCPHDR_ACK | TCPHDR_RST | TCPHDR_SYN):
         kfree_skb_reason(skb, SkbDropReason.TCP_FLAGS)
         return
-    if not tcp_validate_incoming(sk, skb):
-        return
+    if tcp_validate_incoming(sk, skb):
+        _step5(sk, skb)
+
+
+def _step5(sk: "TcpSock", skb: "SkBuff") -> None:
+    """Receive a segment that is acceptable, from the fifth check of RFC 9293 §3.10.7.4 on."""
+    cb: TcpSkbCb = skb.cb
     result = tcp_ack(sk, skb, update_ts=True)
     if result < 0:
         tcp_drop_ack(sk, skb, result)
@@ -256,16 +270,20 @@ def _csum_error(sk: "TcpSock", skb: "SkBuff") -> None:
     kfree_skb_reason(skb, SkbDropReason.TCP_CSUM)
 
 
-def _fast(sk: "TcpSock", skb: "SkBuff") -> bool:
-    """Receive a segment that is as expected; return False if it is not after all, and nothing was done."""
+# What _fast() finds: nothing was done; the same, but the segment is acceptable; it was received.
+_UNEXPECTED, _VALID, _DONE = range(3)
+
+
+def _fast(sk: "TcpSock", skb: "SkBuff") -> int:
+    """Receive a segment that is as expected; if it is not after all, or there is no memory for it yet, say so."""
     cb: TcpSkbCb = skb.cb
     opt = sk.rx_opt
     if opt.tstamp_ok:
         if not tcp_fast_parse_options(sk, skb) or opt.sacks:
-            return False
+            return _UNEXPECTED
         # PAWS: an old one takes the other way.
         if opt.rcv_tsval - opt.ts_recent & 0xFFFFFFFF > 0x7FFFFFFF:
-            return False
+            return _UNEXPECTED
     else:
         opt.saw_tstamp = False
         opt.sacks = []
@@ -273,21 +291,23 @@ def _fast(sk: "TcpSock", skb: "SkBuff") -> bool:
     length = skb.len - cb.doff
     if not length:
         if sk.packets_out and not after(cb.ack_seq, sk.snd_una):
-            return False  # A duplicate ACK.
+            return _UNEXPECTED  # A duplicate ACK.
         if skb_checksum_complete(skb):
             _csum_error(sk, skb)
-            return True
+            return _DONE
         if opt.tstamp_ok and sk.rcv_nxt == sk.rcv_wup:
             tcp_store_ts_recent(sk)
         tcp_ack(sk, skb, slowpath=False)
         kfree_skb_reason(skb, SkbDropReason.CONSUMED)
         tcp_data_snd_check(sk)
-        return True
+        return _DONE
     if skb_checksum_complete(skb):
         _csum_error(sk, skb)
-        return True
-    if length > tcp_receive_window(sk) or sk.sk_rmem_alloc + skb.truesize > sk.sk_rcvbuf:
-        return False
+        return _DONE
+    if length > tcp_receive_window(sk):
+        return _UNEXPECTED
+    if skb.truesize > sk.sk_forward_alloc or sk.sk_rmem_alloc > sk.sk_rcvbuf:
+        return _VALID
     if opt.tstamp_ok and sk.rcv_nxt == sk.rcv_wup:
         tcp_store_ts_recent(sk)
     mib["TcpExt:TCPHPHits"] += 1
@@ -301,9 +321,9 @@ def _fast(sk: "TcpSock", skb: "SkBuff") -> bool:
         tcp_data_snd_check(sk)
         if not sk.ack_pending & ICSK_ACK_SCHED:
             tcp_data_ready(sk)
-            return True
+            return _DONE
     else:
         sk.snd_wl1 = cb.seq
     __tcp_ack_snd_check(sk, False)
     tcp_data_ready(sk)
-    return True
+    return _DONE

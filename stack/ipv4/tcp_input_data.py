@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from ..core.datagram import skb_set_owner_r, sock_def_readable
+from ..core.datagram import sock_def_readable
 from ..core.drop_reasons import SkbDropReason
-from ..core.skbuff import consume_skb, kfree_skb_reason
+from ..core.skbuff import PAGE_SIZE, consume_skb, kfree_skb_reason, skb_orphan
 from ..core.skbuff_data import pskb_may_pull
 from ..core.sock import RCV_SHUTDOWN, sock_def_wakeup
 from ..core.tcp_states import (
@@ -210,13 +210,30 @@ def tcp_fin(sk: "TcpSock") -> None:
         sock_def_wakeup(sk)
 
 
+def tcp_rfree(skb: "SkBuff") -> None:
+    """Destroy a packet that was received: what it took is free again, whole pages for other sockets."""
+    sk: TcpSock = skb.sk  # type: ignore[assignment]  # What tcp_set_owner_r() set.
+    sk.sk_rmem_alloc -= skb.truesize
+    sk.sk_forward_alloc = sk.sk_forward_alloc + skb.truesize & PAGE_SIZE - 1
+
+
+def tcp_set_owner_r(skb: "SkBuff", sk: "TcpSock") -> None:
+    """Count a packet's memory against its receiver, out of what was set apart for that."""
+    skb_orphan(skb)
+    skb.sk = sk
+    skb.destructor = tcp_rfree
+    sk.sk_rmem_alloc += skb.truesize
+    sk.sk_forward_alloc -= skb.truesize
+
+
 def tcp_queue_rcv(sk: "TcpSock", skb: "SkBuff") -> None:
     """Append data that is expected next to what the program reads."""
     cb: TcpSkbCb = skb.cb
     sk.bytes_received += cb.end_seq - sk.rcv_nxt & 0xFFFFFFFF
     sk.rcv_nxt = cb.end_seq
     sk.sk_receive_queue.append(skb)
-    skb_set_owner_r(skb, sk)
+    if skb.destructor is not tcp_rfree:
+        tcp_set_owner_r(skb, sk)
 
 
 def tcp_data_ready(sk: "TcpSock") -> None:
@@ -233,14 +250,15 @@ def tcp_data_ready(sk: "TcpSock") -> None:
 
 def _try_rmem(sk: "TcpSock", size: int) -> bool:
     """Return whether there is memory for a packet, making some if needed (``tcp_try_rmem_schedule``)."""
-    if sk.sk_rmem_alloc + size <= sk.sk_rcvbuf:
-        return True
     if sk.sk_rmem_alloc > sk.sk_rcvbuf:
         sk.net.mib["TcpExt:PruneCalled"] += 1
         _prune_ofo(sk)
         if sk.sk_rmem_alloc > sk.sk_rcvbuf:
             sk.net.mib["TcpExt:RcvPruned"] += 1
             return False
+    if sk.sk_forward_alloc < size:
+        # Set apart in whole pages: the next packets find it done.
+        sk.sk_forward_alloc += -(-size // PAGE_SIZE) * PAGE_SIZE
     return True
 
 
@@ -396,7 +414,7 @@ def tcp_data_queue_ofo(sk: "TcpSock", skb: "SkBuff") -> None:
     if at < len(queue) and after(end, queue[at].cb.seq):
         tcp_dsack_set(sk, queue[at].cb.seq, end)
     queue.insert(at, skb)
-    skb_set_owner_r(skb, sk)
+    tcp_set_owner_r(skb, sk)
     if sk.rx_opt.sack_ok:
         _sack_new_ofo_skb(sk, seq, end)
     tcp_grow_window(sk, skb)

@@ -22,7 +22,11 @@ from ..core.tcp_states import (
 )
 from ..core.timer import jiffies
 from .af_inet_rebuild import inet_sk_rebuild_header
-from .inet_connection_sock_timer import inet_csk_reset_keepalive_timer, inet_csk_reset_xmit_timer
+from .inet_connection_sock_timer import (
+    inet_csk_reset_keepalive_timer,
+    inet_csk_reset_xmit_timer,
+    sk_reset_timer,
+)
 from .tcp_cong import tcp_init_congestion_control
 from .tcp_defs import (
     ICSK_ACK_SCHED,
@@ -57,6 +61,7 @@ from .tcp_input_challenge import tcp_send_challenge_ack
 from .tcp_input_data import pull_octets, tcp_data_queue, tcp_enter_quickack_mode
 from .tcp_input_options import tcp_parse_options, tcp_paws_reject, tcp_store_ts_recent
 from .tcp_input_urg import tcp_urg
+from .tcp_ipv4 import inet_sk_rx_dst_set
 from .tcp_keepalive import keepalive_time_when, tcp_fin_time
 from .tcp_minisocks_wait import tcp_time_wait
 from .tcp_output import tcp_mstamp_refresh, tcp_transmit_skb
@@ -98,9 +103,11 @@ def tcp_init_transfer(sk: "TcpSock") -> None:
     sk.rcvq_time_us = sk.tcp_mstamp_us
 
 
-def tcp_finish_connect(sk: "TcpSock") -> None:
-    """Make a connection that this host began."""
+def tcp_finish_connect(sk: "TcpSock", skb: "SkBuff") -> None:
+    """Make a connection that this host began; its segments will have the route of this one."""
     tcp_set_state(sk, TCP_ESTABLISHED)
+    rt: RTable | None = skb.dst  # type: ignore[assignment]  # What an IPv4 packet has.
+    inet_sk_rx_dst_set(sk, skb, rt)
     tcp_init_transfer(sk)
     sk.lsndtime = jiffies(sk.kernel)
     if sk.sk_flags & SOCK_KEEPOPEN:
@@ -191,7 +198,7 @@ def _synack_received(sk: "TcpSock", skb: "SkBuff") -> None:
     sk.snd_wnd = cb.window  # Of a SYN it is not shifted.
     sk.max_window = max(sk.max_window, sk.snd_wnd)
     sk.snd_wl1 = cb.seq
-    tcp_finish_connect(sk)
+    tcp_finish_connect(sk, skb)
     if not sk.dead:
         sock_def_wakeup(sk)
     if sk.sk_write_queue or sk.defer_accept or sk.ack_pingpong:
@@ -199,8 +206,6 @@ def _synack_received(sk: "TcpSock", skb: "SkBuff") -> None:
         sk.ack_pending |= ICSK_ACK_SCHED | ICSK_ACK_TIMER
         tcp_enter_quickack_mode(sk)
         sk.ack_timeout = jiffies(sk.kernel) + TCP_DELACK_MAX
-        from .inet_connection_sock_timer import sk_reset_timer
-
         sk_reset_timer(sk.delack_timer, sk.ack_timeout)
     else:
         tcp_send_ack(sk)
@@ -318,7 +323,6 @@ def _acked(sk: "TcpSock", skb: "SkBuff", refuse: "Callable[[TcpSock, SkBuff], No
         sk.lsndtime = jiffies(sk.kernel)
         if sk.sk_flags & SOCK_KEEPOPEN:
             inet_csk_reset_keepalive_timer(sk, keepalive_time_when(sk))
-        tcp_sync_mss(sk, sk.icsk_pmtu_cookie)
     elif state == TCP_FIN_WAIT1:
         if sk.snd_una != sk.write_seq:
             return True

@@ -30,7 +30,7 @@ from .tcp_defs import HEADER, TCPHDR_ACK, TCPHDR_RST, TCPHDR_SYN, TcpSkbCb
 from .tcp_input_options import tcp_parse_options
 from .tcp_input_request import TcpRequestOps, tcp_conn_request, tcp_openreq_init
 from .tcp_ipv4_check import __tcp_v4_send_check
-from .tcp_minisocks import tcp_create_openreq_child
+from .tcp_minisocks import tcp_ca_openreq_child, tcp_create_openreq_child
 from .tcp_output_syn import tcp_connect, tcp_make_synack, tcp_mss_clamp, tcp_openreq_init_rwin
 from .tcp_output_window import mtu_of, tcp_initialize_rcv_mss, tcp_sync_mss
 from .tcp_sock import TcpOptionsReceived
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "conn_request",
     "cookie_v4_check",
+    "inet_csk_route_child_sock",
     "inet_csk_route_req",
     "inet_sk_rx_dst_set",
     "ip_route_connect",
@@ -159,6 +160,15 @@ def tcp_v4_connect(sk: "TcpSock", address: "Sockaddr") -> int:
 
 def inet_csk_route_req(sk: "TcpSock", fl: Flowi4, req: TcpRequestSock) -> "RTable | None":
     """Return the route of the answers to a request, None if there is none."""
+    return _route(sk, fl, req)
+
+
+def inet_csk_route_child_sock(sk: "TcpSock", req: TcpRequestSock) -> "RTable | None":
+    """Return the route of the connection that a request becomes, None if there is none."""
+    return _route(sk, Flowi4(), req)
+
+
+def _route(sk: "TcpSock", fl: Flowi4, req: TcpRequestSock) -> "RTable | None":
     net = sk.net
     hop = first_hop(req.ir_opt) if req.ir_opt else 0
     flags = inet_sk_flowi_flags(sk)
@@ -237,14 +247,14 @@ def tcp_v4_syn_recv_sock(
     child.opt = req.ir_opt or b""
     in_rt: RTable | None = skb.dst  # type: ignore[assignment]  # What an IPv4 packet has.
     inet_sk_rx_dst_set(child, skb, in_rt)
-    fl = Flowi4()
-    rt = rt or inet_csk_route_req(sk, fl, req)
+    rt = rt or inet_csk_route_child_sock(sk, req)
     if rt is None:
         mib["TcpExt:ListenDrops"] += 1
         _give_up(child)
         return None
     child.fl = Flowi4(req.ir_rmt_addr, req.ir_loc_addr, IPPROTO_TCP, req.ir_num, req.ir_rmt_port)
     sk_dst_set(child, rt)
+    tcp_ca_openreq_child(sk, child)
     tcp_sync_mss(child, mtu_of(child, rt))
     child.advmss = tcp_mss_clamp(sk, rt.ops.default_advmss(rt))
     tcp_initialize_rcv_mss(child)
@@ -264,6 +274,7 @@ def inet_sk_rx_dst_set(sk: "TcpSock", skb: "SkBuff", rt: "RTable | None") -> Non
     """Keep the route of what a connection receives, for ``tcp_v4_early_demux``."""
     if rt is not None and not rt.rt_key:
         sk.sk_rx_dst = rt
+        sk.sk_rx_dst_ifindex = skb.skb_iif
         sk.sk_incoming_cpu = 0
 
 

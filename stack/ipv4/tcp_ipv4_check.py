@@ -21,11 +21,15 @@ _SHORT = 76  # CHECKSUM_BREAK: what is longer is summed only once its socket is 
 
 def tcp_v4_send_check(sk: "InetSock", skb: "SkBuff") -> None:
     """Leave the checksum of a socket's segment to the device."""
-    __tcp_v4_send_check(skb, sk.inet_saddr, sk.inet_daddr)
+    _leave_to_device(skb, sk.inet_saddr, sk.inet_daddr)
 
 
 def __tcp_v4_send_check(skb: "SkBuff", saddr: int, daddr: int) -> None:
     """Leave the checksum of a segment, whose data starts at its header, to the device (``CHECKSUM_PARTIAL``)."""
+    _leave_to_device(skb, saddr, daddr)
+
+
+def _leave_to_device(skb: "SkBuff", saddr: int, daddr: int) -> None:
     at = skb.transport_header
     skb.ip_summed = CHECKSUM_PARTIAL
     skb.csum_start = at

@@ -9,7 +9,7 @@ from ..core.filter import sk_filter_trim_cap
 from ..core.skbuff import PACKET_HOST, SkBuff, kfree_skb_reason
 from ..core.skbuff_csum import skb_checksum_complete
 from ..core.skbuff_data import pskb_may_pull
-from ..core.tcp_states import TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV
+from ..core.tcp_states import TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV
 from ..xfrm.xfrm_policy import xfrm4_policy_check
 from .inet_connection_sock_request import inet_csk_reqsk_queue_drop
 from .inet_hashtables import __inet_lookup, __inet_lookup_established, __inet_lookup_listener
@@ -22,7 +22,6 @@ from .tcp_input_state import tcp_rcv_state_process
 from .tcp_ipv4 import (
     conn_request,
     cookie_v4_check,
-    inet_sk_rx_dst_set,
     tcp_v4_send_synack,
     tcp_v4_syn_recv_sock,
 )
@@ -34,7 +33,6 @@ from .tcp_sock import TcpSock
 
 if TYPE_CHECKING:
     from ..core.net import Net
-    from .route import RTable
 
 __all__ = ["tcp_add_backlog", "tcp_child_process", "tcp_filter", "tcp_v4_do_rcv", "tcp_v4_early_demux", "tcp_v4_rcv"]
 
@@ -259,6 +257,7 @@ def tcp_add_backlog(sk: TcpSock, skb: SkBuff) -> bool:
         kfree_skb_reason(skb, SkbDropReason.SOCKET_BACKLOG)
         return True
     sk.sk_backlog_len += skb.truesize
+    skb.dst = None  # It could go stale meanwhile.
     sk.sk_backlog.append(skb)
     return False
 
@@ -283,16 +282,10 @@ def tcp_v4_do_rcv(sk: TcpSock, skb: SkBuff, isn: int = 0) -> None:
         tcp_rcv_state_process(sk, skb, lambda listener, syn: conn_request(listener, syn, isn), tcp_v4_send_reset)
         return
     tcp_rcv_state_process(sk, skb, conn_request, tcp_v4_send_reset)
-    if sk.sk_state != TCP_CLOSE and sk.sk_rx_dst is None:
-        rt: RTable | None = skb.dst  # type: ignore[assignment]  # What an IPv4 packet has.
-        inet_sk_rx_dst_set(sk, skb, rt)
 
 
 def _check_rx_dst(sk: TcpSock, skb: SkBuff) -> None:
-    """Keep the route of a connection's segments, as long as it is good."""
-    rt: RTable | None = skb.dst  # type: ignore[assignment]  # What an IPv4 packet has.
+    """Forget the route of a connection's segments if it is not good any more, or they come by another device."""
     kept = sk.sk_rx_dst
-    if kept is not None and (kept is not rt or ipv4_dst_check(kept) is None):
-        sk.sk_rx_dst = kept = None
-    if kept is None:
-        inet_sk_rx_dst_set(sk, skb, rt)
+    if kept is not None and (sk.sk_rx_dst_ifindex != skb.skb_iif or ipv4_dst_check(kept) is None):
+        sk.sk_rx_dst = None

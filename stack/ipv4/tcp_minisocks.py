@@ -8,7 +8,7 @@ from ..core.tcp_states import TCP_SYN_RECV
 from ..core.timer import jiffies
 from .inet_connection_sock import inet_sk_set_state
 from .inet_connection_sock_request import inet_csk_complete_hashdance, inet_csk_reqsk_queue_drop
-from .tcp_cong import TCP_CA_OPEN, tcp_set_ca_state, tcp_set_congestion_control
+from .tcp_cong import TCP_CA_OPEN, tcp_assign_congestion_control, tcp_set_ca_state, tcp_set_congestion_control
 from .tcp_defs import (
     TCP_ECN_OK,
     TCPHDR_ACK,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..core.skbuff import SkBuff
     from .request_sock import TcpRequestSock
 
-__all__ = ["inet_csk_clone_lock", "tcp_check_req", "tcp_create_openreq_child"]
+__all__ = ["inet_csk_clone_lock", "tcp_ca_openreq_child", "tcp_check_req", "tcp_create_openreq_child"]
 
 
 def inet_csk_clone_lock(sk: TcpSock, req: "TcpRequestSock") -> TcpSock:
@@ -38,7 +38,6 @@ def inet_csk_clone_lock(sk: TcpSock, req: "TcpRequestSock") -> TcpSock:
     child = TcpSock(sk.net, sk.sk_family, sk.sk_type, sk.sk_protocol, sk.sk_prot)
     for name in _INHERITED:
         setattr(child, name, getattr(sk, name))
-    tcp_set_congestion_control(child, sk.ca_ops.name)
     child.rx_opt.user_mss = sk.rx_opt.user_mss
     child.inet_num, child.inet_dport = req.ir_num, req.ir_rmt_port
     child.inet_saddr = child.inet_rcv_saddr = req.ir_loc_addr
@@ -116,13 +115,15 @@ def tcp_create_openreq_child(sk: TcpSock, req: "TcpRequestSock", skb: "SkBuff") 
     opt.mss_clamp = req.mss
     if req.ecn_ok:
         child.ecn_flags = TCP_ECN_OK
-    tcp_ca_openreq_child(child)
     child.net.mib["Tcp:PassiveOpens"] += 1
     return child
 
 
-def tcp_ca_openreq_child(child: TcpSock) -> None:
-    """Begin the congestion control of a new connection: its listener's."""
+def tcp_ca_openreq_child(sk: TcpSock, child: TcpSock) -> None:
+    """Give a new connection congestion control: what its program has chosen for the listener, or the usual one."""
+    tcp_assign_congestion_control(child)
+    if child.ca_ops is not sk.ca_ops:
+        tcp_set_congestion_control(child, sk.ca_ops.name)
     tcp_set_ca_state(child, TCP_CA_OPEN)
 
 

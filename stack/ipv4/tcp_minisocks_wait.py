@@ -56,11 +56,11 @@ def tcp_time_wait(sk: "TcpSock", state: int, timeo: int) -> None:
         tw.tw_ts_recent_stamp = sk.rx_opt.ts_recent_stamp if sk.rx_opt.tstamp_ok else 0
         tw.tw_ts_offset = sk.tsoffset
         tw.tw_last_oow_ack_us = sk.last_oow_ack_us
-        inet_twsk_hashdance(tw, sk)
         rto = (sk.icsk_rto << 2) - (sk.icsk_rto >> 1)
         timeo = TCP_TIMEWAIT_LEN if state == TCP_TIME_WAIT else max(timeo, rto)
         tw.tw_timeout = timeo
         __inet_twsk_schedule(tw, timeo)
+        inet_twsk_hashdance(tw, sk)
     else:
         sk.net.mib["TcpExt:TCPTimeWaitOverflow"] += 1
     tcp_done(sk)

@@ -158,7 +158,8 @@ def tcp_event_ack_sent(sk: "TcpSock", rcv_nxt: int) -> None:
 def tcp_event_data_sent(sk: "TcpSock") -> None:
     """Note that data went; what is an answer soon after data came is part of a dialogue, whose ACKs are delayed."""
     now = jiffies(sk.kernel)
-    if not sk.packets_out and sk.ca_ops.cwnd_event is not None:
+    in_flight = sk.packets_out - sk.sacked_out - sk.lost_out + sk.retrans_out
+    if not in_flight and sk.ca_ops.cwnd_event is not None:
         sk.ca_ops.cwnd_event(sk, CA_EVENT_TX_START)
     if now - sk.ack_lrcvtime < sk.ack_ato:
         sk.ack_pingpong = min(sk.ack_pingpong + 1, 255)
@@ -207,8 +208,8 @@ def __tcp_transmit_skb(sk: "TcpSock", skb: "SkBuff", clone_it: bool, rcv_nxt: in
     else:
         _, blocks = tcp_established_options(sk)
         tstamp = (tcp_time_stamp(sk), sk.rx_opt.ts_recent) if sk.rx_opt.tstamp_ok else None
-        options = tcp_options_write(tstamp=tstamp, sacks=blocks)
         window = tcp_select_window(sk)
+        options = tcp_options_write(tstamp=tstamp, sacks=blocks)
     more, ect = _ecn_send(sk, skb, cb)
     flags |= more
     urgent = 0

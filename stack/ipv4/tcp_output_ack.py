@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ..core.skbuff import alloc_skb, skb_reserve
 from ..core.tcp_states import TCP_CLOSE
 from ..core.timer import HZ, jiffies
 from .inet_connection_sock_timer import inet_csk_reset_xmit_timer, sk_reset_timer
@@ -9,6 +10,7 @@ from .tcp_defs import (
     ICSK_ACK_SCHED,
     ICSK_ACK_TIMER,
     ICSK_TIME_PROBE0,
+    MAX_TCP_HEADER,
     TCP_ATO_MIN,
     TCP_DELACK_MAX,
     TCP_DELACK_MIN,
@@ -35,7 +37,6 @@ from .tcp_output_write import (
     tcp_event_new_data_sent,
     tcp_fragment,
     tcp_set_skb_tso_segs,
-    tcp_stream_alloc_skb,
 )
 from .tcp_timer_arm import inet_csk_rto_backoff_probe
 
@@ -64,7 +65,8 @@ def inet_csk_in_pingpong_mode(sk: "TcpSock") -> bool:
 
 
 def _control_skb(sk: "TcpSock", seq: int, flags: int) -> "SkBuff":
-    skb = tcp_stream_alloc_skb(sk)
+    skb = alloc_skb(sk.kernel, MAX_TCP_HEADER)
+    skb_reserve(skb, MAX_TCP_HEADER)
     length = 1 if flags & TCPHDR_FIN else 0
     skb.cb = TcpSkbCb(seq, seq + length & 0xFFFFFFFF, flags)
     return skb

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.timer import TimerList
 from .inet_connection_sock import InetConnectionSock
-from .tcp_defs import TCP_ATO_MIN, TCP_INIT_CWND, TCP_MSS_DEFAULT, TCP_TIMEOUT_INIT
+from .tcp_defs import TCP_INIT_CWND, TCP_MSS_DEFAULT, TCP_TIMEOUT_INIT
 
 if TYPE_CHECKING:
     from ..core.net import Net
@@ -85,6 +85,8 @@ class TcpSock(InetConnectionSock):
         What to tell the peer of those, newest first, and of what came twice (RFC 2883).
     sk_wmem_queued, sk_rmem_alloc : int
         Memory of what is queued to send, and of what was received.
+    sk_forward_alloc : int
+        Memory that was set apart for packets to come.
     packets_out, sacked_out, lost_out, retrans_out : int
         Packets sent and not acknowledged; of those, what the peer has apart, what counts as lost, and what was sent
         once more.
@@ -203,7 +205,9 @@ class TcpSock(InetConnectionSock):
         "sacked_out",
         "selective_acks",
         "sk_err_soft",
+        "sk_forward_alloc",
         "sk_rx_dst",
+        "sk_rx_dst_ifindex",
         "sk_timer",
         "sk_wmem_queued",
         "snd_cwnd",
@@ -249,6 +253,7 @@ class TcpSock(InetConnectionSock):
         self.sk_rcvbuf = ipv4.sysctl_tcp_rmem[1]
         self.fl: Flowi4 | None = None
         self.sk_rx_dst: RTable | None = None
+        self.sk_rx_dst_ifindex = 0
         self.rx_opt = TcpOptionsReceived()
         self.tcp_bind_hash = self.synflood_warned = False
         self.sk_err_soft = 0  # What ICMP said last, if it may pass.
@@ -279,7 +284,7 @@ class TcpSock(InetConnectionSock):
         self.out_of_order_queue: list[SkBuff] = []
         self.selective_acks: list[tuple[int, int]] = []
         self.duplicate_sack: tuple[int, int] | None = None
-        self.sk_wmem_queued = 0
+        self.sk_wmem_queued = self.sk_forward_alloc = 0
         self.rcv_nxt = self.copied_seq = self.rcv_wup = self.rcv_wnd = self.rcv_ssthresh = 0
         self.snd_una = self.snd_nxt = self.write_seq = self.snd_wnd = self.snd_wl1 = 0
         self.snd_sml = self.pushed_seq = self.snd_up = self.max_window = 0
@@ -314,7 +319,7 @@ class TcpSock(InetConnectionSock):
         self.rack_dsack_seen = self.rack_advanced = False
         self.min_rtt_us = self.highest_sack = 0
         self.ack_pending = self.ack_quick = self.ack_pingpong = self.ack_timeout = self.ack_last_seg_size = 0
-        self.ack_ato = TCP_ATO_MIN
+        self.ack_ato = 0  # Nothing came yet.
         self.ack_rcv_mss = TCP_MSS_DEFAULT
         self.compressed_ack = 0
         self.tsq_throttled = self.syn_seen = False

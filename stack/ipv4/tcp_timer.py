@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from ..core.datagram import sock_def_error_report
 from ..core.dst import dst_negative_advice
-from ..core.sock import SOCK_KEEPOPEN
+from ..core.sock import SOCK_KEEPOPEN, sk_dst_reset
 from ..core.tcp_states import (
     TCP_CLOSE,
     TCP_FIN_WAIT2,
@@ -185,7 +185,7 @@ def tcp_write_timeout(sk: "TcpSock") -> bool:
         retries = sk.icsk_syn_retries or ipv4.sysctl_tcp_syn_retries
         expired = sk.icsk_retransmits >= retries
     else:
-        if retransmits_timed_out(sk, ipv4.sysctl_tcp_retries1, 0):
+        if sk.icsk_retransmits and retransmits_timed_out(sk, ipv4.sysctl_tcp_retries1, 0):
             _mtu_probing(sk)
             dst_negative_advice(sk)
         retries = ipv4.sysctl_tcp_retries2
@@ -194,7 +194,7 @@ def tcp_write_timeout(sk: "TcpSock") -> bool:
             retries = _orphan_retries(sk, alive)
             if tcp_out_of_resources(sk, alive or not retransmits_timed_out(sk, retries, 0)):
                 return True
-        expired = retransmits_timed_out(sk, retries, sk.icsk_user_timeout)
+        expired = sk.icsk_retransmits > 0 and retransmits_timed_out(sk, retries, sk.icsk_user_timeout)
     if expired:
         tcp_write_err(sk)
     return expired
@@ -309,6 +309,8 @@ def tcp_retransmit_timer(sk: "TcpSock") -> None:
         left = sk.icsk_user_timeout - (sk.tcp_mstamp_us - sk.rto_stamp_us) // 4000
         timeout = min(timeout, max(left, 1))
     inet_csk_reset_xmit_timer(sk, ICSK_TIME_RETRANS, timeout)
+    if retransmits_timed_out(sk, sk.net.ipv4.sysctl_tcp_retries1 + 1, 0):
+        sk_dst_reset(sk)  # There may be another way by now.
 
 
 def _count_failure(sk: "TcpSock") -> None:
