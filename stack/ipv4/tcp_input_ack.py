@@ -50,8 +50,8 @@ class AckState:
 
     Members
     -------
-    advanced, data_acked, syn_acked : bool
-        It acknowledges something new; data; a SYN.
+    advanced, data_acked : bool
+        It acknowledges something new; data.
     data_sacked, orig_sacked, dsacking : bool
         It has new blocks; of something that was not sent once more; one of something that came twice.
     dupacks : int
@@ -68,8 +68,6 @@ class AckState:
         What was lost is to be sent once more; new data in its place.
     sack_first_us, sack_last_us : int
         When the first and the last that the blocks cover were sent; -1: none.
-    reneging : bool
-        The peer does not have any more what it said it had.
     dsack_of_probe : bool
         What came twice was a probe of the tail.
     """
@@ -84,21 +82,19 @@ class AckState:
         "ece",
         "has_data",
         "orig_sacked",
-        "reneging",
         "reord",
         "retrans_data_acked",
         "rexmit",
         "rexmit_new",
         "sack_first_us",
         "sack_last_us",
-        "syn_acked",
         "window",
     )
 
     def __init__(self) -> None:
-        self.advanced = self.data_acked = self.syn_acked = self.data_sacked = self.orig_sacked = False
+        self.advanced = self.data_acked = self.data_sacked = self.orig_sacked = False
         self.dsacking = self.window = self.has_data = self.ece = self.rexmit = self.rexmit_new = False
-        self.reneging = self.dsack_of_probe = self.retrans_data_acked = False
+        self.dsack_of_probe = self.retrans_data_acked = False
         self.dupacks = 0
         self.reord: int | None = None
         self.sack_first_us = self.sack_last_us = -1
@@ -208,7 +204,6 @@ def tcp_clean_rtx_queue(sk: "TcpSock", state: AckState, prior_fack: int) -> bool
                 first_us = cb.tx_us
             last_us = cb.tx_us
         if cb.tcp_flags & TCPHDR_SYN:
-            state.syn_acked = True
             sk.retrans_stamp = 0
         else:
             state.data_acked = True
@@ -229,11 +224,6 @@ def tcp_clean_rtx_queue(sk: "TcpSock", state: AckState, prior_fack: int) -> bool
             _remove_reno_sacks(sk, state, acked)
         elif state.reord is not None and not after(state.reord, sk.highest_sack):
             tcp_check_sack_reordering(sk, state.reord)
-        if sk.icsk_mtup_probe_size and not after(sk.icsk_mtup_seq_end, sk.snd_una):
-            sk.icsk_mtup_low = sk.icsk_mtup_probe_size
-            sk.icsk_mtup_probe_size = 0
-            sk.net.mib["TcpExt:TCPMTUPSuccess"] += 1
-            tcp_sync_mss(sk, sk.icsk_pmtu_cookie)
     if sk.ca_ops.pkts_acked is not None and (acked or state.data_sacked):
         sk.ca_ops.pkts_acked(sk, acked, rtt_us)
     return acked > 0
@@ -382,7 +372,6 @@ def tcp_ack(
     delivered = sk.delivered - prior_delivered
     mib["TcpExt:TCPDelivered"] += delivered
     if state.ece:
-        sk.delivered_ce += delivered
         mib["TcpExt:TCPDeliveredCE"] += delivered
     _cong_control(sk, state, delivered, max(sk.lost_out - prior_lost, 0))
     tcp_xmit_recovery(sk, state)

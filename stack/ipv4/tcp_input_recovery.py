@@ -299,9 +299,6 @@ def tcp_fastretrans_alert(sk: "TcpSock", state: "AckState") -> None:
         sk.sacked_out = 0
     if state.ece:
         sk.prior_ssthresh = 0
-    head = sk.tcp_rtx_queue[0] if sk.tcp_rtx_queue else None
-    if head is not None and sack_ok and state.advanced and head.cb.sacked & TCPCB_SACKED_ACKED:
-        state.reneging = True  # The timer sees to it, which starts anew.
     ca = sk.icsk_ca_state
     if ca == TCP_CA_OPEN:
         sk.retrans_stamp = 0

@@ -142,9 +142,6 @@ def tcp_small_queue_check(sk: "TcpSock") -> bool:
 
 def tcp_event_ack_sent(sk: "TcpSock", rcv_nxt: int) -> None:
     """Note that an acknowledgement went."""
-    if sk.compressed_ack:
-        sk.net.mib["TcpExt:TCPAckCompressed"] += sk.compressed_ack
-        sk.compressed_ack = 0
     if rcv_nxt != sk.rcv_nxt:
         return  # A special one.
     if sk.ack_quick:

@@ -51,8 +51,6 @@ def skb_still_in_host_queue(sk: "TcpSock", skb: "SkBuff") -> bool:
 def __tcp_retransmit_skb(sk: "TcpSock", skb: "SkBuff", segs: int) -> int:
     """Send a packet once more, at most so many segments of it; return 0 or a negative errno."""
     cb: TcpSkbCb = skb.cb
-    if sk.icsk_mtup_probe_size:
-        sk.icsk_mtup_probe_size = 0  # It was a probe of the way's MTU, which that does not have.
     index = sk.tcp_rtx_queue.index(skb)
     try:
         if before(cb.seq, sk.snd_una) and not cb.tcp_flags & TCPHDR_SYN:

@@ -144,8 +144,6 @@ def tcp_sync_mss(sk: "TcpSock", pmtu: int) -> int:
 
     No segment is longer than half the largest window that the peer has had: else one of them would stop all.
     """
-    if sk.icsk_mtup_enabled and sk.icsk_mtup_high > pmtu:
-        sk.icsk_mtup_high = pmtu
     mss = tcp_mtu_to_mss(sk, pmtu)
     if sk.max_window > 536:
         mss = min(mss, max(sk.max_window >> 1, 68 - sk.tcp_header_len))
@@ -157,11 +155,9 @@ def tcp_sync_mss(sk: "TcpSock", pmtu: int) -> int:
 
 
 def tcp_mtup_init(sk: "TcpSock") -> None:
-    """Prepare for probing the MTU of the way by the packets themselves (RFC 4821; ``tcp_mtu_probing``)."""
+    """Prepare for ways that swallow long packets without a word (RFC 4821; ``tcp_mtu_probing``)."""
     sk.icsk_mtup_enabled = sk.net.ipv4.sysctl_tcp_mtu_probing > 1
-    sk.icsk_mtup_high = (sk.rx_opt.mss_clamp or 0xFFFF) + _HEADERS
     sk.icsk_mtup_low = tcp_mss_to_mtu(sk, sk.net.ipv4.sysctl_tcp_base_mss)
-    sk.icsk_mtup_probe_size = 0
 
 
 def tcp_initialize_rcv_mss(sk: "TcpSock") -> None:

@@ -121,14 +121,12 @@ class TcpSock(InetConnectionSock):
         "bytes_received",
         "ca_ops",
         "ca_priv",
-        "compressed_ack",
         "copied_seq",
         "cwnd_usage_seq",
         "dead",
         "defer_accept",
         "delack_timer",
         "delivered",
-        "delivered_ce",
         "destroyed",
         "duplicate_sack",
         "ecn_flags",
@@ -139,10 +137,7 @@ class TcpSock(InetConnectionSock):
         "icsk_backoff",
         "icsk_ca_state",
         "icsk_mtup_enabled",
-        "icsk_mtup_high",
         "icsk_mtup_low",
-        "icsk_mtup_probe_size",
-        "icsk_mtup_seq_end",
         "icsk_pending",
         "icsk_pmtu_cookie",
         "icsk_probes_out",
@@ -293,7 +288,7 @@ class TcpSock(InetConnectionSock):
         self.tcp_header_len = 20
         self.icsk_pmtu_cookie = 0
         self.icsk_mtup_enabled = False
-        self.icsk_mtup_low = self.icsk_mtup_high = self.icsk_mtup_probe_size = self.icsk_mtup_seq_end = 0
+        self.icsk_mtup_low = 0
         self.packets_out = self.sacked_out = self.lost_out = self.retrans_out = 0
         self.snd_cwnd = TCP_INIT_CWND
         self.snd_cwnd_cnt = self.snd_cwnd_stamp = self.snd_cwnd_used = 0
@@ -303,7 +298,7 @@ class TcpSock(InetConnectionSock):
         self.max_packets_out = self.prior_cwnd = self.prior_ssthresh = self.prr_delivered = self.prr_out = 0
         self.high_seq = self.retrans_stamp = self.undo_marker = 0
         self.undo_retrans = -1
-        self.total_retrans = self.delivered = self.delivered_ce = self.bytes_acked = self.bytes_received = 0
+        self.total_retrans = self.delivered = self.bytes_acked = self.bytes_received = 0
         self.reordering: int = self.net.ipv4.sysctl_tcp_reordering
         self.reord_seen = 0
         self.icsk_ca_state = 0
@@ -321,7 +316,6 @@ class TcpSock(InetConnectionSock):
         self.ack_pending = self.ack_quick = self.ack_pingpong = self.ack_timeout = self.ack_last_seg_size = 0
         self.ack_ato = 0  # Nothing came yet.
         self.ack_rcv_mss = TCP_MSS_DEFAULT
-        self.compressed_ack = 0
         self.tsq_throttled = self.syn_seen = False
         self.ack_lrcvtime = 0
         self.ecn_flags = 0

@@ -5,7 +5,7 @@ from errno import EINVAL, ENOPROTOOPT
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from ..core.sock import lock_sock_nested, release_sock
+from ..core.sock import PACING_UNLIMITED, lock_sock_nested, release_sock
 from ..core.tcp_states import TCP_CLOSE, TCP_LISTEN, TCPF_CLOSE_WAIT, TCPF_ESTABLISHED
 from ..core.timer import HZ, jiffies
 from ..uapi_options import (
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["tcp_get_info", "tcp_getsockopt", "tcp_setsockopt"]
 
 _INT = Struct("=i")
-_INFO = Struct("=8B24I")
+_INFO = Struct("=8B24I4Q")
 _MAX_KEEPIDLE = _MAX_KEEPINTVL = 32767
 _MAX_KEEPCNT = _MAX_SYNCNT = 127
 _LINGER2_MAX = 120 * HZ
@@ -285,7 +285,7 @@ def _get_user_timeout(sk: "TcpSock") -> int:
 
 
 def tcp_get_info(sk: "TcpSock") -> bytes:
-    """Return the first 104 octets of ``struct tcp_info``: all that the kernel had of it up to 3.15."""
+    """Return the first 136 octets of ``struct tcp_info``, up to the number of octets received."""
     opt = sk.rx_opt
     options = (
         (1 if opt.tstamp_ok else 0)
@@ -331,6 +331,10 @@ def tcp_get_info(sk: "TcpSock") -> bytes:
         sk.rcv_rtt_us,
         sk.rcvq_space,
         sk.total_retrans,
+        PACING_UNLIMITED,
+        sk.sk_max_pacing_rate,
+        sk.bytes_acked,
+        sk.bytes_received,
     )
 
 

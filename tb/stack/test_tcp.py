@@ -5,12 +5,15 @@ from errno import (
     EAGAIN,
     ECONNREFUSED,
     ECONNRESET,
+    EINVAL,
     EISCONN,
     ENOENT,
+    ENOPROTOOPT,
     ENOTCONN,
     EPIPE,
     ETIMEDOUT,
 )
+from struct import unpack
 
 import pytest
 
@@ -421,4 +424,49 @@ def test_settings_have_the_names_of_the_kernel(pair):
     sock = net.socket(api.AF_INET, api.SOCK_STREAM)
     assert sock.getsockopt(api.SOL_TCP, api.TCP_CONGESTION, 16) == b"reno".ljust(16, b"\0")
     assert sock.getsockopt(SOL, api.SO_RCVBUF) == 8192
+    pair.finish(sock)
+
+
+def test_what_is_known_of_a_connection_can_be_read(pair):
+    client, server = pair.connected()
+    pair.transfer(client, server, 50_000, back=7)
+    pair.run(100 * MS)
+    octets = client.getsockopt(api.SOL_TCP, api.TCP_INFO, 136)
+    state, ca_state, _, _, _, options, scales, _, *words = unpack("=8B24I", octets[:104])
+    assert (state, ca_state, options & 7, scales) == (TCP_ESTABLISHED, 0, 7, 7 << 4 | 7)
+    rto, _, mss, _, unacked = words[:5]
+    srtt, rttvar, _, cwnd, advmss = words[15:20]
+    assert (rto >= 200_000, mss, unacked, cwnd >= 10, advmss) == (True, 1448, 0, True, 1460)
+    assert 10_000 <= srtt <= 60_000
+    assert rttvar < srtt
+    assert unpack("=4Q", octets[104:])[2:] == (50_001, 7)  # The SYN counts as acknowledged.
+    pair.finish(client, server)
+
+
+OPTIONS = {
+    "nodelay": (api.TCP_NODELAY, 1, 1),
+    "cork": (api.TCP_CORK, 1, 1),
+    "maxseg": (api.TCP_MAXSEG, 600, 600),
+    "keepidle": (api.TCP_KEEPIDLE, 77, 77),
+    "keepintvl": (api.TCP_KEEPINTVL, 7, 7),
+    "keepcnt": (api.TCP_KEEPCNT, 5, 5),
+    "syncnt": (api.TCP_SYNCNT, 4, 4),
+    "linger2": (api.TCP_LINGER2, 20, 20),
+    "defer_accept": (api.TCP_DEFER_ACCEPT, 5, 7),  # Until the SYN-ACK after 3 s, and 4 s more.
+    "window_clamp": (api.TCP_WINDOW_CLAMP, 5000, 5000),
+    "quickack": (api.TCP_QUICKACK, 0, 0),
+    "user_timeout": (api.TCP_USER_TIMEOUT, 4000, 4000),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_has_the_value_that_was_set_and_a_connection_its_listeners(pair, name):
+    option, value, expected = OPTIONS[name]
+    sock = pair.a.net.socket(api.AF_INET, api.SOCK_STREAM)
+    sock.setsockopt(api.SOL_TCP, option, value)
+    assert sock.getsockopt(api.SOL_TCP, option) == expected
+    with raises(EINVAL):
+        sock.setsockopt(api.SOL_TCP, option, b"x")
+    with raises(ENOPROTOOPT):
+        sock.setsockopt(api.SOL_TCP, 999, value)
     pair.finish(sock)
