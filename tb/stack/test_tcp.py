@@ -21,6 +21,7 @@ from hardwire.stack import socket as api
 from hardwire.stack.core.dev_register import dev_open
 from hardwire.stack.core.tcp_states import TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT2
 from hardwire.stack.iproute import neigh_add
+from hardwire.stack.proc import proc_net
 from hardwire.stack.sysctl import sysctl
 from hardwire.tb.stack.inet_host import MS, raises
 from hardwire.tb.stack.tcp_pair import PORT, TcpPair, seconds
@@ -470,3 +471,29 @@ def test_an_option_has_the_value_that_was_set_and_a_connection_its_listeners(pai
     with raises(ENOPROTOOPT):
         sock.setsockopt(api.SOL_TCP, 999, value)
     pair.finish(sock)
+
+
+def test_proc_net_tcp_shows_listeners_connections_and_time_wait(pair):
+    listener = pair.listener(backlog=5)
+    client = pair.a.net.socket(api.AF_INET, api.SOCK_STREAM)
+    client.connect(("10.0.0.2", PORT))
+    server, _ = listener.accept()
+    client.send(b"12345")
+    pair.run(100 * MS)
+    header, *lines = proc_net(pair.b.net, "tcp").splitlines()
+    assert header.split()[:4] == ["sl", "local_address", "rem_address", "st"]
+    assert {len(line) for line in (header, *lines)} == {149}
+    rows = [line.split() for line in lines]
+    port = f"{client.getsockname()[1]:04X}"
+    assert [row[1:5] for row in rows] == [
+        ["0200000A:1B58", "00000000:0000", "0A", "00000000:00000000"],
+        ["0200000A:1B58", f"0100000A:{port}", "01", "00000000:00000005"],
+    ]
+    client.close()
+    server.recv(10)
+    server.close()
+    pair.run(100 * MS)
+    (row,) = [line.split() for line in proc_net(pair.a.net, "tcp").splitlines()[1:]]
+    assert row[1:4] == [f"0100000A:{port}", "0200000A:1B58", "06"]
+    assert row[5].startswith("03:000017")  # Nearly a minute.
+    pair.finish(listener)
