@@ -141,11 +141,12 @@ def sk_stream_wait_memory(sk: TcpSock, deadline_ns: int | None) -> None:
     Raises
     ------
     OSError
-        As ``sk_stream_wait_connect``.
+        ``EPIPE`` if nothing can be sent any more; ``EAGAIN`` if it may not wait (any longer).
     """
     while True:
         sk.sk_nospace = True
-        _raise_error(sk)
+        if sk.sk_err or sk.sk_shutdown & SEND_SHUTDOWN:
+            raise OSError(EPIPE, "not connected any more")  # The error itself is for who gets nothing sent.
         if tcp_stream_memory_free(sk):
             sk.sk_nospace = False
             return
@@ -312,9 +313,11 @@ def tcp_sendmsg_locked(sk: TcpSock, msg: "Msghdr", size: int) -> int:
                 __tcp_push_pending_frames(sk, mss, TCP_NAGLE_PUSH)
             elif skb is sk.sk_write_queue[0]:
                 tcp_push_one(sk, mss)
-    except OSError:
+    except OSError as error:
         _remove_empty_skb(sk)
         if not copied:
+            if error.errno == EPIPE:
+                _raise_error(sk)
             raise
     if copied:
         tcp_tx_timestamp(sk)

@@ -1,7 +1,7 @@
 """One host and segments made by hand: what RFC 9293 and its successors want of each."""
 
 import random
-from errno import ECONNREFUSED, ETIMEDOUT
+from errno import ECONNREFUSED, ECONNRESET, ETIMEDOUT
 
 import pytest
 
@@ -337,3 +337,13 @@ def test_keepalive_that_nobody_answers_ends_it(peer):
         sock.recv(1)
     flags = [str(segment.flags) for segment in peer.sent()]
     assert flags == ["A", "A", "RA"]
+
+
+def test_what_was_taken_before_an_error_is_said_first_and_the_error_then(peer):
+    sock = peer.accept()
+    rst = peer.segment("R")
+    peer.platform.timer(peer.platform.now_ns() + 10 * MS, lambda: peer.host.receive(rst))
+    taken = sock.send(b"x" * 5_000_000)
+    assert 0 < taken < 5_000_000
+    with raises(ECONNRESET):
+        sock.send(b"x")
