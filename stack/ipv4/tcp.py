@@ -56,7 +56,7 @@ from .inet_connection_sock_timer import inet_csk_clear_xmit_timers
 from .inet_hashtables import inet_hash, inet_put_port, inet_unhash
 from .tcp_close import tcp_close, tcp_shutdown
 from .tcp_cong import TCP_CA_OPEN, tcp_assign_congestion_control, tcp_set_ca_state, tcp_set_congestion_control
-from .tcp_defs import TCP_NAGLE_PUSH, TCPHDR_ACK, TCPHDR_PSH, TcpSkbCb, after
+from .tcp_defs import TCP_CORK_NAGLE, TCP_NAGLE_PUSH, TCPHDR_ACK, TCPHDR_PSH, TcpSkbCb, after
 from .tcp_input_urg import TCP_URG_VALID
 from .tcp_ipv4 import tcp_v4_connect
 from .tcp_ipv4_rcv import tcp_v4_do_rcv
@@ -242,7 +242,7 @@ def tcp_push(sk: TcpSock, flags: int, mss: int, nonagle: int, size_goal: int) ->
         sk.net.mib["TcpExt:TCPAutoCorking"] += 1
         sk.tsq_throttled = True
         return
-    __tcp_push_pending_frames(sk, mss, 2 if flags & MSG_MORE else nonagle)
+    __tcp_push_pending_frames(sk, mss, TCP_CORK_NAGLE if flags & MSG_MORE else nonagle)
 
 
 def tcp_should_autocork(sk: TcpSock, skb: "SkBuff", size_goal: int) -> bool:

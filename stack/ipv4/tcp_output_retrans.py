@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from .af_inet_rebuild import inet_sk_rebuild_header
 from .inet_connection_sock_timer import inet_csk_clear_xmit_timer
+from .tcp_cong import TCP_CA_CWR, TCP_CA_LOSS, TCP_CA_RECOVERY
 from .tcp_defs import (
     TCPCB_EVER_RETRANS,
     TCPCB_LOST,
@@ -116,13 +117,11 @@ def tcp_xmit_retransmit_queue(sk: "TcpSock") -> None:
         cb: TcpSkbCb = skb.cb
         if cb.sacked & (TCPCB_SACKED_ACKED | TCPCB_SACKED_RETRANS) or not cb.sacked & TCPCB_LOST:
             continue
-        if sk.icsk_ca_state == 4:
-            sk.net.mib["TcpExt:TCPSlowStartRetrans"] += cb.segs
-        else:
-            sk.net.mib["TcpExt:TCPFastRetrans"] += cb.segs
         if tcp_retransmit_skb(sk, skb, room):
             break
-        if sk.icsk_ca_state in (2, 3):
+        counter = "SlowStart" if sk.icsk_ca_state == TCP_CA_LOSS else "Fast"
+        sk.net.mib[f"TcpExt:TCP{counter}Retrans"] += cb.segs
+        if sk.icsk_ca_state in (TCP_CA_CWR, TCP_CA_RECOVERY):
             sk.prr_out += cb.segs
         if skb is sk.tcp_rtx_queue[0] and sk.icsk_pending != 0:
             rearm = True
@@ -183,7 +182,7 @@ def tcp_simple_retransmit(sk: "TcpSock") -> None:
                 sk.lost_out += cb.segs
     if sk.lost_out == prior:
         return
-    if sk.icsk_ca_state not in (3, 4):
+    if sk.icsk_ca_state not in (TCP_CA_RECOVERY, TCP_CA_LOSS):
         from .tcp_input_recovery import tcp_enter_simple_recovery  # It is built on this module.
 
         tcp_enter_simple_recovery(sk)

@@ -7,11 +7,12 @@ from ..core.skbuff_data import pskb_expand_head, skb_cloned
 from ..core.tcp_states import TCP_CLOSE
 from ..core.timer import jiffies
 from .inet_connection_sock_timer import inet_csk_reset_xmit_timer
-from .tcp_cong import CA_EVENT_CWND_RESTART, TCP_CA_OPEN, tcp_is_cwnd_limited
+from .tcp_cong import CA_EVENT_CWND_RESTART, TCP_CA_CWR, TCP_CA_OPEN, TCP_CA_RECOVERY, tcp_is_cwnd_limited
 from .tcp_defs import (
     ICSK_TIME_LOSS_PROBE,
     ICSK_TIME_PROBE0,
     MAX_TCP_HEADER,
+    TCP_CORK_NAGLE,
     TCP_INIT_CWND,
     TCP_NAGLE_PUSH,
     TCP_RTO_MAX,
@@ -201,7 +202,7 @@ def tcp_cwnd_restart(sk: "TcpSock", delta: int) -> None:
 
 def tcp_current_ssthresh(sk: "TcpSock") -> int:
     """Return the threshold of slow start, not less than three quarters of the window while there is no trouble."""
-    if sk.icsk_ca_state in (2, 3):
+    if sk.icsk_ca_state in (TCP_CA_CWR, TCP_CA_RECOVERY):
         return sk.snd_ssthresh
     return max(sk.snd_ssthresh, (sk.snd_cwnd >> 1) + (sk.snd_cwnd >> 2))
 
@@ -251,7 +252,7 @@ def tcp_nagle_check(sk: "TcpSock", skb: "SkBuff", mss: int, nonagle: int) -> boo
     """
     if skb.len >= mss:
         return False
-    if nonagle & 2:  # TCP_CORK_NAGLE
+    if nonagle & TCP_CORK_NAGLE:
         return True
     minshall = after(sk.snd_sml, sk.snd_una) and not after(sk.snd_sml, sk.snd_nxt)
     return not nonagle and sk.packets_out > 0 and minshall
@@ -300,7 +301,7 @@ def tcp_nagle_check_partial(sk: "TcpSock", partial: int, mss: int, nonagle: int)
     """Return whether the end of a packet that makes no whole segment has to wait."""
     if not partial or partial >= mss:
         return False
-    if nonagle & 2:
+    if nonagle & TCP_CORK_NAGLE:
         return True
     minshall = after(sk.snd_sml, sk.snd_una) and not after(sk.snd_sml, sk.snd_nxt)
     return not nonagle and sk.packets_out > 0 and minshall
@@ -367,7 +368,7 @@ def tcp_write_xmit(sk: "TcpSock", mss_now: int, nonagle: int, push_one: int) -> 
     if sent or is_cwnd_limited:
         tcp_cwnd_validate(sk, is_cwnd_limited)
     if sent:
-        if sk.icsk_ca_state in (2, 3):
+        if sk.icsk_ca_state in (TCP_CA_CWR, TCP_CA_RECOVERY):
             sk.prr_out += sent
         if push_one != 2:
             tcp_schedule_loss_probe(sk, False)

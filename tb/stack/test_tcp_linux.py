@@ -38,8 +38,8 @@ def test_octets_go_both_ways_on_a_clean_cable(both, ours_first):
 def test_octets_arrive_on_a_bad_cable(both, congestion):
     sysctl(both.net, "net.ipv4.tcp_congestion_control", congestion)
     ours, theirs = both.connected(ours_first=True)
-    both.bad(loss=0.01, reorder=0.05, double=0.02, delay_ns=5 * MS)
-    both.transfer(ours, theirs, 400_000, 400_000)
+    both.bad(loss=0.01, reorder=0.05, double=0.01, delay_ns=50 * MS)
+    both.transfer(ours, theirs, 1_000_000, 1_000_000)
     assert both.lost > 0
     ours.close()
     theirs.close()
@@ -107,8 +107,8 @@ def test_a_reset_of_theirs_is_ours_too(both):
         ours.recv(1)
 
 
-def test_a_hundred_connections_one_after_another(both):
-    for number in range(100):
+def test_a_thousand_connections_one_after_another(both):
+    for number in range(1000):
         ours, theirs = both.connected(ours_first=number % 2 == 0)
         both.transfer(ours, theirs, 10, 10)
         ours.close()
@@ -123,4 +123,4 @@ def test_a_hundred_connections_one_after_another(both):
 
         both.pump(end)
         theirs.close()
-    assert both.host.mib["Tcp:ActiveOpens"] == both.host.mib["Tcp:PassiveOpens"] == 50
+    assert both.host.mib["Tcp:ActiveOpens"] == both.host.mib["Tcp:PassiveOpens"] == 500

@@ -27,6 +27,9 @@ def test_what_arrives_over_a_bad_cable_is_what_was_sent(seed, congestion, sack):
     pair.faults(delay_ns=20 * MS, loss=0.02, reorder=0.05, double=0.02)
     pair.transfer(client, server, 300_000, back=100_000)
     assert pair.ab.lost + pair.ba.lost > 0
+    for mib in (pair.a.mib, pair.b.mib):
+        named = mib["TcpExt:TCPFastRetrans"] + mib["TcpExt:TCPSlowStartRetrans"]
+        assert named <= mib["Tcp:RetransSegs"]
     assert pair.a.mib["Tcp:RetransSegs"] + pair.b.mib["Tcp:RetransSegs"] > 0
     pair.finish(client, server)
 
