@@ -14,7 +14,7 @@ from hardwire.tb.stack.tcp_linux import LINUX, OURS, RealTime
 pytestmark = pytest.mark.skipif(not can_make_namespaces(), reason="needs root, /dev/net/tun and ip(8)")
 
 MS = 1_000_000
-SIZE = int(os.environ.get("HARDWIRE_TCP_OCTETS", "10000000"))
+SIZE = 10_000_000
 
 
 @pytest.fixture
@@ -30,6 +30,14 @@ def test_octets_go_both_ways_on_a_clean_cable(both, ours_first):
     opt = ours.sk.rx_opt
     assert (opt.tstamp_ok, opt.sack_ok, opt.wscale_ok) == (True, True, True)
     assert both.host.mib["Tcp:InCsumErrors"] == 0
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.soak
+def test_a_hundred_megabytes_go_both_ways(both):
+    ours, theirs = both.connected(ours_first=True)
+    both.transfer(ours, theirs, 100_000_000, 100_000_000, limit_s=900)
     ours.close()
     theirs.close()
 
