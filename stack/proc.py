@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING
 
 from .core.dev_register import dev_get_stats
 from .core.neighbour import NUD_NOARP, NUD_PERMANENT, NUD_VALID
+from .core.tcp_states import TCP_LISTEN
+from .core.timer import HZ, jiffies, timer_pending
 from .ipv4.arp_ioctl import ATF_COM, ATF_PERM, ATF_PUBL
 from .ipv4.fib_ioctl import RTF_GATEWAY, RTF_HOST, RTF_REJECT, RTF_UP
 from .ipv4.inet_sock import InetSock
+from .ipv4.inet_timewait_sock import InetTimewaitSock
+from .ipv4.request_sock import TcpRequestSock
 from .ipv4.rtnetlink import RtTable, RtType
+from .ipv4.tcp_defs import ICSK_TIME_PROBE0
 from .netfilter.nf_conntrack_standalone import ct_seq_show
 from .proc_snmp import netstat_seq_show, snmp_seq_show
 from .uapi import AF_INET, SOCK_STREAM
@@ -21,10 +26,12 @@ if TYPE_CHECKING:
     from .core.net import Net
     from .core.sock import Sock
     from .ipv4.fib_trie import FibAlias
+    from .ipv4.tcp_sock import TcpSock
 
 __all__ = ["proc_net"]
 
 _PAGE_SHIFT = 12
+_USER_HZ = 100
 _WIDTH = 127  # Lines of some files are padded to this.
 
 
@@ -169,10 +176,11 @@ def sockstat_seq_show(net: "Net") -> str:
     streams = sum(sock.family == AF_INET and sock.type == SOCK_STREAM for sock in files)
     pages = -(-sum(sk.sk_rmem_alloc for sk in udp) >> _PAGE_SHIFT)
     raw = sum(map(len, net.ipv4.raw_hashinfo.values()))
+    tcp = net.ipv4.tcp_hashinfo
     return _text(
         [
             f"sockets: used {len(files)}",
-            f"TCP: inuse {streams} orphan 0 tw 0 alloc {streams} mem 0",
+            f"TCP: inuse {streams} orphan {tcp.orphan_count} tw {tcp.tw_count} alloc {streams} mem 0",
             f"UDP: inuse {len(udp)} mem {pages}",
             "UDPLITE: inuse 0",
             f"RAW: inuse {raw}",
@@ -189,6 +197,52 @@ def softnet_seq_show(net: "Net") -> str:
     return " ".join(f"{number:08x}" for number in columns) + "\n"
 
 
+_TCP_COLUMNS = "local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
+_TCP_WIDTH = 149
+
+
+def _tcp_ends(sk: "TcpSock | TcpRequestSock | InetTimewaitSock") -> str:
+    """Return both ends of a connection."""
+    if isinstance(sk, TcpRequestSock):
+        ends = (sk.ir_loc_addr, sk.ir_num, sk.ir_rmt_addr, sk.ir_rmt_port)
+    else:
+        ends = (sk.inet_rcv_saddr, sk.inet_num, sk.inet_daddr, sk.inet_dport)
+    return f"{_swapped(ends[0])}:{ends[1]:04X} {_swapped(ends[2])}:{ends[3]:04X}"
+
+
+def _tcp_line(sk: "TcpSock | TcpRequestSock | InetTimewaitSock") -> str:
+    """Return what is known of a connection or listener behind its ends."""
+    now = jiffies(sk.net.kernel)
+    if isinstance(sk, InetTimewaitSock):
+        left = max(sk.tw_timer.expires - now, 0) * _USER_HZ // HZ
+        return f"{sk.tw_substate:02X} 00000000:00000000 03:{left:08X} 00000000 {0:5} {0:8} 0 3 {0:016x}"
+    if isinstance(sk, TcpRequestSock):
+        left = max(sk.rsk_timer.expires - now, 0) * _USER_HZ // HZ
+        return f"03 00000000:00000000 01:{left:08X} {sk.num_timeout:08X} {0:5} {0:8} 0 0 {0:016x}"
+    kind, expires = 0, now
+    if sk.icsk_pending:
+        kind, expires = 4 if sk.icsk_pending == ICSK_TIME_PROBE0 else 1, sk.icsk_timeout
+    elif timer_pending(sk.sk_timer):
+        kind, expires = 2, sk.sk_timer.expires
+    listens = sk.sk_state == TCP_LISTEN
+    waits = len(sk.icsk_accept_queue) if listens else sk.rcv_nxt - sk.copied_seq & 0xFFFFFFFF
+    rto = f"{sk.icsk_rto * _USER_HZ // HZ} {sk.ack_ato * _USER_HZ // HZ} {sk.ack_quick << 1 | (not sk.ack_pingpong)}"
+    ssthresh = sk.sk_max_ack_backlog if listens else -1 if sk.snd_ssthresh >= 0x7FFFFFFF else sk.snd_ssthresh
+    return (
+        f"{sk.sk_state:02X} {sk.write_seq - sk.snd_una & 0xFFFFFFFF:08X}:{waits:08X} "
+        f"{kind:02X}:{max(expires - now, 0) * _USER_HZ // HZ:08X} {sk.icsk_retransmits:08X} {0:5} "
+        f"{sk.icsk_probes_out:8} {0 if sk.dead else _inode(sk)} 1 {0:016x} {rto} {sk.snd_cwnd} {ssthresh}"
+    )
+
+
+def tcp4_seq_show(net: "Net") -> str:
+    """Return the listeners and connections of TCP."""
+    info = net.ipv4.tcp_hashinfo
+    sks = [*(sk for port in info.lhash.values() for sk in port), *info.ehash.values()]
+    lines = [f"  sl  {_TCP_COLUMNS}", *(f"{n:4}: {_tcp_ends(sk)} {_tcp_line(sk)}" for n, sk in enumerate(sks))]
+    return _text([line.ljust(_TCP_WIDTH) for line in lines])
+
+
 _FILES: "dict[str, Callable[[Net], str]]" = {
     "arp": arp_seq_show,
     "dev": dev_seq_show,
@@ -199,6 +253,7 @@ _FILES: "dict[str, Callable[[Net], str]]" = {
     "snmp": snmp_seq_show,
     "sockstat": sockstat_seq_show,
     "softnet_stat": softnet_seq_show,
+    "tcp": tcp4_seq_show,
     "udp": udp4_seq_show,
     "xfrm_stat": xfrm_statistics_seq_show,
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .core.timer import HZ
 from .ipv4.devinet import IpDevConf, inet_forward_change
 from .ipv4.fib_frontend import rt_cache_flush
+from .ipv4.tcp_cong import tcp_ca_find
 from .sched.sch_api import qdisc_set_default
 
 if TYPE_CHECKING:
@@ -50,6 +51,43 @@ _IPV4: dict[str, tuple[str, Bounds]] = {
 _XFRM: dict[str, tuple[str, Bounds]] = {
     "xfrm_acq_expires": ("acq_expires", ANY),
 }
+_U8: Bounds = (0, 255)
+# TCP's, of which the name is the member's.
+_TCP: dict[str, Bounds] = {
+    "tcp_abort_on_overflow": _U8,
+    "tcp_adv_win_scale": (-31, 31),
+    "tcp_autocorking": _BOOLEAN,
+    "tcp_base_mss": ANY,
+    "tcp_challenge_ack_limit": ANY,
+    "tcp_dsack": _U8,
+    "tcp_early_retrans": (0, 4),
+    "tcp_ecn": (0, 2),
+    "tcp_frto": _U8,
+    "tcp_keepalive_probes": _U8,
+    "tcp_limit_output_bytes": ANY,
+    "tcp_max_orphans": ANY,
+    "tcp_max_reordering": (1, _INT_MAX),
+    "tcp_max_tw_buckets": ANY,
+    "tcp_min_snd_mss": (48, 65535),
+    "tcp_moderate_rcvbuf": _U8,
+    "tcp_mtu_probe_floor": (48, 65535),
+    "tcp_mtu_probing": _U8,
+    "tcp_orphan_retries": _U8,
+    "tcp_retries1": (0, 255),
+    "tcp_retries2": _U8,
+    "tcp_rfc1337": _U8,
+    "tcp_sack": _U8,
+    "tcp_slow_start_after_idle": _U8,
+    "tcp_stdurg": _U8,
+    "tcp_syn_retries": (1, 127),
+    "tcp_synack_retries": _U8,
+    "tcp_syncookies": _U8,
+    "tcp_timestamps": _U8,
+    "tcp_tw_reuse": (0, 2),
+    "tcp_window_scaling": _U8,
+    "tcp_workaround_signed_windows": _U8,
+}
+_TCP_SECONDS = ("tcp_fin_timeout", "tcp_keepalive_intvl", "tcp_keepalive_time")
 _CORE: dict[str, tuple[str, Bounds]] = {
     "rmem_default": ("rmem_default", (2304, _INT_MAX)),
     "rmem_max": ("rmem_max", (2304, _INT_MAX)),
@@ -118,7 +156,7 @@ def sysctl(net: "Net", name: str, value: "str | int | None" = None) -> str:
 def sysctl_names(net: "Net") -> list[str]:
     """Return the names of all settings of a namespace."""
     names = ["net.core.default_qdisc", *(f"net.core.{name}" for name in (*_CORE, *_XFRM))]
-    names += [f"net.ipv4.{name}" for name in (*_IPV4, *_SPECIAL)]
+    names += [f"net.ipv4.{name}" for name in (*_IPV4, *_TCP, *_TCP_SECONDS, *_SPECIAL)]
     for where in _places(net):
         names += [f"net.ipv4.conf.{where}.{name}" for name in IpDevConf.__slots__]
         if where != "all":
@@ -155,6 +193,10 @@ def _find(net: "Net", name: str) -> _Entry:
     if rest in _IPV4:
         member, bounds = _IPV4[rest]
         return _number(ipv4, f"sysctl_{member}", bounds)
+    if rest in _TCP:
+        return _number(ipv4, f"sysctl_{rest}", _TCP[rest])
+    if rest in _TCP_SECONDS:
+        return _scaled(ipv4, f"sysctl_{rest}", (-_INT_MAX // HZ, _INT_MAX // HZ), HZ)
     if rest in _SPECIAL:
         return _SPECIAL[rest](net)
     kind, _, rest = rest.partition(".")
@@ -266,15 +308,59 @@ def _local_reserved_ports(net: "Net") -> _Entry:
     return _Entry(get, put)
 
 
-def _icmp_ratelimit(net: "Net") -> _Entry:
-    """Return how long an answer of ICMP keeps the next, in ms; kept in whole jiffies."""
+def _whole_jiffies(net: "Net", member: str) -> _Entry:
+    """Return a time in ms that is kept in whole jiffies."""
 
     def put(text: str) -> None:
         number = _parse(text, (0, _INT_MAX))
         if number is not None:
-            net.ipv4.sysctl_icmp_ratelimit = -(-number * HZ // 1000) * 1000 // HZ
+            setattr(net.ipv4, member, -(-number * HZ // 1000) * 1000 // HZ)
 
-    return _Entry(lambda: str(net.ipv4.sysctl_icmp_ratelimit), put)
+    return _Entry(lambda: str(getattr(net.ipv4, member)), put)
+
+
+def _icmp_ratelimit(net: "Net") -> _Entry:
+    """Return how long an answer of ICMP keeps the next."""
+    return _whole_jiffies(net, "sysctl_icmp_ratelimit")
+
+
+def _tcp_invalid_ratelimit(net: "Net") -> _Entry:
+    """Return how long an answer to what is out of the window keeps the next."""
+    return _whole_jiffies(net, "sysctl_tcp_invalid_ratelimit")
+
+
+def _tcp_reordering(net: "Net") -> _Entry:
+    """Return after how many duplicate ACKs something counts as lost."""
+    return _number(net.ipv4, "sysctl_tcp_reordering", (1, net.ipv4.sysctl_tcp_max_reordering))
+
+
+def _three(net: "Net", member: str) -> _Entry:
+    """Return sizes of a buffer: the least, the usual and the most."""
+    ipv4 = net.ipv4
+
+    def put(text: str) -> None:
+        numbers = list(getattr(ipv4, member))
+        for index, word in enumerate(text.split()[:3]):
+            number = _parse(word, (1, _INT_MAX))
+            numbers[index] = numbers[index] if number is None else number
+        setattr(ipv4, member, tuple(numbers))
+
+    return _Entry(lambda: "\t".join(map(str, getattr(ipv4, member))), put)
+
+
+def _tcp_rmem(net: "Net") -> _Entry:
+    return _three(net, "sysctl_tcp_rmem")
+
+
+def _tcp_wmem(net: "Net") -> _Entry:
+    return _three(net, "sysctl_tcp_wmem")
+
+
+def _tcp_congestion_control(net: "Net") -> _Entry:
+    def put(text: str) -> None:
+        net.ipv4.sysctl_tcp_congestion_control = tcp_ca_find(net, text.strip()).name
+
+    return _Entry(lambda: net.ipv4.sysctl_tcp_congestion_control, put)
 
 
 _SPECIAL: "dict[str, Callable[[Net], _Entry]]" = {
@@ -282,6 +368,11 @@ _SPECIAL: "dict[str, Callable[[Net], _Entry]]" = {
     "ip_forward": _forward,
     "ip_local_port_range": _local_port_range,
     "ip_local_reserved_ports": _local_reserved_ports,
+    "tcp_congestion_control": _tcp_congestion_control,
+    "tcp_invalid_ratelimit": _tcp_invalid_ratelimit,
+    "tcp_reordering": _tcp_reordering,
+    "tcp_rmem": _tcp_rmem,
+    "tcp_wmem": _tcp_wmem,
 }
 
 

@@ -52,6 +52,27 @@ class SkbDropReason(IntEnum):
     IP_LOCALNET = 40
     IP_INVALID_DEST = 41
     ARP_PKT_TOO_SMALL = 42
+    TCP_CSUM = 43
+    TCP_FILTER = 44
+    TCP_FLAGS = 45
+    TCP_ZEROWINDOW = 46
+    TCP_OLD_DATA = 47
+    TCP_OVERWINDOW = 48
+    TCP_OFOMERGE = 49
+    TCP_RFC7323_PAWS = 50
+    TCP_INVALID_SEQUENCE = 51
+    TCP_RESET = 52
+    TCP_INVALID_SYN = 53
+    TCP_CLOSE = 54
+    TCP_OLD_ACK = 55
+    TCP_TOO_OLD_ACK = 56
+    TCP_ACK_UNSENT_DATA = 57
+    TCP_OFO_QUEUE_PRUNE = 58
+    TCP_OFO_DROP = 59
+    TCP_MINTTL = 60
+    SOCKET_BACKLOG = 61
+    TCP_LISTEN_OVERFLOW = 62
+    TCP_ABORT_ON_DATA = 63
     # Of our device: its TxStatus, and what the driver itself could not do.
     HW_PAYLOAD_ERROR = 64
     HW_DESC_ERROR = 65

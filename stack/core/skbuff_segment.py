@@ -3,10 +3,11 @@
 from errno import EPROTONOSUPPORT
 
 from .drop_reasons import SkbDropReason
-from .netdevice import NETIF_F_GSO_UDP_L4, NETIF_F_SG
+from .netdevice import NETIF_F_GSO_UDP_L4, NETIF_F_SG, NETIF_F_TSO
 from .skbuff import (
     CHECKSUM_PARTIAL,
     CHECKSUM_UNNECESSARY,
+    SKB_GSO_TCPV4,
     SKB_GSO_UDP_L4,
     SkBuff,
     __alloc_skb,
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 # What a device must be able to do for a kind of such packets.
-_FEATURES = {SKB_GSO_UDP_L4: NETIF_F_GSO_UDP_L4}
+_FEATURES = {SKB_GSO_TCPV4: NETIF_F_TSO, SKB_GSO_UDP_L4: NETIF_F_GSO_UDP_L4}
 
 
 def netif_needs_gso(skb: SkBuff, features: int) -> bool:
@@ -37,7 +38,8 @@ def netif_needs_gso(skb: SkBuff, features: int) -> bool:
 
 def skb_gso_validate_network_len(skb: SkBuff, mtu: int) -> bool:
     """Return whether the packets that it stands for fit an MTU."""
-    headers = skb.transport_header - skb.network_header + 8  # Of UDP.
+    at = skb.transport_header
+    headers = at - skb.network_header + (8 if skb.gso_type == SKB_GSO_UDP_L4 else skb.view[at + 12] >> 4 << 2)
     return headers + skb.gso_size <= mtu
 
 

@@ -41,11 +41,14 @@ __all__ = [
     "SOCK_WIFI_STATUS",
     "Proto",
     "Sock",
+    "__release_sock",
+    "__sk_dst_check",
     "lock_sock_nested",
     "release_sock",
     "sk_dst_check",
     "sk_dst_reset",
     "sk_dst_set",
+    "sk_wait_event",
     "skb_orphan_partial",
     "skb_set_owner_w",
     "sock_alloc_send_pskb",
@@ -91,11 +94,13 @@ class Proto:
     """What a transport protocol does for its sockets (Linux: ``struct proto``).
 
     ``hash``, ``disconnect``, ``accept``, ``shutdown``, ``poll`` and ``no_autobind`` are of stream protocols:
-    ``InetConnectionSock`` has the contract.
+    ``InetConnectionSock`` has the contract. ``backlog_rcv`` receives what came while a task held the
+    lock; ``keepalive`` learns of ``SO_KEEPALIVE``.
     """
 
     __slots__ = (
         "accept",
+        "backlog_rcv",
         "bind",
         "close",
         "connect",
@@ -104,6 +109,7 @@ class Proto:
         "getsockopt",
         "hash",
         "ioctl",
+        "keepalive",
         "name",
         "no_autobind",
         "poll",
@@ -135,6 +141,8 @@ class Proto:
         accept: Callable[[Any, int], Any] | None = None,
         shutdown: Callable[[Any, int], None] | None = None,
         poll: Callable[[Any], int] | None = None,
+        backlog_rcv: Callable[[Any, SkBuff], None] | None = None,
+        keepalive: Callable[[Any, bool], None] | None = None,
         no_autobind: bool = False,
     ) -> None:
         self.name = name
@@ -154,6 +162,8 @@ class Proto:
         self.accept = accept
         self.shutdown = shutdown
         self.poll = poll
+        self.backlog_rcv = backlog_rcv
+        self.keepalive = keepalive
         self.no_autobind = no_autobind
 
 
@@ -188,6 +198,8 @@ class Sock:
         How many wait there for something to receive (``skwq_has_sleeper``).
     sk_owned : bool
         A task holds the lock, perhaps asleep.
+    sk_backlog, sk_backlog_len : deque[SkBuff], int
+        Packets that came meanwhile, and their memory, by ``truesize``.
     sk_flags : int
         ``SOCK_*`` bits: options, and what each receive has to look at (``SOCK_RECV_CMSGS``).
     sk_stamp_ns : int
@@ -203,6 +215,8 @@ class Sock:
     __slots__ = (
         "kernel",
         "net",
+        "sk_backlog",
+        "sk_backlog_len",
         "sk_bound_dev_if",
         "sk_broadcast",
         "sk_busy_poll_budget",
@@ -266,15 +280,16 @@ class Sock:
         self.sk_err = 0
         self.sk_shutdown = 0
         self.sk_dst_cache: DstEntry | None = None
-        self.sk_bound_dev_if = 0
-        self.sk_mark = 0
+        self.sk_bound_dev_if: int = 0
+        self.sk_mark: int = 0
         self.sk_filter: tuple[SockFilter, ...] | None = None
         self.sk_filter_locked = False
         self.sk_priority = 0
         self.sk_broadcast = False
         self.sk_localroute = False
         self.sk_no_check_tx = False
-        self.sk_reuse = self.sk_reuseport = False
+        self.sk_reuse: bool = False
+        self.sk_reuseport: bool = False
         self.sk_flags = SOCK_NO_STAMP
         self.sk_stamp_ns = self.sk_peek_off = self.sk_incoming_cpu = -1
         self.sk_rcvlowat = 1
@@ -283,6 +298,8 @@ class Sock:
         self.sk_wq = WaitQueue()
         self.sk_nospace = False
         self.sk_owned = False
+        self.sk_backlog: deque[SkBuff] = deque()
+        self.sk_backlog_len = 0
         self.sk_lock_wq = WaitQueue()
         self.sk_lock_contended = False
 
@@ -311,12 +328,38 @@ def lock_sock_nested(sk: Sock) -> None:
 
 def release_sock(sk: Sock) -> None:
     """Give a socket's lock back, after what was put off meanwhile."""
+    if sk.sk_backlog:
+        __release_sock(sk)
     if sk.sk_prot.release_cb is not None:
         sk.sk_prot.release_cb(sk)
     sk.sk_owned = False
     if sk.sk_lock_contended:
         sk.sk_lock_contended = False
         sk.kernel.platform.wake(sk.sk_lock_wq)
+
+
+def __release_sock(sk: Sock) -> None:
+    """Receive what came while a task held the lock, in order."""
+    backlog_rcv = sk.sk_prot.backlog_rcv
+    assert backlog_rcv is not None
+    while sk.sk_backlog:
+        backlog_rcv(sk, sk.sk_backlog.popleft())
+    sk.sk_backlog_len = 0
+
+
+def sk_wait_event(sk: Sock, deadline_ns: int | None, condition: Callable[[], bool]) -> None:
+    """Sleep until a socket's tasks are woken or the deadline is there, the lock given back meanwhile.
+
+    Giving it back may receive what makes the condition true: then nobody would wake the task any more.
+    """
+    release_sock(sk)
+    if not condition():
+        sk.sk_sleepers += 1
+        try:
+            sk.kernel.platform.wait(sk.sk_wq, deadline_ns)
+        finally:
+            sk.sk_sleepers -= 1
+    lock_sock_nested(sk)
 
 
 def sock_def_wakeup(sk: Sock) -> None:
@@ -413,6 +456,11 @@ def sk_dst_reset(sk: Sock) -> None:
     """Forget the socket's route."""
     dst_release(sk.sk_dst_cache)
     sk.sk_dst_cache = None
+
+
+def __sk_dst_check(sk: Sock) -> "DstEntry | None":
+    """Return the route of a socket, whose lock is held, if it is still good, else forget it."""
+    return sk_dst_check(sk)
 
 
 def sk_dst_check(sk: Sock) -> "DstEntry | None":

@@ -174,6 +174,8 @@ def sock_setsockopt(sock: "Socket", optname: int, octets: bytes) -> int:
     if optname in OPTION_FLAGS:
         setattr(sk, OPTION_FLAGS[optname], value != 0)
     elif optname in OPTION_BITS:
+        if optname == SO_KEEPALIVE and sk.sk_prot.keepalive is not None:
+            sk.sk_prot.keepalive(sk, value != 0)
         _set_bits(sk, OPTION_BITS[optname], value != 0)
     elif optname in OPTION_NUMBERS:
         name, low, high = OPTION_NUMBERS[optname]

@@ -46,7 +46,7 @@ from .fib_rules import fib4_rules_init
 from .icmp import icmp_sk_init
 from .icmp_limit import IcmpGlobal
 from .icmp_rcv import icmp_err, icmp_rcv
-from .igmp import ip_mc_down, ip_mc_up
+from .igmp import ip_mc_down, ip_mc_drop_socket, ip_mc_up
 from .inet_offload import inet_gso_segment, inet_gso_send_check
 from .inet_protosw import (
     INET_PROTOSW_PERMANENT,
@@ -269,6 +269,7 @@ def inet_ioctl(sk: "InetSock", request: int, arg: bytearray) -> None:
 def inet_release(sk: "InetSock") -> None:
     """Close the socket."""
     sock_disable_timestamp(sk)
+    ip_mc_drop_socket(sk)
     sk.sk_prot.close(sk)
 
 
@@ -316,6 +317,9 @@ def inet_init_net(net: "Net") -> None:
     net.ipv4.inetsw = {}
     inet_add_protocol(net, NetProtocol(icmp_rcv, icmp_err, no_policy=True), IPPROTO_ICMP)
     inet_add_protocol(net, NetProtocol(udp_rcv, udp_err, gso_segment=udp4_ufo_fragment, no_policy=True), IPPROTO_UDP)
+    from .tcp_init import tcp_sk_init  # Streams are built on this module.
+
+    tcp_sk_init(net)
     net.ipv4.icmp_global = IcmpGlobal()
     inet_register_protosw(net, InetProtosw(SOCK_DGRAM, IPPROTO_UDP, UdpSock, inet_dgram_ops, INET_PROTOSW_PERMANENT))
     inet_register_protosw(net, InetProtosw(SOCK_RAW, IPPROTO_IP, RawSock, inet_sockraw_ops, INET_PROTOSW_REUSE))

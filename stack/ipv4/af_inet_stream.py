@@ -5,7 +5,15 @@ from os import strerror
 from typing import TYPE_CHECKING
 
 from ..core.proto_ops import ProtoOps
-from ..core.sock import RCV_SHUTDOWN, lock_sock_nested, release_sock, sock_def_wakeup, sock_error, sock_sndtimeo
+from ..core.sock import (
+    RCV_SHUTDOWN,
+    lock_sock_nested,
+    release_sock,
+    sk_wait_event,
+    sock_def_wakeup,
+    sock_error,
+    sock_sndtimeo,
+)
 from ..core.tcp_states import (
     TCP_CLOSE,
     TCP_LISTEN,
@@ -101,11 +109,7 @@ def inet_wait_for_connect(sk: "InetConnectionSock", timeo: int | None) -> None:
     platform = sk.kernel.platform
     deadline_ns = None if timeo is None else platform.now_ns() + timeo
     while 1 << sk.sk_state & _CONNECTING and (deadline_ns is None or platform.now_ns() < deadline_ns):
-        release_sock(sk)
-        sk.sk_sleepers += 1
-        platform.wait(sk.sk_wq, deadline_ns)
-        sk.sk_sleepers -= 1
-        lock_sock_nested(sk)
+        sk_wait_event(sk, deadline_ns, lambda: not 1 << sk.sk_state & _CONNECTING)
 
 
 def inet_listen(sk: "InetConnectionSock", backlog: int) -> int:

@@ -7,7 +7,7 @@ from os import strerror
 from typing import TYPE_CHECKING
 
 from ..core.datagram import sock_def_readable, sock_rcvtimeo
-from ..core.sock import lock_sock_nested, release_sock, sk_dst_reset
+from ..core.sock import lock_sock_nested, release_sock, sk_dst_reset, sk_wait_event
 from ..core.tcp_states import TCP_CLOSE, TCP_LISTEN, TCPF_CLOSE, TCPF_LISTEN, TCPF_SYN_SENT
 from ..uapi import SOCK_NONBLOCK
 from .inet_sock import InetSock
@@ -166,8 +166,4 @@ def inet_csk_wait_for_connect(sk: InetConnectionSock, timeo: int | None) -> None
             raise OSError(EINVAL, "the socket listens no longer")
         if deadline_ns is not None and platform.now_ns() >= deadline_ns:
             raise OSError(EAGAIN, "no connection to accept")
-        release_sock(sk)
-        sk.sk_sleepers += 1
-        platform.wait(sk.sk_wq, deadline_ns)
-        sk.sk_sleepers -= 1
-        lock_sock_nested(sk)
+        sk_wait_event(sk, deadline_ns, lambda: bool(sk.icsk_accept_queue) or sk.sk_state != TCP_LISTEN)

@@ -19,7 +19,7 @@ from ..core.skbuff import (
 from ..core.skbuff_csum import pskb_trim_rcsum
 from ..core.skbuff_data import pskb_may_pull, skb_share_check
 from ..netfilter.core import NF_HOOK, NF_INET_LOCAL_IN, NF_INET_PRE_ROUTING, NfHookState, nf_hook_slow
-from ..uapi import IPPROTO_UDP
+from ..uapi import IPPROTO_TCP, IPPROTO_UDP
 from ..xfrm.xfrm import XFRM_POLICY_IN
 from ..xfrm.xfrm_policy import xfrm4_policy_check
 from .icmp import icmp_send
@@ -29,6 +29,7 @@ from .ip_options_rcv import ip_rcv_options
 from .raw import raw_local_deliver
 from .route_input import ip_route_input_noref
 from .rtnetlink import RtType
+from .tcp_ipv4_rcv import tcp_v4_early_demux
 from .udp_receive import udp_v4_early_demux
 
 if TYPE_CHECKING:
@@ -149,8 +150,11 @@ def ip_rcv_finish_core(net: "Net", sk: "Sock | None", skb: SkBuff, dev: "NetDevi
     at = skb.network_header
     first, tos, _, _, frag_off, _, protocol, _, saddr, daddr = _HEADER.unpack_from(view, at)
     if skb.dst is None:
-        if protocol == IPPROTO_UDP and net.ipv4.sysctl_ip_early_demux and not frag_off & 0x3FFF:
-            udp_v4_early_demux(skb)
+        if net.ipv4.sysctl_ip_early_demux and not frag_off & 0x3FFF:
+            if protocol == IPPROTO_UDP:
+                udp_v4_early_demux(skb)
+            elif protocol == IPPROTO_TCP:
+                tcp_v4_early_demux(skb)
         if skb.dst is None:
             reason = ip_route_input_noref(skb, daddr, saddr, tos, dev)
             if reason is not None:

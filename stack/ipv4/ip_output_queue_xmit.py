@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from ..core.drop_reasons import SkbDropReason
 from ..core.skbuff import SkBuff, kfree_skb_reason, skb_push, skb_reset_network_header
-from ..core.sock import sk_dst_check, sk_dst_set
+from ..core.sock import __sk_dst_check, sk_dst_set
 from ..uapi import IPPROTO_TCP
 from .ip import IP_DF, IPV4_MIN_MTU, ip_dont_fragment
 from .ip_options import first_hop, is_strictroute
@@ -66,7 +66,7 @@ def __ip_queue_xmit(sk: "InetSock", skb: SkBuff, fl: "Flowi4", tos: int) -> int:
 
 def _route(sk: "InetSock", fl: "Flowi4", tos: int) -> RTable | None:
     """Return the socket's route if it is still good, else look it up and keep it; None if there is none."""
-    kept = sk_dst_check(sk)
+    kept = __sk_dst_check(sk)
     if kept is not None:
         return kept  # type: ignore[return-value]  # What sk_dst_set gets below.
     daddr = (first_hop(sk.opt) if sk.opt else 0) or sk.inet_daddr

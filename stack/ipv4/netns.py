@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ..core.timer import HZ
 from .devinet import IpDevConf
 from .fib_trie import FibTable
+from .inet_hashtables import InetHashinfo
 from .rtnetlink import RtTable
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .protocol import NetProtocol
     from .raw import RawSock
     from .route_cache import RouteCache
+    from .tcp_cong import TcpCongestionOps
     from .tunnel4 import XfrmTunnel
     from .udp_table import UdpTable
 
@@ -57,6 +59,14 @@ class NetnsIpv4:
         Neighbours.
     devconf_all, devconf_dflt : IpDevConf
         Settings for all devices, and those that a new device starts with.
+    tcp_hashinfo : InetHashinfo
+        Connections, listeners and ports of TCP.
+    tcp_cong_list : dict[str, TcpCongestionOps]
+        Algorithms of congestion control, by name.
+    tcp_sk : InetSock
+        What TCP answers with where there is no connection.
+    net_secret, syncookie_secret : bytes
+        What nobody else knows: sequence numbers and SYN cookies depend on it.
     udp_table : UdpTable
         UDP sockets by local port.
     inet_protos : list[NetProtocol or None]
@@ -94,6 +104,7 @@ class NetnsIpv4:
     inetsw: "dict[int, list[InetProtosw]]"
     raw_hashinfo: "dict[int, list[RawSock]]"
     rules_ops: "FibRulesOps"
+    tcp_sk: "InetSock"
     udp_table: "UdpTable"
 
     def __init__(self, net: "Net") -> None:
@@ -154,10 +165,58 @@ class NetnsIpv4:
         self.sysctl_igmp_max_memberships = 20
         self.sysctl_igmp_max_msf = 10
         self.sysctl_somaxconn = 4096
+        self.tcp_hashinfo = InetHashinfo()
+        self.tcp_cong_list: dict[str, TcpCongestionOps] = {}
+        self.net_secret = self.syncookie_secret = b""  # Made when they are needed first.
+        self.tcp_challenge_second = self.tcp_challenge_left = 0
+        self.set_tcp_defaults()
         self.sysctl_wmem_default = 212992
         self.sysctl_wmem_max = 212992
         self.sysctl_rmem_default = 212992
         self.sysctl_rmem_max = 212992
+
+    def set_tcp_defaults(self) -> None:
+        """Set TCP's settings to what they are at first (Linux: ``tcp_sk_init``); times are in jiffies."""
+        self.sysctl_tcp_abort_on_overflow = 0
+        self.sysctl_tcp_adv_win_scale = 1
+        self.sysctl_tcp_autocorking = 1
+        self.sysctl_tcp_base_mss = 1024
+        self.sysctl_tcp_challenge_ack_limit = 0x7FFFFFFF
+        self.sysctl_tcp_congestion_control = "cubic"
+        self.sysctl_tcp_dsack = 1
+        self.sysctl_tcp_early_retrans = 3
+        self.sysctl_tcp_ecn = 2
+        self.sysctl_tcp_fin_timeout = 60 * HZ
+        self.sysctl_tcp_frto = 2
+        self.sysctl_tcp_invalid_ratelimit = 500  # In ms.
+        self.sysctl_tcp_keepalive_intvl = 75 * HZ
+        self.sysctl_tcp_keepalive_probes = 9
+        self.sysctl_tcp_keepalive_time = 7200 * HZ
+        self.sysctl_tcp_limit_output_bytes = 1 << 20
+        self.sysctl_tcp_max_orphans = 16384
+        self.sysctl_tcp_max_reordering = 300
+        self.sysctl_tcp_max_tw_buckets = 16384
+        self.sysctl_tcp_min_snd_mss = 48
+        self.sysctl_tcp_moderate_rcvbuf = 1
+        self.sysctl_tcp_mtu_probe_floor = 48
+        self.sysctl_tcp_mtu_probing = 0
+        self.sysctl_tcp_orphan_retries = 0
+        self.sysctl_tcp_reordering = 3
+        self.sysctl_tcp_retries1 = 3
+        self.sysctl_tcp_retries2 = 15
+        self.sysctl_tcp_rfc1337 = 0
+        self.sysctl_tcp_rmem: tuple[int, int, int] = (4096, 131072, 6291456)
+        self.sysctl_tcp_sack = 1
+        self.sysctl_tcp_slow_start_after_idle = 1
+        self.sysctl_tcp_stdurg = 0
+        self.sysctl_tcp_syn_retries = 6
+        self.sysctl_tcp_synack_retries = 5
+        self.sysctl_tcp_syncookies = 1
+        self.sysctl_tcp_timestamps = 1
+        self.sysctl_tcp_tw_reuse = 2
+        self.sysctl_tcp_window_scaling = 1
+        self.sysctl_tcp_wmem: tuple[int, int, int] = (4096, 16384, 4194304)
+        self.sysctl_tcp_workaround_signed_windows = 0
 
     @property
     def sysctl_route_cache(self) -> int:

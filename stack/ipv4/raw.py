@@ -62,7 +62,7 @@ from .icmp_defs import (
     NR_ICMP_UNREACH,
     icmp_err_convert,
 )
-from .igmp import ip_mc_drop_socket, ip_mc_sf_allow
+from .igmp import ip_mc_sf_allow
 from .inet_sock import InetSock, IpcmCookie, inet_can_nonlocal_bind, inet_sk_flowi_flags, ipcm_init_sk
 from .ip_options import first_hop
 from .ip_output_make import (
@@ -401,7 +401,6 @@ def raw_close(sk: RawSock) -> None:
         ip_ra_control(sk, False)
     raw_unhash_sk(sk)
     ip_flush_pending_frames(sk)
-    ip_mc_drop_socket(sk)
     for queue in (sk.sk_receive_queue, sk.sk_error_queue):
         while queue:
             kfree_skb_reason(queue.popleft(), SkbDropReason.CONSUMED)

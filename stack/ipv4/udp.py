@@ -33,7 +33,6 @@ from ..uapi import (
 from ..wire.checksum import csum_add, csum_fold, csum_partial, csum_tcpudp_nofold
 from .datagram import ip4_datagram_connect, ip4_datagram_release_cb
 from .flow import Flowi4
-from .igmp import ip_mc_drop_socket
 from .inet_sock import InetCork, InetSock, IpcmCookie, inet_sk_flowi_flags, ipcm_init_sk
 from .ip_options import first_hop
 from .ip_output import ip_send_skb
@@ -378,7 +377,6 @@ def udp_destroy_sock(sk: UdpSock) -> None:
         put_page(sk.kernel, sk.sk_frag)
         sk.sk_frag = None
     udp_lib_unhash(sk)
-    ip_mc_drop_socket(sk)
     skb_queue_purge(sk)
     sk_dst_reset(sk)
 

@@ -84,12 +84,17 @@ class Rules:
 
 
 def read_golden(name: str) -> dict[str, list[Node]]:
-    """Return a trace's sections, by the titles of their ``# --`` lines ("" before the first): the calls at the top."""
-    (path,) = _HERE.glob(f"{name}-*.txt")
+    """Return a trace's sections, by the titles of their ``# --`` lines ("" before the first): the calls at the top.
+
+    One that was taken in parts, ``-p1`` and so on, is joined: a part goes on where the one before ended.
+    """
+    first, *parts = sorted(_HERE.glob(f"{name}-*.txt"))
+    lines = first.read_text().splitlines()
+    lines += [line for path in parts for line in path.read_text().splitlines() if not line.startswith("#")]
     sections: dict[str, list[Node]] = {"": []}
     title = ""
     stack: list[Node] = []
-    for line in path.read_text().splitlines():
+    for line in lines:
         if line.startswith("# -- "):
             title = line[5:]
             sections[title] = stack = []

@@ -108,6 +108,8 @@ class MemStream:
             poll=self.poll,
             no_autobind=True,
         )
+        for answer in net.ipv4.inetsw[SOCK_STREAM].copy():
+            net.ipv4.inetsw[SOCK_STREAM].remove(answer)  # TCP's, in whose place it is.
         inet_register_protosw(
             net, InetProtosw(SOCK_STREAM, IPPROTO_TCP, self.make, inet_stream_ops, INET_PROTOSW_PERMANENT)
         )

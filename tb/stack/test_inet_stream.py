@@ -9,7 +9,6 @@ from errno import (
     EINVAL,
     EOPNOTSUPP,
     EPIPE,
-    ESOCKTNOSUPPORT,
     ETIMEDOUT,
 )
 
@@ -64,11 +63,6 @@ def server(host):
 def after(host, ms: int, function) -> None:
     """Let another task do something, so many ms from now."""
     host.platform.timer(host.platform.now_ns() + ms * MS, function)
-
-
-def test_without_a_stream_protocol_there_are_no_stream_sockets():
-    with raises(ESOCKTNOSUPPORT):
-        make(make_ours())
 
 
 def test_accept_waits_for_a_connection_and_returns_it_with_its_peer_s_address(host, server):

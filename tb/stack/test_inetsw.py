@@ -16,23 +16,31 @@ from hardwire.stack.ipv4.inet_protosw import (
 from hardwire.stack.ipv4.udp import UdpSock
 from hardwire.tb.stack.inet_host import raises
 
+SEQPACKET, SCTP = 5, 132
+
 
 def kind(type: int, protocol: int, flags: int = 0) -> InetProtosw:
     return InetProtosw(type, protocol, UdpSock, inet_dgram_ops, flags)
 
 
-def test_there_are_streams_when_a_protocol_has_registered_them(host):
+def test_a_type_has_sockets_when_a_protocol_has_registered_them(host):
     with raises(ESOCKTNOSUPPORT):
-        host.net.socket(api.AF_INET, api.SOCK_STREAM)
-    stream = kind(api.SOCK_STREAM, api.IPPROTO_TCP, INET_PROTOSW_REUSE)
+        host.net.socket(api.AF_INET, SEQPACKET)
+    stream = kind(SEQPACKET, SCTP, INET_PROTOSW_REUSE)
     inet_register_protosw(host.net, stream)
-    sock = host.net.socket(api.AF_INET, api.SOCK_STREAM)
-    assert (sock.type, sock.proto, sock.sk.sk_reuse) == (api.SOCK_STREAM, api.IPPROTO_TCP, True)
+    sock = host.net.socket(api.AF_INET, SEQPACKET)
+    assert (sock.type, sock.proto, sock.sk.sk_reuse) == (SEQPACKET, SCTP, True)
     with raises(EPROTONOSUPPORT):
-        host.net.socket(api.AF_INET, api.SOCK_STREAM, 132)
+        host.net.socket(api.AF_INET, SEQPACKET, api.IPPROTO_TCP)
     inet_unregister_protosw(host.net, stream)
     with raises(ESOCKTNOSUPPORT):
-        host.net.socket(api.AF_INET, api.SOCK_STREAM)
+        host.net.socket(api.AF_INET, SEQPACKET)
+
+
+def test_streams_are_of_tcp(host):
+    assert host.net.socket(api.AF_INET, api.SOCK_STREAM).proto == api.IPPROTO_TCP
+    with raises(EPROTONOSUPPORT):
+        host.net.socket(api.AF_INET, api.SOCK_STREAM, SCTP)
 
 
 def test_another_protocol_may_come_but_not_in_place_of_a_permanent_one(host):

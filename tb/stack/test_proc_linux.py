@@ -175,7 +175,10 @@ def test_sockets_are_shown_as_on_linux(both, name):
 
 def test_numbers_of_sockets_are_those_of_linux(both):
     def texts() -> list[str]:
-        return [re.sub(r"(alloc|mem|memory) \d+", r"\1", text).replace("  ", " ") for text in both.texts("sockstat")]
+        # The kernel counts memory, and connections without a program, of all namespaces together.
+        return [
+            re.sub(r"(alloc|mem|memory|orphan) \d+", r"\1", text).replace("  ", " ") for text in both.texts("sockstat")
+        ]
 
     for _ in range(50):  # On a busy machine the kernel counts sockets of programs that have just ended.
         want, mine = texts()

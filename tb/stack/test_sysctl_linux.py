@@ -32,7 +32,16 @@ VALUES = (
     "5\n",
 )
 # Of these names no default is compared: they depend on the machine's memory.
-OF_MEMORY = ("net.core.", "net.ipv4.neigh.default.unres_qlen", "unres_qlen_bytes")
+OF_MEMORY = (
+    "net.core.",
+    "net.ipv4.neigh.default.unres_qlen",
+    "unres_qlen_bytes",
+    "tcp_rmem",
+    "tcp_wmem",
+    "tcp_max_orphans",
+    "tcp_max_tw_buckets",
+    "tcp_limit_output_bytes",  # Four times as much since Linux 6.15.
+)
 
 USER_HZ = ("locktime", "proxy_delay", "retrans_time")
 
@@ -66,7 +75,7 @@ def ours_like_theirs():
 
 
 # Of ours alone, and what a distribution chooses.
-OURS = ("net.ipv4.route_cache", "net.core.default_qdisc")
+OURS = ("net.ipv4.route_cache", "net.core.default_qdisc", "net.ipv4.tcp_congestion_control")
 
 
 def test_each_setting_has_the_name_and_the_default_of_linux(linux):
@@ -101,6 +110,8 @@ def _errno(function, *args) -> int:
 
 def test_each_value_becomes_what_it_becomes_on_linux(linux):
     net = ours_like_theirs().net
+    for name in ("net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"):
+        sysctl(net, name, read(linux, name))
     wrong = {}
     tried = 0
     for name in sysctl_names(net):

@@ -1,0 +1,39 @@
+"""The route of a connection, found once more (Linux: net/ipv4/af_inet.c)."""
+
+from typing import TYPE_CHECKING
+
+from ..core.sock import __sk_dst_check, sk_dst_set
+from .flow import Flowi4
+from .ip_options import first_hop
+from .route import ip_route_output_ports
+
+if TYPE_CHECKING:
+    from .tcp_sock import TcpSock
+
+__all__ = ["inet_sk_rebuild_header"]
+
+
+def inet_sk_rebuild_header(sk: "TcpSock") -> int:
+    """See that a connection has a route that is good; return 0, or why it has none as a negative errno."""
+    if __sk_dst_check(sk) is not None:
+        return 0
+    fl = sk.fl or Flowi4()
+    daddr = (first_hop(sk.opt) if sk.opt else 0) or sk.inet_daddr
+    try:
+        rt = ip_route_output_ports(
+            sk.net,
+            fl,
+            sk,
+            daddr,
+            sk.inet_saddr,
+            sk.inet_dport,
+            sk.inet_num,
+            sk.sk_protocol,
+            sk.tos & 0x1E,
+            sk.sk_bound_dev_if,
+        )
+    except OSError as error:
+        return -(error.errno or 0)
+    sk.fl = fl
+    sk_dst_set(sk, rt)
+    return 0
