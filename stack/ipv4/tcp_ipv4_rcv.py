@@ -90,7 +90,7 @@ def tcp_v4_rcv(skb: SkBuff) -> int:
     mib = net.mib
     demuxed, skb.sk = skb.sk, None
     if skb.pkt_type != PACKET_HOST:
-        kfree_skb_reason(skb, SkbDropReason.OTHERHOST)
+        kfree_skb_reason(skb, SkbDropReason.NOT_SPECIFIED)
         return 0
     mib["Tcp:InSegs"] += 1
     if skb.tail - skb.data < 20 and not pskb_may_pull(skb, 20):
