@@ -1,6 +1,6 @@
 """Socket buffers: the checksum of received packets (Linux: include/linux/skbuff.h, net/core/datagram.c)."""
 
-from ..wire.checksum import csum_add, csum_block_add, csum_fold, csum_partial
+from ..wire.checksum import csum_add, csum_block_add, csum_fold, csum_partial, csum_tcpudp_nofold
 from .skbuff import CHECKSUM_COMPLETE, CHECKSUM_NONE, CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, SkBuff
 from .skbuff_data import pskb_trim, skb_checksum
 
@@ -9,11 +9,15 @@ __all__ = [
     "inet_proto_csum_replace4",
     "pskb_trim_rcsum",
     "skb_checksum_complete",
+    "skb_checksum_init",
+    "skb_checksum_take",
     "skb_csum_unnecessary",
     "skb_forward_csum",
     "skb_postpull_rcsum",
     "skb_pull_rcsum",
 ]
+
+CHECKSUM_BREAK = 76  # What is longer is summed when its socket is known, or the program takes it.
 
 
 def skb_csum_unnecessary(skb: SkBuff) -> bool:
@@ -81,6 +85,51 @@ def __skb_checksum_complete(skb: SkBuff) -> int:
 def skb_checksum_complete(skb: SkBuff) -> int:
     """Return 0 if the checksum is right, or need not be checked."""
     return 0 if skb_csum_unnecessary(skb) else __skb_checksum_complete(skb)
+
+
+def skb_checksum_take(skb: SkBuff) -> None:
+    """Use up the word of a device that the next checksum is right (``__skb_decr_checksum_unnecessary``).
+
+    A checksum behind this one is its matter only if it said so.
+    """
+    if skb.csum_level:
+        skb.csum_level -= 1
+    else:
+        skb.ip_summed = CHECKSUM_NONE
+
+
+def skb_checksum_init(skb: SkBuff, saddr: int, daddr: int, length: int, proto: int) -> bool:
+    """Take over what the device says about a checksum over IPv4, or note the pseudo header to sum it later.
+
+    What has up to ``CHECKSUM_BREAK`` octets is summed at once.
+
+    Returns
+    -------
+    bool
+        False if the checksum is known to be wrong.
+    """
+    summed = skb.ip_summed
+    if summed == CHECKSUM_UNNECESSARY:
+        skb_checksum_take(skb)
+        skb.csum_valid = True
+        return True
+    if summed == CHECKSUM_PARTIAL or skb.csum_valid:
+        skb.csum_valid = True  # It never left this host.
+        return True
+    psum = csum_tcpudp_nofold(saddr, daddr, length, proto)
+    if summed == CHECKSUM_COMPLETE:
+        if csum_add(skb.csum, psum) == 0xFFFF:
+            skb.csum_valid = True
+            return True
+        if skb.csum_complete_sw:
+            return False
+        # The device may be wrong: sum again, in software.
+        skb.ip_summed = CHECKSUM_NONE
+    skb.csum = psum
+    if skb.len <= CHECKSUM_BREAK:
+        skb.csum_valid = not __skb_checksum_complete(skb)
+        return skb.csum_valid
+    return True
 
 
 def inet_proto_csum_replace4(skb: SkBuff, at: int, old: int, new: int, pseudohdr: bool) -> None:

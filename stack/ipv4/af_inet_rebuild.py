@@ -8,9 +8,28 @@ from .ip_options import first_hop
 from .route import ip_route_output_ports
 
 if TYPE_CHECKING:
+    from .inet_sock import InetSock
+    from .route import RTable
     from .tcp_sock import TcpSock
 
-__all__ = ["inet_sk_rebuild_header"]
+__all__ = ["inet_sk_rebuild_header", "inet_sk_route"]
+
+
+def inet_sk_route(sk: "InetSock", fl: Flowi4, tos: int) -> "RTable":
+    """Look the route of a connected socket up, and have it keep that.
+
+    Raises
+    ------
+    OSError
+        As ``ip_route_output_ports``.
+    """
+    daddr = (first_hop(sk.opt) if sk.opt else 0) or sk.inet_daddr
+    ports = sk.inet_dport, sk.inet_num
+    rt = ip_route_output_ports(
+        sk.net, fl, sk, daddr, sk.inet_saddr, *ports, sk.sk_protocol, tos & 0x1E, sk.sk_bound_dev_if
+    )
+    sk_dst_set(sk, rt)
+    return rt
 
 
 def inet_sk_rebuild_header(sk: "TcpSock") -> int:
@@ -18,22 +37,9 @@ def inet_sk_rebuild_header(sk: "TcpSock") -> int:
     if __sk_dst_check(sk) is not None:
         return 0
     fl = sk.fl or Flowi4()
-    daddr = (first_hop(sk.opt) if sk.opt else 0) or sk.inet_daddr
     try:
-        rt = ip_route_output_ports(
-            sk.net,
-            fl,
-            sk,
-            daddr,
-            sk.inet_saddr,
-            sk.inet_dport,
-            sk.inet_num,
-            sk.sk_protocol,
-            sk.tos & 0x1E,
-            sk.sk_bound_dev_if,
-        )
+        inet_sk_route(sk, fl, sk.tos)
     except OSError as error:
         return -(error.errno or 0)
     sk.fl = fl
-    sk_dst_set(sk, rt)
     return 0

@@ -7,12 +7,11 @@ from ..core.drop_reasons import SkbDropReason
 from ..core.netdevice import NET_RX_DROP, NET_RX_SUCCESS
 from ..core.skbuff import (
     CHECKSUM_COMPLETE,
-    CHECKSUM_NONE,
     CHECKSUM_UNNECESSARY,
     consume_skb,
     kfree_skb_reason,
 )
-from ..core.skbuff_csum import __skb_checksum_complete
+from ..core.skbuff_csum import __skb_checksum_complete, skb_checksum_take
 from ..core.skbuff_data import pskb_may_pull, skb_copy_bits
 from ..uapi import IPPROTO_ICMP
 from ..xfrm.xfrm import XFRM_POLICY_IN
@@ -111,10 +110,7 @@ def _checksum_is_right(skb: "SkBuff") -> bool:
     """Check a message's checksum, by what the device says or in software (``skb_checksum_simple_validate``)."""
     summed = skb.ip_summed
     if summed == CHECKSUM_UNNECESSARY:
-        if skb.csum_level:
-            skb.csum_level -= 1
-        else:
-            skb.ip_summed = CHECKSUM_NONE
+        skb_checksum_take(skb)
         return True
     if skb.csum_valid or (summed == CHECKSUM_COMPLETE and skb.csum == 0xFFFF):
         return True

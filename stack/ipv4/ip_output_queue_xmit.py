@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 from ..core.drop_reasons import SkbDropReason
 from ..core.skbuff import SkBuff, kfree_skb_reason, skb_push, skb_reset_network_header
-from ..core.sock import __sk_dst_check, sk_dst_set
+from ..core.sock import __sk_dst_check
 from ..uapi import IPPROTO_TCP
+from .af_inet_rebuild import inet_sk_route
 from .ip import IP_DF, IPV4_MIN_MTU, ip_dont_fragment
 from .ip_options import first_hop, is_strictroute
 from .ip_output import ip_local_out
 from .ip_output_make import ip_select_ident_segs, ip_select_ttl, ip_write_header
-from .route import RTable, __ip_select_ident, ip_route_output_ports
+from .route import RTable, __ip_select_ident
 
 if TYPE_CHECKING:
     from .flow import Flowi4
@@ -69,24 +70,10 @@ def _route(sk: "InetSock", fl: "Flowi4", tos: int) -> RTable | None:
     kept = __sk_dst_check(sk)
     if kept is not None:
         return kept  # type: ignore[return-value]  # What sk_dst_set gets below.
-    daddr = (first_hop(sk.opt) if sk.opt else 0) or sk.inet_daddr
     try:
-        rt = ip_route_output_ports(
-            sk.net,
-            fl,
-            sk,
-            daddr,
-            sk.inet_saddr,
-            sk.inet_dport,
-            sk.inet_num,
-            sk.sk_protocol,
-            tos & 0x1E,
-            sk.sk_bound_dev_if,
-        )
+        return inet_sk_route(sk, fl, tos)
     except OSError:
         return None
-    sk_dst_set(sk, rt)
-    return rt
 
 
 def ip_build_and_send_pkt(sk: "InetSock", skb: SkBuff, saddr: int, daddr: int, opt: bytes | None, tos: int) -> int:

@@ -3,10 +3,10 @@
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from ..core.skbuff import CHECKSUM_COMPLETE, CHECKSUM_NONE, CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY
-from ..core.skbuff_csum import __skb_checksum_complete
+from ..core.skbuff import CHECKSUM_PARTIAL
+from ..core.skbuff_csum import skb_checksum_init
 from ..uapi import IPPROTO_TCP
-from ..wire.checksum import csum_add, csum_tcpudp_nofold
+from ..wire.checksum import csum_tcpudp_nofold
 from .tcp_defs import CHECK_OFFSET
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["__tcp_v4_send_check", "tcp_v4_csum_init", "tcp_v4_send_check"]
 
 _CHECK = Struct("!H")
-_SHORT = 76  # CHECKSUM_BREAK: what is longer is summed only once its socket is known.
 
 
 def tcp_v4_send_check(sk: "InetSock", skb: "SkBuff") -> None:
@@ -46,29 +45,4 @@ def tcp_v4_csum_init(skb: "SkBuff", saddr: int, daddr: int) -> bool:
     bool
         False if the checksum is known to be wrong.
     """
-    summed = skb.ip_summed
-    if summed == CHECKSUM_UNNECESSARY:
-        # The device vouches for it. A checksum behind this one is its matter only if it said so.
-        if skb.csum_level:
-            skb.csum_level -= 1
-        else:
-            skb.ip_summed = CHECKSUM_NONE
-        skb.csum_valid = True
-        return True
-    if summed == CHECKSUM_PARTIAL or skb.csum_valid:
-        skb.csum_valid = True  # The segment never left this host.
-        return True
-    psum = csum_tcpudp_nofold(saddr, daddr, skb.len, IPPROTO_TCP)
-    if summed == CHECKSUM_COMPLETE:
-        if csum_add(skb.csum, psum) == 0xFFFF:
-            skb.csum_valid = True
-            return True
-        if skb.csum_complete_sw:
-            return False
-        # The device may be wrong: sum again, in software.
-        skb.ip_summed = CHECKSUM_NONE
-    skb.csum = psum
-    if skb.len <= _SHORT:
-        skb.csum_valid = not __skb_checksum_complete(skb)
-        return skb.csum_valid
-    return True
+    return skb_checksum_init(skb, saddr, daddr, skb.len, IPPROTO_TCP)

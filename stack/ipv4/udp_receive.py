@@ -11,19 +11,24 @@ from ..core.netdevice import NETIF_F_HW_CSUM, NETIF_F_SG
 from ..core.skbuff import (
     CHECKSUM_COMPLETE,
     CHECKSUM_NONE,
-    CHECKSUM_PARTIAL,
     CHECKSUM_UNNECESSARY,
     PACKET_HOST,
     SkBuff,
     consume_skb,
     kfree_skb_reason,
 )
-from ..core.skbuff_csum import __skb_checksum_complete, pskb_trim_rcsum, skb_csum_unnecessary, skb_pull_rcsum
+from ..core.skbuff_csum import (
+    __skb_checksum_complete,
+    pskb_trim_rcsum,
+    skb_checksum_init,
+    skb_csum_unnecessary,
+    skb_pull_rcsum,
+)
 from ..core.skbuff_data import pskb_may_pull, skb_clone
 from ..core.skbuff_segment import skb_gso_segment
 from ..core.sock import SOCK_RXQ_OVFL
 from ..uapi import IP_PMTUDISC_DONT, IPPROTO_UDP
-from ..wire.checksum import csum_add, csum_partial, csum_tcpudp_nofold
+from ..wire.checksum import csum_partial, csum_tcpudp_nofold
 from ..xfrm.xfrm import XFRM_POLICY_IN
 from ..xfrm.xfrm_policy import xfrm4_policy_check
 from .icmp import icmp_send
@@ -64,7 +69,6 @@ __all__ = [
 
 _HEADER = Struct("!HHHH")
 _ADDRESSES = Struct("!II")
-CHECKSUM_BREAK = 76  # What is longer is summed when the program takes it.
 
 
 def udp_v4_early_demux(skb: SkBuff) -> None:
@@ -155,32 +159,10 @@ def udp4_csum_init(skb: SkBuff, check: int, saddr: int, daddr: int, ulen: int, p
     bool
         False if the checksum is known to be wrong.
     """
-    summed = skb.ip_summed
-    if summed == CHECKSUM_UNNECESSARY:
-        # The device vouches for it. A checksum behind this one is its matter only if it said so.
-        if skb.csum_level:
-            skb.csum_level -= 1
-        else:
-            skb.ip_summed = CHECKSUM_NONE
-        skb.csum_valid = True
+    if not check and skb.ip_summed != CHECKSUM_UNNECESSARY:
+        skb.csum_valid = True  # None was sent.
         return True
-    if not check or summed == CHECKSUM_PARTIAL or skb.csum_valid:
-        skb.csum_valid = True  # None was sent, or the datagram never left this host.
-        return True
-    psum = csum_tcpudp_nofold(saddr, daddr, ulen, proto)
-    if summed == CHECKSUM_COMPLETE:
-        if csum_add(skb.csum, psum) == 0xFFFF:
-            skb.csum_valid = True
-            return True
-        if skb.csum_complete_sw:
-            return False
-        # The device may be wrong: sum again, in software.
-        skb.ip_summed = CHECKSUM_NONE
-    skb.csum = psum
-    if skb.len <= CHECKSUM_BREAK:
-        skb.csum_valid = not __skb_checksum_complete(skb)
-        return skb.csum_valid
-    return True
+    return skb_checksum_init(skb, saddr, daddr, ulen, proto)
 
 
 def _checksum_is_wrong(skb: SkBuff) -> bool:

@@ -32,6 +32,18 @@ class Cable:
         self.carried = 0
         self.lost = 0
 
+    def lose(self, *numbers: int, longer_than: int, delay_ns: int = 5 * MS) -> None:
+        """Lose some of the frames that are longer than so many octets: the first is number 1; all others arrive."""
+        count = 0
+
+        def choose(frame: bytes) -> list[int]:
+            nonlocal count
+            is_long = len(frame) > longer_than
+            count += is_long
+            return [] if is_long and count in numbers else [delay_ns]
+
+        self.choose = choose
+
     def receive(self, frame: bytes) -> None:
         """Take a frame that was sent."""
         delays = self.choose(frame)
@@ -43,7 +55,7 @@ class Cable:
 
 
 class TcpPair(Pair):
-    """10.0.0.1 and 10.0.0.2; ``choose_ab`` and ``choose_ba`` say what the cable does to what goes each way."""
+    """10.0.0.1 and 10.0.0.2; ``ab`` and ``ba`` are what the cable does to what goes each way."""
 
     def __init__(self, seed: int = 1, delay_ns: int = 5 * MS, **kwargs) -> None:
         super().__init__(seed, **kwargs)

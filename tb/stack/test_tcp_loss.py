@@ -48,14 +48,7 @@ def test_one_loss_in_a_window_is_repaired_without_a_timeout():
     pair = TcpPair()
     client, server = pair.connected()
     pair.transfer(client, server, 100_000)
-    count = 0
-
-    def choose(frame: bytes) -> list[int]:
-        nonlocal count
-        count += len(frame) > 1000
-        return [] if count == 10 and len(frame) > 1000 else [5 * MS]
-
-    pair.ab.choose = choose
+    pair.ab.lose(10, longer_than=1000)
     pair.transfer(client, server, 100_000)
     mib = pair.a.mib
     assert (pair.ab.lost, mib["Tcp:RetransSegs"]) == (1, 1)
@@ -68,14 +61,7 @@ def test_without_sack_three_duplicate_acks_repair_it():
     sysctl(pair.a.net, "net.ipv4.tcp_sack", 0)
     client, server = pair.connected()
     pair.transfer(client, server, 100_000)
-    count = 0
-
-    def choose(frame: bytes) -> list[int]:
-        nonlocal count
-        count += len(frame) > 1000
-        return [] if count == 10 and len(frame) > 1000 else [5 * MS]
-
-    pair.ab.choose = choose
+    pair.ab.lose(10, longer_than=1000)
     pair.transfer(client, server, 100_000)
     mib = pair.a.mib
     assert (mib["TcpExt:TCPRenoRecovery"], mib["TcpExt:TCPTimeouts"], mib["Tcp:RetransSegs"]) == (1, 0, 1)
@@ -86,14 +72,7 @@ def test_a_lost_tail_is_found_by_a_probe():
     pair = TcpPair()
     client, server = pair.connected()
     pair.transfer(client, server, 20_000)
-    frames = 0
-
-    def choose(frame: bytes) -> list[int]:
-        nonlocal frames
-        frames += len(frame) > 500
-        return [] if frames in (3, 4) and len(frame) > 500 else [5 * MS]
-
-    pair.ab.choose = choose
+    pair.ab.lose(3, 4, longer_than=500)
     start = pair.platform.now_ns()
     pair.transfer(client, server, 4 * 1448)
     mib = pair.a.mib
