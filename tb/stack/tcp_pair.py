@@ -3,6 +3,7 @@
 import random
 from hashlib import sha256
 
+import pytest
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 
@@ -224,15 +225,18 @@ class Scripted:
         listener.close()
         return sock
 
-    def connect(self, *, options=(), window: int = 65535):
-        """Return a socket that is connected to the peer."""
+    def connecting(self):
+        """Return a socket that does not wait while it is being connected to the peer, and its SYN."""
         sock = self.net.socket(api.AF_INET, api.SOCK_STREAM)
         sock.setblocking(False)
-        try:
+        with pytest.raises(BlockingIOError):
             sock.connect(("10.0.0.1", PORT))
-        except BlockingIOError:
-            pass
         (syn,) = self.sent()
+        return sock, syn
+
+    def connect(self, *, options=(), window: int = 65535):
+        """Return a socket that is connected to the peer."""
+        sock, syn = self.connecting()
         self.syn = syn
         self.peer_port, self.port = PORT, syn.sport
         self.isn, self.ack = syn.seq, syn.seq + 1

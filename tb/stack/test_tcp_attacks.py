@@ -87,11 +87,7 @@ def icmp_about(segment, kind: int, code: int, **fields) -> bytes:
 
 
 def test_an_icmp_error_ends_a_connect_but_not_a_connection(peer):
-    sock = peer.net.socket(api.AF_INET, api.SOCK_STREAM)
-    sock.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        sock.connect(("10.0.0.1", PORT))
-    (syn,) = peer.sent()
+    sock, syn = peer.connecting()
     peer.host.receive(icmp_about(syn, 3, 1))
     peer.run()
     assert sock.getsockopt(api.SOL_SOCKET, api.SO_ERROR) == EHOSTUNREACH

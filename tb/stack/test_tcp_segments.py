@@ -101,11 +101,7 @@ def test_a_syn_that_comes_again_is_answered_again(peer):
 
 
 def test_an_ack_of_what_was_not_sent_refuses_a_syn_sent(peer):
-    sock = peer.net.socket(api.AF_INET, api.SOCK_STREAM)
-    sock.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        sock.connect(("10.0.0.1", PORT))
-    (syn,) = peer.sent()
+    sock, syn = peer.connecting()
     peer.peer_port, peer.port = PORT, syn.sport
     (answer,) = peer.receive("SA", ack=syn.seq + 500)
     assert (answer.flags, answer.seq) == ("R", syn.seq + 500)
@@ -117,11 +113,7 @@ def test_an_ack_of_what_was_not_sent_refuses_a_syn_sent(peer):
 
 
 def test_syns_of_both_cross_each_other(peer):
-    sock = peer.net.socket(api.AF_INET, api.SOCK_STREAM)
-    sock.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        sock.connect(("10.0.0.1", PORT))
-    (syn,) = peer.sent()
+    sock, syn = peer.connecting()
     peer.peer_port, peer.port = PORT, syn.sport
     (answer,) = peer.receive("S", options=[("MSS", 1000)])
     assert (answer.flags, answer.seq, answer.ack) == ("SA", syn.seq, peer.seq)
@@ -308,11 +300,7 @@ def test_time_wait_answers_and_takes_a_new_syn(peer):
 
 def test_congestion_is_told_of_once_a_window_and_answered(peer):
     sysctl(peer.net, "net.ipv4.tcp_ecn", 1)
-    sock = peer.net.socket(api.AF_INET, api.SOCK_STREAM)
-    sock.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        sock.connect(("10.0.0.1", PORT))
-    (syn,) = peer.sent()
+    sock, syn = peer.connecting()
     assert str(syn.flags) == "SEC"
     peer.peer_port, peer.port, peer.ack = PORT, syn.sport, syn.seq + 1
     peer.receive("SAE", options=[("MSS", 1000)])
