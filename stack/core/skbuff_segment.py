@@ -1,10 +1,13 @@
 """Cutting a packet that stands for many into those (Linux: net/core/skbuff.c, net/core/gso.c)."""
 
 from errno import EPROTONOSUPPORT
+from struct import Struct
 
+from ..wire.checksum import csum_fold, csum_tcpudp_nofold
 from .drop_reasons import SkbDropReason
-from .netdevice import NETIF_F_GSO_UDP_L4, NETIF_F_SG, NETIF_F_TSO
+from .netdevice import NETIF_F_CSUM_MASK, NETIF_F_GSO_UDP_L4, NETIF_F_SG, NETIF_F_TSO
 from .skbuff import (
+    CHECKSUM_NONE,
     CHECKSUM_PARTIAL,
     CHECKSUM_UNNECESSARY,
     SKB_GSO_TCPV4,
@@ -14,9 +17,10 @@ from .skbuff import (
     kfree_skb_reason,
     skb_headlen,
 )
-from .skbuff_data import __copy_skb_header, skb_copy_bits
+from .skbuff_data import __copy_skb_header, skb_checksum, skb_copy_bits
 
 __all__ = [
+    "gso_make_checksum",
     "netif_needs_gso",
     "skb_gso_segment",
     "skb_gso_validate_network_len",
@@ -24,6 +28,7 @@ __all__ = [
     "skb_segment",
 ]
 
+_CHECK = Struct("!H")
 # What a device must be able to do for a kind of such packets.
 _FEATURES = {SKB_GSO_TCPV4: NETIF_F_TSO, SKB_GSO_UDP_L4: NETIF_F_GSO_UDP_L4}
 
@@ -118,6 +123,39 @@ def skb_segment(head: SkBuff, features: int) -> list[SkBuff]:
             kfree_skb_reason(seg, SkbDropReason.NOMEM)
         raise
     return segs
+
+
+def gso_make_checksum(
+    seg: SkBuff, offset: int, saddr: int, daddr: int, proto: int, features: int, *, zero: int = 0
+) -> None:
+    """Give a packet that was cut off its checksum, or leave it to a device that can.
+
+    Parameters
+    ----------
+    seg : SkBuff
+        With its transport header.
+    offset : int
+        Where the checksum is in that.
+    saddr, daddr, proto : int
+        The pseudo header's.
+    features : int
+        ``NETIF_F_*`` bits of the device.
+    zero : int
+        What stands for a sum of 0: UDP says with that that there is none.
+    """
+    start = seg.transport_header
+    at = start + offset
+    length = seg.len - (start - seg.data)
+    pseudo = csum_tcpudp_nofold(saddr, daddr, length, proto)
+    if features & NETIF_F_CSUM_MASK:
+        seg.ip_summed = CHECKSUM_PARTIAL
+        seg.csum_start, seg.csum_offset = start, offset
+        _CHECK.pack_into(seg.view, at, pseudo)
+    else:
+        seg.ip_summed = CHECKSUM_NONE
+        _CHECK.pack_into(seg.view, at, 0)
+        check = csum_fold(skb_checksum(seg, start - seg.data, length, pseudo)) or zero
+        _CHECK.pack_into(seg.view, at, check)
 
 
 def _share_frags(head: SkBuff, seg: SkBuff, offset: int, length: int) -> None:

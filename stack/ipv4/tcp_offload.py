@@ -4,12 +4,9 @@ from errno import EINVAL
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from ..core.netdevice import NETIF_F_CSUM_MASK
-from ..core.skbuff import CHECKSUM_NONE, CHECKSUM_PARTIAL, SKB_GSO_TCPV4, SkBuff
-from ..core.skbuff_data import skb_checksum
-from ..core.skbuff_segment import skb_segment
+from ..core.skbuff import SKB_GSO_TCPV4, SkBuff
+from ..core.skbuff_segment import gso_make_checksum, skb_segment
 from ..uapi import IPPROTO_TCP
-from ..wire.checksum import csum_fold, csum_tcpudp_nofold
 from .tcp_defs import CHECK_OFFSET, TCPHDR_CWR, TCPHDR_FIN, TCPHDR_PSH
 from .tcp_output import tcp_wfree
 
@@ -20,7 +17,6 @@ __all__ = ["tcp4_gso_segment", "tcp_gso_segment"]
 
 _ADDRESSES = Struct("!II")
 _SEQ = Struct("!I")
-_CHECK = Struct("!H")
 
 
 def tcp4_gso_segment(skb: SkBuff, features: int) -> list[SkBuff]:
@@ -60,17 +56,7 @@ def tcp_gso_segment(skb: SkBuff, features: int) -> list[SkBuff]:
             view[start + 13] &= ~TCPHDR_CWR
         if number < len(segs) - 1:
             view[start + 13] &= ~(TCPHDR_FIN | TCPHDR_PSH)
-        length = seg.len - (start - seg.data)
-        pseudo = csum_tcpudp_nofold(saddr, daddr, length, IPPROTO_TCP)
-        if features & NETIF_F_CSUM_MASK:
-            seg.ip_summed = CHECKSUM_PARTIAL
-            seg.csum_start, seg.csum_offset = start, CHECK_OFFSET
-            _CHECK.pack_into(view, start + CHECK_OFFSET, pseudo)
-        else:
-            seg.ip_summed = CHECKSUM_NONE
-            _CHECK.pack_into(view, start + CHECK_OFFSET, 0)
-            check = csum_fold(skb_checksum(seg, start - seg.data, length, pseudo))
-            _CHECK.pack_into(view, start + CHECK_OFFSET, check)
+        gso_make_checksum(seg, CHECK_OFFSET, saddr, daddr, IPPROTO_TCP, features)
         if sk is not None:
             seg.sk, seg.destructor = sk, tcp_wfree
             sk.sk_wmem_alloc += seg.truesize
