@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .core.net import Kernel
     from .socket import Socket
 
-__all__ = ["Poll", "poll", "select"]
+__all__ = ["Poll", "poll", "select", "wait"]
 
 T = TypeVar("T", bound="int | Socket")
 
@@ -38,12 +38,21 @@ def _fileno(sock: "int | Socket") -> int:
     return fd
 
 
-def _wait(kernel: "Kernel", look: Callable[[], bool], fds: Iterable[int], seconds: float | None) -> None:
-    """Sleep until ``look`` finds something, looking again whenever one of the sockets wakes somebody, or time is up."""
+def wait(
+    kernel: "Kernel",
+    look: Callable[[], bool],
+    fds: Iterable[int],
+    seconds: float | None,
+    table: WaitQueue | None = None,
+) -> None:
+    """Sleep until ``look`` finds something, looking again whenever one of the sockets wakes somebody, or time is up.
+
+    Who wakes ``table`` makes it look again, too.
+    """
     platform = kernel.platform
     deadline_ns = None if seconds is None else platform.now_ns() + ceil(seconds * 1e9)
     sks = [kernel.files[fd].sk for fd in fds if fd in kernel.files]
-    table = WaitQueue()
+    table = table or WaitQueue()
     for sk in sks:
         sk.sk_sleepers += 1
         sk.sk_wq.pollers += (table,)
@@ -88,7 +97,7 @@ def select(
                     found.append(sock)
         return any(ready)
 
-    _wait(kernel, look, {fd for entries in lists for _, fd in entries}, timeout)
+    wait(kernel, look, {fd for entries in lists for _, fd in entries}, timeout)
     return ready
 
 
@@ -136,20 +145,25 @@ class Poll:
         list[tuple[int, int]]
             Descriptors, and what can be done with each as ``POLL*`` bits; ``POLLNVAL``: it is no socket.
         """
-        files = self._kernel.files
         ready: list[tuple[int, int]] = []
 
         def look() -> bool:
-            ready.clear()
-            for fd, events in self._wanted.items():
-                file = files.get(fd)
-                mask = POLLNVAL if file is None else file.ops.poll(file.sk) & (events | _ALWAYS)
-                if mask:
-                    ready.append((fd, mask))
+            ready[:] = self.ready()
             return bool(ready)
 
         seconds = None if timeout is None or timeout < 0 else timeout / 1000
-        _wait(self._kernel, look, self._wanted, seconds)
+        wait(self._kernel, look, self._wanted, seconds)
+        return ready
+
+    def ready(self) -> list[tuple[int, int]]:
+        """Return what :meth:`poll` does, without waiting."""
+        files = self._kernel.files
+        ready: list[tuple[int, int]] = []
+        for fd, events in self._wanted.items():
+            file = files.get(fd)
+            mask = POLLNVAL if file is None else file.ops.poll(file.sk) & (events | _ALWAYS)
+            if mask:
+                ready.append((fd, mask))
         return ready
 
 

@@ -1,15 +1,13 @@
 """Sockets: what programs call, and the system calls behind it (Linux: net/socket.c)."""
 
 from collections.abc import Callable, Iterable, Sequence
-from errno import EAFNOSUPPORT, EINPROGRESS, EINVAL, EMSGSIZE
+from errno import EAFNOSUPPORT, EAGAIN, EINPROGRESS, EINVAL, EMSGSIZE
 from sys import byteorder
 from typing import TYPE_CHECKING, Any, Self
 
 from . import uapi, uapi_ioctl, uapi_options
 from .core.msghdr import EIOCBQUEUED, Kiocb, Msghdr, Octets, RecvMsghdr
 from .core.proto_ops import ProtoOps
-from .core.sock_options import sock_setsockopt
-from .core.sock_options_get import sock_getsockopt
 from .ipv4.af_inet import inet_create
 from .netlink.af_netlink import netlink_create
 from .netlink.uapi import AF_NETLINK
@@ -19,6 +17,7 @@ from .socket_connect import sys_accept4, sys_connect, sys_listen
 from .socket_ioctl import fcntl_ioctl
 from .socket_lookup import move_addr_to_kernel, sockfd_lookup_light
 from .socket_recv import new_octets, sock_poll, sys_recvfrom, sys_recvmsg, user_buffers
+from .socket_sockopt import sys_getsockopt, sys_setsockopt
 from .uapi import *  # noqa: F403 - the constants are part of this module, as in Python's own
 from .uapi import (
     AF_INET,
@@ -29,8 +28,6 @@ from .uapi import (
     SOCK_MAX,
     SOCK_NONBLOCK,
     SOCK_TYPE_MASK,
-    SOL_IP,
-    SOL_SOCKET,
 )
 from .uapi_ioctl import *  # noqa: F403
 from .uapi_options import *  # noqa: F403
@@ -105,6 +102,16 @@ class Socket:
                 self._timed_out()
             raise
 
+    def connect_ex(self, address: Address) -> int:
+        """Connect; return 0, or the errno of what failed."""
+        try:
+            self.connect(address)
+        except OSError as error:
+            if error.errno is None:  # Time was up.
+                return EAGAIN
+            return error.errno
+        return 0
+
     def listen(self, backlog: int = 128) -> None:
         """Let others connect; so many of them, and one more, may wait to be accepted."""
         sys_listen(self.kernel, self.fd, max(backlog, 0))
@@ -132,12 +139,33 @@ class Socket:
             raise
 
     def send(self, data: Octets, flags: int = 0) -> int:
-        """Send a datagram to the peer."""
+        """Send a datagram to the peer, or of a stream as much as there is room for; return the number of octets."""
         try:
             return sys_sendto(self.kernel, self.fd, data, flags, None)
         except BlockingIOError:
             self._timed_out()
             raise
+
+    def sendall(self, data: Octets, flags: int = 0) -> None:
+        """Send all of it to the peer, in as many calls as needed; together they may wait as long as one.
+
+        Raises
+        ------
+        TimeoutError, BlockingIOError
+            If only a part was sent in that time; of how much, nothing is said.
+        """
+        left = memoryview(data).cast("B")
+        timeout_ns = self.sk.sk_sndtimeo
+        end_ns = None if timeout_ns is None else self.kernel.now_ns() + timeout_ns
+        try:
+            while left:
+                if end_ns is not None:
+                    self.sk.sk_sndtimeo = end_ns - self.kernel.now_ns()
+                    if self.sk.sk_sndtimeo <= 0:
+                        raise TimeoutError("timed out")
+                left = left[self.send(left, flags) :]
+        finally:
+            self.sk.sk_sndtimeo = timeout_ns
 
     def sendmsg(
         self,
@@ -154,7 +182,7 @@ class Socket:
             raise
 
     def recv(self, bufsize: int, flags: int = 0) -> bytes:
-        """Receive a datagram, at most so many octets of it."""
+        """Receive a datagram, at most so many octets of it, or what a stream has; ``b""``: the peer has ended it."""
         msg = new_octets(bufsize)
         self._receive(msg, flags)
         return msg.octets
@@ -455,30 +483,8 @@ def __sys_bind(kernel: "Kernel", fd: int, address: Address) -> int:
     return sock.ops.bind(sock.sk, move_addr_to_kernel(sock, address))
 
 
-def __x64_sys_setsockopt(kernel: "Kernel", fd: int, level: int, optname: int, value: bytes) -> int:
-    sock = sockfd_lookup_light(kernel, fd)
-    if level == SOL_SOCKET:
-        return sock_setsockopt(sock, optname, value)
-    return sock.ops.setsockopt(sock.sk, level, optname, value)
-
-
-def __x64_sys_getsockopt(kernel: "Kernel", fd: int, level: int, optname: int, optlen: int) -> bytes:
-    sock = sockfd_lookup_light(kernel, fd)
-    if level == SOL_SOCKET:
-        value = sock_getsockopt(sock, optname, optlen)
-    else:
-        value = sock.ops.getsockopt(sock.sk, level, optname)
-    if isinstance(value, bytes):
-        return value[:optlen]
-    if level == SOL_IP and optlen < 4 and 0 <= value <= 255:
-        return bytes((value,))[:optlen]  # Of IP a small number may be one octet.
-    return value.to_bytes(4, byteorder, signed=True)[:optlen]
-
-
 # Inside a class Python changes names that start with two underscores.
 sys_socket = __x64_sys_socket
 sys_bind = __x64_sys_bind
 sys_sendto = __x64_sys_sendto
 sys_sendmsg = __x64_sys_sendmsg
-sys_setsockopt = __x64_sys_setsockopt
-sys_getsockopt = __x64_sys_getsockopt

@@ -107,9 +107,9 @@ def tcp_v4_rcv(skb: SkBuff) -> int:
         return _bad(net, skb, SkbDropReason.TCP_CSUM)
     sport, dport, *_ = HEADER.unpack_from(skb.view, skb.data)
     sk: TcpSock | TcpRequestSock | InetTimewaitSock | None
-    if demuxed is not None:
-        sk = demuxed  # type: ignore[assignment]  # What tcp_v4_early_demux() found.
-    else:
+    sk = demuxed  # type: ignore[assignment]  # What tcp_v4_early_demux() found.
+    if sk is None or (isinstance(sk, TcpRequestSock) and net.ipv4.tcp_hashinfo.ehash.get(sk.key) is not sk):
+        # Nothing; or a request that a segment before this one, of the same list, made a connection of.
         sk = __inet_lookup(net, saddr, sport, daddr, dport, skb.skb_iif)
     if isinstance(sk, TcpRequestSock):
         return _to_request(net, sk, skb)

@@ -5,10 +5,12 @@ import os
 import pytest
 
 from hardwire.stack import socket as api
+from hardwire.stack.core.dev_napi import napi_schedule
 from hardwire.stack.core.dev_register import dev_set_mtu
+from hardwire.stack.core.softirq import run_in_irq
 from hardwire.stack.sysctl import sysctl
 from hardwire.tb.stack.inet_host import MS
-from hardwire.tb.stack.tcp_pair import TcpPair
+from hardwire.tb.stack.tcp_pair import PORT, TcpPair
 
 SEEDS = [int(os.environ["HARDWIRE_SEED"])] if "HARDWIRE_SEED" in os.environ else range(1, 5)
 
@@ -139,4 +141,34 @@ def test_a_path_of_a_smaller_mtu_gets_shorter_segments():
     dev_set_mtu(pair.a.dev, 600)
     pair.transfer(client, server, 50_000)
     assert max(map(len, pair.a.dev.sent)) == 614
+    pair.finish(client, server)
+
+
+def test_data_that_comes_in_one_list_with_the_ack_of_the_handshake_is_received():
+    # All of a list are demultiplexed first: both find the request (kernel: req_stolen of tcp_check_req()).
+    pair = TcpPair()
+    listener = pair.listener()
+    client = pair.a.net.socket(api.AF_INET, api.SOCK_STREAM)
+    client.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        client.connect(("10.0.0.2", PORT))
+    pair.run(18 * MS)  # ARP took 10 of them; the SYN-ACK is on its way.
+    held: list[bytes] = []
+    pair.ab.choose = lambda frame: held.append(frame) or []
+    pair.run(4 * MS)
+    client.send(b"hello")
+    pair.run(MS)
+    assert len(held) == 2
+
+    def arrive() -> None:
+        pair.b.dev.arrived.extend(held)
+        napi_schedule(pair.b.dev.napi)
+
+    run_in_irq(pair.b.kernel, arrive)
+    pair.ab.choose = lambda _: [5 * MS]
+    server, _ = listener.accept()
+    server.setblocking(False)
+    assert server.recv(10) == b"hello"
+    assert (pair.b.mib["Tcp:PassiveOpens"], pair.b.mib["Tcp:AttemptFails"]) == (1, 0)
+    listener.close()
     pair.finish(client, server)
