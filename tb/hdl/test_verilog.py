@@ -43,7 +43,7 @@ def test_each_block_can_be_had_alone(block: str, tmp_path: Path) -> None:
 
 
 # With the primitives of an ECP5 a whole board goes all the way, in tb/boards/test_results.py. Without them only up to
-# the mapping to LUTs: there ABC of YoWASP Yosys 0.70 ends with 1 and no word.
+# the mapping to LUTs: there ABC of YoWASP Yosys 0.70 ends with 1 and no word; 0.69's maps it.
 @pytest.mark.parametrize(
     ("platform", "steps"),
     [(None, "-run begin:map_luts"), pytest.param(Ecp5(), "", marks=pytest.mark.soak)],
