@@ -12,7 +12,7 @@ import pytest
 
 from hardwire.tb.e2e.test_receive_rtl import COUNTERS
 
-__all__ = ["check_balance", "inside", "names", "namespace", "needs_root", "only_as_root"]
+__all__ = ["check_balance", "inside", "names", "namespace", "needs_root", "only_as_root", "results"]
 
 _BAD_ON_THE_WIRE = tuple(COUNTERS.values())
 _NOT_DELIVERED = "rx_filtered rx_missed rx_no_buffer rx_disabled rx_bus_errors rx_refused".split()
@@ -57,3 +57,8 @@ def check_balance(report: dict[str, Any]) -> None:
     assert report["damaged"] == 0
     assert card["tx_frames"] == report["to_kernel"] + sum(report["refused_by_kernel"].values())
     assert report["to_kernel"] == report["kernel"]["rx_packets"] + report["kernel"]["rx_dropped"]
+
+
+def results(report: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """Return what came of our own programs on a simulated host, by their text."""
+    return {one["program"]: one["result"] for one in report["programs"] if "result" in one}

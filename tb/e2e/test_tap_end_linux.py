@@ -62,7 +62,11 @@ def guards(name: str) -> list[str]:
             2,
             "--mac: 01:00:00:00:00:01 is no address for a card",
         ),
-        ((*TAP, "--tap", "hw0", "--serve", "echo,ssh"), 2, "--serve: there is no 'ssh'; there are echo, discard"),
+        (
+            (*TAP, "--tap", "hw0", "--serve", "echo,ssh"),
+            2,
+            "--serve: there is no 'ssh'; there are echo, discard, chargen",
+        ),
         ((*TAP, "--tap", "hw0", "--pcap", "no/dir/a.pcapng"), 2, "--pcap: there is no folder no/dir"),
         ((*TAP, "--tap", "hw0", "--waves", "/dev/full"), 2, "--waves: /dev/full is not a regular file"),
         *(

@@ -1,0 +1,102 @@
+"""Programs on a simulated host that lives in real time, among real ones."""
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from .children import Child, Children, text_of
+from .machine import Machine
+from .program import Program
+from .world import Task
+
+__all__ = ["LivePrograms"]
+
+
+class LivePrograms:
+    """What runs on a host; its clock shows the real time.
+
+    The process gets SIGIO from its children from the first one on.
+
+    Parameters
+    ----------
+    machine : Machine
+        The host.
+    names : dict[str, str]
+        Addresses by name, for Python programs.
+    """
+
+    def __init__(self, machine: Machine, names: dict[str, str]) -> None:
+        self._machine = machine
+        self._names = names
+        self._children = Children(machine.world)
+        self._started: list[tuple[Program, Task] | Child] = []
+
+    def start(self, program: "Program | list[str]") -> None:
+        """Start a program: one of ours, or the words of a Python command line, without "python"."""
+        if isinstance(program, Program):
+            task = self._machine.world.spawn(_run, program, self._machine, name=program.text)
+            self._started.append((program, task))
+            return
+        signal.signal(signal.SIGIO, self._hear)
+        name = self._machine.host.name
+        hello = (name, self._names, time.time_ns() - self._machine.world.now_ns)
+        # In a session of its own: a terminal's Ctrl-C is for us, and the program's end is orderly.
+        child = self._children.start(
+            self._machine, text_of(program), hello, program, cwd=Path(), stdout=2, start_new_session=True
+        )
+        self._started.append(child)
+
+    @property
+    def over(self) -> bool:
+        """Whether there were programs, all have ended, and what they have left under way has arrived."""
+        if not self._started or self._machine.net.ipv4.tcp_hashinfo.orphan_count:
+            return False
+        return all(one.ended if isinstance(one, Child) else one[1].done for one in self._started)
+
+    def end(self) -> None:
+        """End all that still run: first in their own way, with the network, if that is soon."""
+        self._children.finish()
+        self._children.end()
+        for one in self._started:
+            if not isinstance(one, Child):
+                one[0].ended()
+
+    @property
+    def lines(self) -> list[str]:
+        """What our own have said."""
+        return [line for one in self._started if not isinstance(one, Child) for line in one[0].lines]
+
+    @property
+    def failed(self) -> list[str]:
+        """What has failed, each in a line."""
+        found = []
+        for one in self._started:
+            if not isinstance(one, Child):
+                found += [f"failed: {one[0].result['failed']}"] if "failed" in one[0].result else []
+            elif one.status:
+                found.append(f"{one.text} ended with status {one.status}")
+        return found
+
+    def report(self) -> list[dict[str, Any]]:
+        """Return what came of each, as plain values."""
+        return [
+            {"program": one.text, "status": one.status}
+            if isinstance(one, Child)
+            else {"program": one[0].text, "result": one[0].result}
+            for one in self._started
+        ]
+
+    def _hear(self, *_: object) -> None:
+        self._machine.world.signals.extend(child.process.look for child in self._children.all)
+
+
+def _run(program: Program, machine: Machine) -> None:
+    """Run a program; what it cannot do does not end the others."""
+    try:
+        if program.lead is not None:
+            program.lead(program, machine)
+        program.run(program, machine)
+    except OSError as error:
+        program.lines.append(f"{program.text}: {error.strerror}")
+        program.result["failed"] = program.text
