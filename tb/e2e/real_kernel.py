@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from hardwire.tb.e2e.test_receive_rtl import COUNTERS
 
-__all__ = ["check_balance", "inside", "names", "namespace", "needs_root", "only_as_root", "results"]
+__all__ = ["check_balance", "inside", "names", "namespace", "needs_root", "only_as_root", "results", "server"]
 
 _BAD_ON_THE_WIRE = tuple(COUNTERS.values())
 _NOT_DELIVERED = "rx_filtered rx_missed rx_no_buffer rx_disabled rx_bus_errors rx_refused".split()
@@ -44,6 +45,24 @@ def inside(name: str, *words: str, stdin: bytes | None = None, timeout_s: float 
     said = result.stdout.decode(errors="replace")
     assert not ok or result.returncode == 0, f"{words}: {result.returncode}: {said}{result.stderr.decode()}"
     return said
+
+
+@contextmanager
+def server(
+    space: str, port: int, *words: str, cwd: Path | None = None, stdout: int = subprocess.DEVNULL
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """Run a server in a namespace, from when it listens."""
+    command = ["ip", "netns", "exec", space, *words]
+    with subprocess.Popen(command, cwd=cwd, stdout=stdout, stderr=subprocess.DEVNULL) as process:
+        try:
+            end = time.monotonic() + 20
+            while f":{port} " not in inside(space, "ss", "-tlnH"):
+                assert process.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            yield process
+        finally:
+            process.terminate()
 
 
 def check_balance(report: dict[str, Any]) -> None:
