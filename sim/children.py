@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from .dropin import __file__ as _dropin
 from .dropin.install import VARIABLE
 from .dropin.process import Process
 from .machine import Machine
-from .world import DeadlockError, World
+from .world import DeadlockError, Task, World
 
 __all__ = ["SETTLE_NS", "Child", "Children", "environment", "text_of"]
 
@@ -87,8 +88,14 @@ class Children:
         self.all.append(Child(text_of(words), process, popen))
         return self.all[-1]
 
-    def finish(self) -> None:
-        """Let those that still run end in their own way, with all that they still call, if that is soon."""
+    def finish(self, join: Callable[[Sequence[Task]], None] | None = None) -> None:
+        """Let those that still run end in their own way, with all that they still call, if that is soon.
+
+        Parameters
+        ----------
+        join : callable or None
+            Lets time pass until tasks have ended, but not too long; None: as simulated time can.
+        """
         for child in self._running:
             if child.ended:
                 child.status = child.popen.wait()
@@ -98,9 +105,12 @@ class Children:
             for process in processes:
                 if not process.main.done:
                     process.finish(main=main)
-            with suppress(DeadlockError):  # One waits for what never comes, even so.
-                self._world.join([process.main for process in processes], limit_ns=SETTLE_NS)
+            (join or self._join)([process.main for process in processes])
         killer.cancel()
+
+    def _join(self, tasks: Sequence[Task]) -> None:
+        with suppress(DeadlockError):  # One waits for what never comes, even so.
+            self._world.join(tasks, limit_ns=SETTLE_NS)
 
     def end(self) -> None:
         """End those that still run, whatever they still call."""

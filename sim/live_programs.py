@@ -2,12 +2,15 @@
 
 import signal
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .children import Child, Children, text_of
+from .children import SETTLE_NS, Child, Children, text_of
 from .machine import Machine
+from .netns import KernelError
 from .program import Program
+from .realtime import Port, RealTime
 from .world import Task
 
 __all__ = ["LivePrograms"]
@@ -54,10 +57,29 @@ class LivePrograms:
             return False
         return all(one.ended if isinstance(one, Child) else one[1].done for one in self._started)
 
-    def end(self) -> None:
-        """End all that still run: first in their own way, with the network, if that is soon."""
-        self._children.finish()
-        self._children.end()
+    def end(self, ports: Sequence[Port], say: Callable[[str], None]) -> None:
+        """End all that still run: first in their own way, with the network, if that is soon.
+
+        Parameters
+        ----------
+        ports : sequence of Port
+            Where frames come in meanwhile.
+        say : callable
+            Told in a line what is amiss.
+        """
+        world = self._machine.world
+
+        def pass_time(done: Callable[[], bool]) -> None:
+            latest = time.monotonic() + SETTLE_NS / 1e9
+            RealTime(world, ports, say=say, done=lambda: done() or time.monotonic() > latest).run()
+
+        try:
+            self._children.finish(lambda tasks: pass_time(lambda: all(task.done for task in tasks)))
+            pass_time(lambda: not self._machine.net.ipv4.tcp_hashinfo.orphan_count)
+        except KernelError:
+            pass  # The network has gone; that is said already.
+        finally:
+            self._children.end()
         for one in self._started:
             if not isinstance(one, Child):
                 one[0].ended()

@@ -116,7 +116,7 @@ def tap(
         machine.world.advance(0)  # Until all of them wait for something.
         say(f"{address.ip} is behind {tap}, whose own address is {other.ip}: {within(netns)}ping {address.ip}")
         course, failure = run_live(machine.world, [link], lambda: programs.over)
-        programs.end()
+        programs.end([link], say)
         for line in programs.lines:
             say(line)
         host, outside = host_report(machine), device.report()

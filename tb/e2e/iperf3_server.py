@@ -99,20 +99,20 @@ def one_test(listener: socket.socket) -> None:
         started = time.monotonic()
         counts = move(control, streams, reverse=parameters.get("reverse", False))
         took_s = time.monotonic() - started
-        send_state(control, EXCHANGE_RESULTS)
-        receive_json(control)
         rest = {"jitter": 0, "errors": 0, "packets": 0, "start_time": 0, "end_time": took_s}
         numbers = [1, *range(3, len(streams) + 2)]  # As iperf3 counts them.
         results = [
             {"id": number, "bytes": counts[stream.fileno()], "retransmits": retransmits(stream), **rest}
             for number, stream in zip(numbers, streams, strict=True)
         ]
+        for stream in streams:
+            stream.close()  # Now: a client that receives waits for a whole block, or for the end.
+        send_state(control, EXCHANGE_RESULTS)
+        receive_json(control)
         cpu = dict.fromkeys(("cpu_util_total", "cpu_util_user", "cpu_util_system"), 0)
         send_json(control, {**cpu, "sender_has_retransmits": 1, "streams": results})
         send_state(control, DISPLAY_RESULTS)
         assert exactly(control, 1)[0] == IPERF_DONE
-        for stream in streams:
-            stream.close()
         print(f"{sum(counts.values())} octets in {took_s:.3f} s", flush=True)
 
 
