@@ -125,8 +125,8 @@ def meet(space: str, folder: Path, serves: str, asks: str, *, ours_asks: bool) -
     (folder / "theirs.py").write_text(serves if ours_asks else asks)
     if not ours_asks:
         with tap_host(space, "--run", python(folder, "ours.py", serves)) as live:
-            said = inside(space, *theirs, OURS)
-            return said_by(live) + said.splitlines()
+            asked = inside(space, *theirs, OURS).splitlines()
+            return said_by(live) + asked
     with namespace(space), server(space, 7000, *theirs, stdout=subprocess.PIPE) as process:
         with tap_host(space, "--run", python(folder, "ours.py", asks, THEIRS)) as live:
             said = said_by(live)
