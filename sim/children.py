@@ -123,15 +123,16 @@ class Children:
 
     def kill_later(self) -> threading.Timer:
         """Kill those that still run when patience is at its end."""
-        killer = threading.Timer(_PATIENCE_S, self._kill)
+        killer = threading.Timer(_PATIENCE_S, self.kill)
         killer.daemon = True
         killer.start()
         return killer
 
+    def kill(self) -> None:
+        """Kill those that still run."""
+        for child in self._running:
+            child.popen.kill()
+
     @property
     def _running(self) -> list[Child]:
         return [child for child in self.all if child.popen.returncode is None]
-
-    def _kill(self) -> None:
-        for child in self._running:
-            child.popen.kill()

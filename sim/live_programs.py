@@ -84,6 +84,10 @@ class LivePrograms:
             if not isinstance(one, Child):
                 one[0].ended()
 
+    def kill(self) -> None:
+        """Kill what still runs: when it cannot be ended, one must not go on without a network."""
+        self._children.kill()
+
     @property
     def lines(self) -> list[str]:
         """What our own have said."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["tap"]
 
 _SERVERS = ("echo", "discard", "chargen")
+_DAMAGED = "kernel: the frame has a wrong FCS or symbol"
 _LINK_UP_NS = 1_000_000
 _GOOD_CABLE = (100, 1000, 0, 0, 0, 0, 100_000)
 
@@ -111,6 +112,7 @@ def tap(
             stack.callback(machine.nic.waves, None)
         machine.world.settle(_LINK_UP_NS)
         programs = LivePrograms(machine, {"localhost": "127.0.0.1", "host1": str(address.ip), "host2": str(other.ip)})
+        stack.callback(programs.kill)
         for program in (*servers, *asked):
             programs.start(program)
         machine.world.advance(0)  # Until all of them wait for something.
@@ -128,7 +130,7 @@ def tap(
             "host": host,
             "damaged": link.damaged,
             "cable": through,
-            "drops": drops_of(host, outside, through),
+            "drops": drops_of(host, outside, through) | ({_DAMAGED: link.damaged} if link.damaged else {}),
             "programs": programs.report(),
             **course,
         }

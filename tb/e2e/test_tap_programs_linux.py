@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -251,3 +252,39 @@ def test_commands_set_the_host_up_before_it_serves(space: str) -> None:
     with tap_host(space, "--run", asked) as live:
         assert exchange(space, "nc", "-N", OURS, "7000", octets=b"hello") == b"hello"
         assert results(live.stop())[asked] == {"connections": 1, "octets": 5}
+
+
+COMPUTES = """
+import os, time
+print(os.getpid(), flush=True)
+time.sleep(0.5)
+while True:
+    pass
+"""
+
+
+def test_a_program_that_computes_for_ever_is_killed_by_the_second_signal(space: str, tmp_path: Path) -> None:
+    with tap_host(space, "--run", python(tmp_path, "computes.py", COMPUTES)) as live:
+        (child,) = (int(line) for line in live.said if line.isdigit())
+        state = Path(f"/proc/{child}/stat")
+        until(lambda: state.read_text().split()[2] == "R" and int(state.read_text().split()[13]) > 20)
+        for _ in range(2):
+            live.process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        assert live.process.wait(20) == 130
+        until(lambda: not state.exists() or state.read_text().split()[2] == "Z")
+
+
+def test_a_program_that_is_not_there_is_said(space: str) -> None:
+    with tap_host(space, "--run", "python /nowhere.py") as live:
+        assert live.process.wait(30) == 1
+    assert any("can't open file '/nowhere.py'" in line for line in live.said)
+
+
+def test_a_port_that_is_taken_is_said_and_the_rest_goes_on(space: str) -> None:
+    with tap_host(space, "--serve", "echo", "--run", "tcp-echo 7") as live:
+        assert exchange(space, "nc", "-N", OURS, "7", octets=b"hello") == b"hello"
+        live.process.send_signal(signal.SIGINT)
+        assert live.process.wait(30) == 1
+        until(lambda: "hardwire: failed: tcp-echo 7" in live.said)
+    assert "tcp-echo 7: port 7 is in use" in live.said

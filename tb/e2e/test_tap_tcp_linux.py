@@ -57,6 +57,17 @@ def test_a_megabyte_goes_each_way_on_a_bad_cable(space: str) -> None:
         assert way["duplicated"] > 0
 
 
+def test_what_a_cable_damages_is_counted_where_it_is_found(space: str) -> None:
+    with tap_host(space, "--corruption", "0.2") as live:
+        inside(space, "ping", "-c", "60", "-i", "0.01", "-W", "1", OURS, ok=False)
+        report = live.stop()
+    check_cable(report)
+    out, back = report["cable"]["to the kernel"], report["cable"]["from the kernel"]
+    card = report["host"]["counters"]
+    assert 0 < out["corrupted"] == report["damaged"] == report["drops"]["kernel: the frame has a wrong FCS or symbol"]
+    assert 0 < back["corrupted"] == card["rx_fcs_errors"] == report["drops"]["card: rx_fcs_errors"]
+
+
 @pytest.mark.soak
 def test_a_hundred_megabytes_go_each_way(space: str) -> None:
     check_balance(there_and_back(space, 100_000_000, timeout_s=1800))
