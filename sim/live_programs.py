@@ -78,6 +78,8 @@ class LivePrograms:
             pass_time(lambda: not self._machine.net.ipv4.tcp_hashinfo.orphan_count)
         except KernelError:
             pass  # The network has gone; that is said already.
+        except OSError as error:  # A capture finds no room.
+            say(f"{error.strerror}: {error.filename}")
         finally:
             self._children.end()
         for one in self._started:
