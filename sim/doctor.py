@@ -56,6 +56,8 @@ _PROGRAMS = (
             ("ethtool", "ethtool"),
             ("nc", "netcat-openbsd"),
             ("nmap", "nmap"),
+            ("ssh", "openssh-client"),
+            ("sshd", "openssh-server"),
             ("tcpreplay", "tcpreplay"),
             ("traceroute", "traceroute"),
         )

@@ -53,7 +53,8 @@ class LiveCommand:
         self._listener.start()
 
     def _listen(self, stderr: IO[str]) -> None:
-        self.said += [line.rstrip("\n") for line in stderr]
+        for line in stderr:
+            self.said.append(line.rstrip("\n"))
 
     def stop(self, number: int = signal.SIGINT) -> dict[str, Any]:
         """Send it a signal, Ctrl-C's if none is given; return its report."""

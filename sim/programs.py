@@ -1,12 +1,9 @@
 """Programs for simulated hosts: what ``hardwire lan`` runs, in a few words each."""
 
-import argparse
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from os import strerror
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ..stack.core.filter_check import SockFilter, bpf_check_classic, sock_filters_from_text
 from ..stack.ipv4.icmp_defs import ICMP_ECHO, ICMP_ECHOREPLY
@@ -16,7 +13,9 @@ from ..stack.wire.checksum import csum_fold, csum_partial
 from .capture import Capture
 from .commands import COMMANDS, run_command, split_commands
 from .machine import Machine
-from .send import Endpoint, parse_number
+from .program import Program, ProgramError, checked, nothing, number_in, program_parser
+from .send import Endpoint
+from .servers import SERVERS
 from .sniffer import Sniffer
 from .world import FS_PER_NS
 
@@ -25,88 +24,26 @@ __all__ = ["PROGRAMS", "Program", "ProgramError", "parse_program"]
 _MAX_PAYLOAD_OCTETS = 65_507
 
 
-class ProgramError(ValueError):
-    """A program's words make no sense."""
-
-
-def _nothing() -> None:
-    pass
-
-
-@dataclass
-class Program:
-    """A program on one host.
-
-    Members
-    -------
-    text : str
-        As it was asked for.
-    serves : bool
-        It answers others for as long as they run, and does not end by itself.
-    lines : list[str]
-        What it has said.
-    result : dict
-        What came of it.
-    lead : Callable or None
-        For one that serves: what it does before, which does end.
-    ended : Callable
-        What is left to do for one that serves, when the others have ended.
-    """
-
-    text: str
-    run: Callable[["Program", Machine], None]
-    serves: bool = False
-    lines: list[str] = field(default_factory=list)
-    result: dict[str, Any] = field(default_factory=dict)
-    lead: "Callable[[Program, Machine], None] | None" = None
-    ended: Callable[[], None] = _nothing
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ProgramError(f"{self.prog}: {message}; {self.format_usage().strip()}")
-
-
-def _parser(name: str) -> _Parser:
-    return _Parser(prog=name, add_help=False, allow_abbrev=False)
-
-
-def _checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Let argparse say what is wrong in the words of ``parse``."""
-
-    def checked(text: str) -> Any:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return checked
-
-
-@_checked
+@checked
 def _address(text: str) -> str:
     ipv4_from_text(text)
     return text
 
 
-@_checked
+@checked
 def _endpoint(text: str) -> tuple[str, int]:
     endpoint = Endpoint.parse(text, port_needed=True)
     return endpoint.address, endpoint.port
 
 
-def _number(least: int, most: int) -> Callable[[str], int]:
-    return _checked(lambda text: parse_number(text, least, most, "a number"))
-
-
 def _ping(words: list[str]) -> Program:
     """Send ICMP echo requests and wait for each reply (RFC 792)."""
-    parser = _parser("ping")
+    parser = program_parser("ping")
     parser.add_argument("address", metavar="ADDR", type=_address)
-    parser.add_argument("-c", dest="count", type=_number(1, 1_000_000), default=4)
-    parser.add_argument("-s", dest="size", type=_number(0, _MAX_PAYLOAD_OCTETS - 8), default=56)
-    parser.add_argument("-i", dest="interval_ms", type=_number(0, 1_000_000), default=1000)
-    parser.add_argument("-W", dest="timeout_ms", type=_number(1, 1_000_000), default=1000)
+    parser.add_argument("-c", dest="count", type=number_in(1, 1_000_000), default=4)
+    parser.add_argument("-s", dest="size", type=number_in(0, _MAX_PAYLOAD_OCTETS - 8), default=56)
+    parser.add_argument("-i", dest="interval_ms", type=number_in(0, 1_000_000), default=1000)
+    parser.add_argument("-W", dest="timeout_ms", type=number_in(1, 1_000_000), default=1000)
     asked = parser.parse_args(words)
 
     def run(program: Program, machine: Machine) -> None:
@@ -152,55 +89,14 @@ def _ping(words: list[str]) -> Program:
     return Program(shlex.join(["ping", *words]), run)
 
 
-def _udp_echo(words: list[str]) -> Program:
-    """Send each datagram back (RFC 862)."""
-    parser = _parser("udp-echo")
-    parser.add_argument("port", metavar="PORT", nargs="?", type=_number(1, 65_535), default=7)
-    asked = parser.parse_args(words)
-
-    def run(program: Program, machine: Machine) -> None:
-        sock = machine.net.socket()
-        sock.bind(("0.0.0.0", asked.port))
-        program.result |= {"datagrams": 0, "octets": 0}
-        while True:
-            payload, source = sock.recvfrom(_MAX_PAYLOAD_OCTETS)
-            assert source is not None  # Every datagram has one.
-            program.result["datagrams"] += 1
-            program.result["octets"] += len(payload)
-            try:
-                sock.sendto(payload, source)
-            except OSError as error:  # Whoever sent it need not be reachable, nor have said a port.
-                what = f"not sent back: {strerror(error.errno or 0)}"
-                program.result[what] = program.result.get(what, 0) + 1
-
-    return Program(shlex.join(["udp-echo", *words]), run, serves=True)
-
-
-def _udp_discard(words: list[str]) -> Program:
-    """Take datagrams and do nothing with them (RFC 863)."""
-    parser = _parser("udp-discard")
-    parser.add_argument("port", metavar="PORT", nargs="?", type=_number(1, 65_535), default=9)
-    asked = parser.parse_args(words)
-
-    def run(program: Program, machine: Machine) -> None:
-        sock = machine.net.socket()
-        sock.bind(("0.0.0.0", asked.port))
-        program.result |= {"datagrams": 0, "octets": 0}
-        while True:
-            program.result["octets"] += len(sock.recvfrom(_MAX_PAYLOAD_OCTETS)[0])
-            program.result["datagrams"] += 1
-
-    return Program(shlex.join(["udp-discard", *words]), run, serves=True)
-
-
 def _send(words: list[str]) -> Program:
     """Send datagrams; with ``--echo`` wait for each to come back."""
-    parser = _parser("send")
+    parser = program_parser("send")
     parser.add_argument("to", metavar="ADDR:PORT", type=_endpoint)
-    parser.add_argument("-c", dest="count", type=_number(1, 1_000_000), default=1)
-    parser.add_argument("-s", dest="size", type=_number(0, _MAX_PAYLOAD_OCTETS), default=1000)
+    parser.add_argument("-c", dest="count", type=number_in(1, 1_000_000), default=1)
+    parser.add_argument("-s", dest="size", type=number_in(0, _MAX_PAYLOAD_OCTETS), default=1000)
     parser.add_argument("--echo", action="store_true")
-    parser.add_argument("-W", dest="timeout_ms", type=_number(1, 1_000_000), default=1000)
+    parser.add_argument("-W", dest="timeout_ms", type=number_in(1, 1_000_000), default=1000)
     asked = parser.parse_args(words)
 
     def run(program: Program, machine: Machine) -> None:
@@ -233,7 +129,7 @@ def _filter(path: str) -> tuple[SockFilter, ...]:
 def _readable(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     """Let argparse say what is wrong with a file."""
 
-    def checked(path: str) -> Any:
+    def read(path: str) -> Any:
         try:
             return parse(path)
         except OSError as error:
@@ -241,16 +137,16 @@ def _readable(parse: Callable[[str], Any]) -> Callable[[str], Any]:
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
-    return _checked(checked)
+    return checked(read)
 
 
 def _tcpdump(words: list[str]) -> Program:
     """Write what a device receives and sends to a pcapng file, until all others have ended."""
-    parser = _parser("tcpdump")
+    parser = program_parser("tcpdump")
     parser.add_argument("-i", dest="interface", metavar="DEVICE", default="eth0")
     parser.add_argument("-w", dest="path", metavar="FILE", required=True)
-    parser.add_argument("-c", dest="count", type=_number(1, 1_000_000_000), default=None)
-    parser.add_argument("-s", dest="snaplen", type=_number(1, 262_144), default=262_144)
+    parser.add_argument("-c", dest="count", type=number_in(1, 1_000_000_000), default=None)
+    parser.add_argument("-s", dest="snaplen", type=number_in(1, 262_144), default=262_144)
     parser.add_argument("-F", dest="filter", metavar="FILE", type=_readable(_filter), default=())
     parser.add_argument("-p", dest="promiscuous", action="store_false")
     asked = parser.parse_args(words)
@@ -280,7 +176,7 @@ def _tcpdump(words: list[str]) -> Program:
         program.ended = end
         while asked.count is None or capture.count < asked.count:
             sniffer.take()
-        program.ended = _nothing
+        program.ended = nothing
         end()
 
     return Program(shlex.join(["tcpdump", *words]), run, serves=True)
@@ -288,14 +184,13 @@ def _tcpdump(words: list[str]) -> Program:
 
 def _idle(words: list[str]) -> Program:
     """Do nothing: the host's stack still answers."""
-    _parser("idle").parse_args(words)
+    program_parser("idle").parse_args(words)
     return Program("idle", lambda program, machine: None)
 
 
 PROGRAMS = {
     "ping": _ping,
-    "udp-echo": _udp_echo,
-    "udp-discard": _udp_discard,
+    **SERVERS,
     "send": _send,
     "tcpdump": _tcpdump,
     "idle": _idle,

@@ -12,6 +12,7 @@ __all__ = ["Port", "RealTime"]
 _AHEAD_NS = 1_000_000  # How far simulated time may run ahead, to bring to its end what has just come in.
 _SLICE_NS = 10_000_000  # Simulated time between two looks at what is outside, if there is always something to do.
 _LATE_NS = 100_000_000
+_POLL_NS = 1_000_000  # What ``poll`` counts in.
 _NAP_NS = 100_000_000  # Longest wait, so that ``stop`` is heard.
 _CHECK_NS = 1_000_000_000
 _QUIET_NS = 5_000_000_000  # Between two remarks about the same.
@@ -57,6 +58,8 @@ class RealTime:
         Told in a line what is amiss.
     clock_ns : callable
         The real time.
+    done : callable
+        Whether there is nothing left to live for.
 
     Members
     -------
@@ -71,12 +74,14 @@ class RealTime:
         *,
         say: Callable[[str], None],
         clock_ns: Callable[[], int] = time.monotonic_ns,
+        done: Callable[[], bool] = lambda: False,
     ) -> None:
         self.behind_ns = 0
         self._world = world
         self._ports = ports
         self._say = say
         self._clock_ns = clock_ns
+        self._done = done
         self._origin_ns = clock_ns() - world.now_ns
         self._settled = False  # Nothing happens by itself before the next timer.
         self._stopped = False
@@ -88,10 +93,10 @@ class RealTime:
         self._stopped = True
 
     def run(self) -> None:
-        """Run until :meth:`stop`."""
+        """Run until :meth:`stop`, or until ``done``."""
         self._origin_ns = self._clock_ns() - self._world.now_ns
         poll = select.poll()
-        while not self._stopped:
+        while not self._stopped and not self._done():
             self._catch_up()
             busy = False
             for port in self._ports:
@@ -136,10 +141,12 @@ class RealTime:
         """Wait until the next event is due, or a frame comes that can be taken."""
         due_ns = self._due_ns()
         wait_ns = _NAP_NS if due_ns is None else min(due_ns - self._now_ns(), _NAP_NS)
-        if wait_ns > 0:
+        if wait_ns >= _POLL_NS:
             for port in self._ports:
                 poll.register(port, select.POLLIN if port.ready else 0)
-            poll.poll(-(-wait_ns // 1_000_000))
+            poll.poll(wait_ns // _POLL_NS)
+        elif wait_ns > 0:  # As when a frame is in a cable with a short delay.
+            time.sleep(wait_ns / 1e9)
 
     def _check(self) -> None:
         """Look whether frames are lost outside."""

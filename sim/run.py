@@ -3,22 +3,16 @@
 import json
 import os
 import select
-import shlex
 import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from ..stack.iproute import route_add
 from .bridge.real_lan import RealLan
 from .capture import Capture
-from .dropin import __file__ as _dropin
-from .dropin.install import VARIABLE
+from .children import SETTLE_NS, Child, Children, environment, text_of
 from .dropin.process import Process
 from .lan import Lan
 from .machine import Machine
@@ -29,21 +23,7 @@ from .world import DeadlockError, World
 
 __all__ = ["Run"]
 
-_SITE = str(Path(_dropin).parent / "site")
-_SETTLE_NS = 1_000_000_000  # At most so long goes on what the main program has left under way, and how others end.
-_PATIENCE_S = 5.0
-
 Say = Callable[[str], None]
-
-
-@dataclass
-class _Child:
-    """A program of the scenario in a process, with its exit status if it ended by itself."""
-
-    text: str
-    process: Process
-    popen: "subprocess.Popen[bytes]"
-    status: int | None = None
 
 
 class Run:
@@ -105,8 +85,10 @@ class Run:
                     self._world.spawn(self._sniffers[-1].follow)
                 else:
                     self._captures[-1].watch(machine.nic)
-        self._children: list[list[_Child]] = [[] for _ in setups]
-        self._main = self._process(at, words, is_main=True)
+        self._others = Children(self._world)
+        self._children: list[list[Child]] = [[] for _ in setups]
+        name = scenario.hosts[at].name
+        self._main = Process(self._lan.machines[at], f"{name}: {text_of(words)}", self._hello(name), is_main=True)
 
     def go(self, say: Say) -> NoReturn:
         """Become the main program; the simulation goes to a process of its own.
@@ -126,7 +108,7 @@ class Run:
             os.waitpid(child, 0)
             for end in self._main.ends:
                 os.set_inheritable(end, True)
-            os.execve(sys.executable, [sys.executable, *self._words], _environment(self._main))
+            os.execve(sys.executable, [sys.executable, *self._words], environment(self._main))
         os.setsid()
         if os.fork():
             os._exit(0)  # So that the simulation is no child of the program, which may wait for its own.
@@ -142,7 +124,7 @@ class Run:
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
-            self._end_children()
+            self._others.end()
             sys.stderr.flush()
             self._main.end(status)
             os._exit(status)
@@ -153,7 +135,7 @@ class Run:
         def hear(*_: object) -> None:
             self._world.signals.extend(process.look for process in processes)
             if self._main.gone:
-                self._kill_later()  # One that computes for ever would hold up the end.
+                self._others.kill_later()  # One that computes for ever would hold up the end.
 
         signal.signal(signal.SIGIO, hear)
         self._main.listen()
@@ -164,7 +146,14 @@ class Run:
                     name = f"{plan.name}: {program.text}"
                     self._world.spawn(_start, name, program, machine, name=name)
                 else:
-                    child = self._start_child(at, program)
+                    child = self._others.start(
+                        machine,
+                        f"{plan.name}: {text_of(program)}",
+                        self._hello(plan.name),
+                        program,
+                        cwd=self._scenario.folder,
+                    )
+                    self._children[at].append(child)
                     processes.append(child.process)
         self._world.advance(0)  # Until all of them wait for something.
         self._main.begin()
@@ -178,9 +167,9 @@ class Run:
                 select.select([process.control for process in waiting], [], [])
                 for process in waiting:
                     process.look()
-        self._lan.settle(_SETTLE_NS)
-        self._finish_children()
-        self._end_children()
+        self._lan.settle(SETTLE_NS)
+        self._others.finish()
+        self._others.end()
         self._tell(say)
         for sniffer in self._sniffers:
             sniffer.end()
@@ -191,63 +180,8 @@ class Run:
             self._file.write("\n")
             self._file.close()
 
-    def _process(self, at: int, words: list[str], *, is_main: bool = False) -> Process:
-        name = self._scenario.hosts[at].name
-        hello = (name, self._scenario.addresses, int(self._scenario.start.timestamp() * 1e9))
-        return Process(self._lan.machines[at], f"{name}: {_text(words)}", hello, is_main=is_main)
-
-    def _start_child(self, at: int, words: list[str]) -> _Child:
-        process = self._process(at, words)
-        popen = subprocess.Popen(
-            [sys.executable, *words],
-            cwd=self._scenario.folder,
-            env=_environment(process),
-            pass_fds=process.ends,
-        )
-        process.listen()
-        process.begin()
-        child = _Child(_text(words), process, popen)
-        self._children[at].append(child)
-        return child
-
-    @property
-    def _running(self) -> list[_Child]:
-        return [child for host in self._children for child in host if child.popen.returncode is None]
-
-    def _finish_children(self) -> None:
-        """Let the other programs end in their own way, with all that they still call, if that does not take long."""
-        for child in self._running:
-            if child.process.main.done:
-                child.status = child.popen.wait()
-        processes = [child.process for child in self._running]
-        killer = self._kill_later()
-        for main in (True, False):  # The main threads may want to end the others themselves.
-            for process in processes:
-                if not process.main.done:
-                    process.finish(main=main)
-            with suppress(DeadlockError):  # One waits for what never comes, even so.
-                self._world.join([process.main for process in processes], limit_ns=_SETTLE_NS)
-        killer.cancel()
-
-    def _end_children(self) -> None:
-        """End the other programs, whatever they still call."""
-        for child in self._running:
-            child.process.end(0)
-        killer = self._kill_later()
-        for child in self._running:
-            child.popen.wait()
-        killer.cancel()
-
-    def _kill_children(self) -> None:
-        for child in self._running:
-            child.popen.kill()
-
-    def _kill_later(self) -> threading.Timer:
-        """Kill the other programs when patience is at its end."""
-        killer = threading.Timer(_PATIENCE_S, self._kill_children)
-        killer.daemon = True
-        killer.start()
-        return killer
+    def _hello(self, name: str) -> tuple[Any, ...]:
+        return name, self._scenario.addresses, int(self._scenario.start.timestamp() * 1e9)
 
     def _tell(self, say: Say) -> None:
         """Say what the other programs leave to say."""
@@ -287,14 +221,3 @@ def _start(name: str, program: Program, machine: Machine) -> None:
         program.run(program, machine)
     except OSError as error:
         raise OSError(f"{name}: {error.strerror}") from error
-
-
-def _text(words: list[str]) -> str:
-    return shlex.join(["python", *words])
-
-
-def _environment(process: Process) -> dict[str, str]:
-    """Return the environment of a program's process, in which Python puts it on its host before it begins."""
-    others = os.environ.get("PYTHONPATH")
-    path = _SITE + (os.pathsep + others if others else "")
-    return {**os.environ, "PYTHONPATH": path, VARIABLE: " ".join(map(str, process.ends))}

@@ -16,7 +16,7 @@ from .machine import Setup
 from .programs import PROGRAMS, Program, ProgramError, parse_program
 from .send import Endpoint, host_address, parse_neighbour
 
-__all__ = ["HostPlan", "Scenario", "ScenarioError"]
+__all__ = ["HostPlan", "Scenario", "ScenarioError", "program_of"]
 
 _START = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
 _LONGEST_DELAY_NS = 10_000_000_000
@@ -278,10 +278,17 @@ def _mac(text: str) -> bytes:
 def _programs(value: Any) -> list[list[str] | Program]:
     if not isinstance(value, list) or not all(isinstance(line, str) for line in value):
         raise ScenarioError(f' must be an array of command lines, such as ["python server.py"], not {_toml(value)}')
-    return [_program(line) for line in value]
+    return [program_of(line) for line in value]
 
 
-def _program(line: str) -> list[str] | Program:
+def program_of(line: str) -> list[str] | Program:
+    """Return the program of a command line: words for Python without "python", or one of ``hardwire lan``.
+
+    Raises
+    ------
+    ScenarioError
+        If there is none; the text follows a key.
+    """
     words = shlex.split(line)
     if words[:1] != ["python"]:
         try:

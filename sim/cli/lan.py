@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .journey import JourneyFiles, mark_waves, save, usable
+from .options import Corruption, DelayNs, Duplication, Loss, RateMbps, ReorderDelayNs, Reordering, cable_of
 from .report import FAILED, MISUSED, CommandError, console, print_json, say
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ def lan(
         typer.Argument(
             metavar="PROGRAM...",
             help="A program for each host in turn, in quotes: 'ping ADDR [-c N] [-s OCTETS] [-i MS] [-W MS]', "
-            "'udp-echo [PORT]', 'udp-discard [PORT]', 'send ADDR:PORT [-c N] [-s OCTETS] [--echo] [-W MS]', 'tcpdump "
-            "-w FILE [-i DEVICE] [-c N] [-s OCTETS] [-p] [-F FILE of tcpdump -dd]', idle. Host N is 10.0.0.N.",
+            "'udp-echo [PORT]', 'udp-discard [PORT]', 'udp-chargen [PORT]', the same with tcp-, 'send ADDR:PORT [-c N] "
+            "[-s OCTETS] [--echo] [-W MS]', 'tcpdump -w FILE [-i DEVICE] [-c N] [-s OCTETS] [-p] [-F FILE of tcpdump "
+            "-dd]', idle. Host N is 10.0.0.N.",
         ),
     ],
     hosts: Annotated[
@@ -38,12 +40,13 @@ def lan(
         ),
     ] = None,
     switched: Annotated[bool, typer.Option("--switch", help="A switch between two hosts, too.")] = False,
-    delay_ns: Annotated[float, typer.Option(metavar="NS", help="Of each cable.")] = 100,
-    rate_mbps: Annotated[float, typer.Option(metavar="MBPS", help="Of each cable.")] = 1000,
-    loss: Annotated[float, typer.Option(metavar="P", help="Chance that a cable loses a frame.")] = 0,
-    corruption: Annotated[float, typer.Option(metavar="P", help="Chance that it damages one.")] = 0,
-    duplication: Annotated[float, typer.Option(metavar="P", help="Chance that it doubles one.")] = 0,
-    reordering: Annotated[float, typer.Option(metavar="P", help="Chance that it holds one back.")] = 0,
+    delay_ns: DelayNs = 100,
+    rate_mbps: RateMbps = 1000,
+    loss: Loss = 0,
+    corruption: Corruption = 0,
+    duplication: Duplication = 0,
+    reordering: Reordering = 0,
+    reorder_delay_ns: ReorderDelayNs = 100_000,
     pcap: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Record what each card sends and receives: host1.pcapng, ...")
     ] = None,
@@ -71,12 +74,7 @@ def lan(
             hosts,
             switched=True if switched else None,
             waves=waves is not None,
-            delay_ns=delay_ns,
-            rate_bps=rate_mbps * 1e6,
-            loss=loss,
-            corruption=corruption,
-            duplication=duplication,
-            reordering=reordering,
+            **cable_of(delay_ns, rate_mbps, loss, corruption, duplication, reordering, reorder_delay_ns),
         )
     except (ProgramError, ValueError) as error:
         raise CommandError(str(error), MISUSED) from error

@@ -2,8 +2,9 @@
 
 import ipaddress
 import signal
+import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ _CARD_DROPS = (
     "rx_filtered rx_missed rx_no_buffer rx_disabled rx_bus_errors rx_refused rxq0_alloc_errors tx_underruns "
     "tx_bus_errors tx_aborted tx_refused"
 ).split()
+
+_CABLE_DROPS = ("lost", "overflowed", "cut")
 
 
 @contextmanager
@@ -76,8 +79,48 @@ def within(namespace: str | None) -> str:
     return "" if namespace is None else f"ip netns exec {namespace} "
 
 
-def run_live(world: "World", ports: "Sequence[Port]") -> tuple[dict[str, float], str | None]:
+class _Signals:
+    """A port that becomes readable when there was a signal, so that what its handler wants is done at once."""
+
+    ready = True
+
+    def __init__(self) -> None:
+        self._near, self._far = socket.socketpair()
+        for end in (self._near, self._far):
+            end.setblocking(False)
+        self._before = signal.set_wakeup_fd(self._far.fileno(), warn_on_full_buffer=False)
+
+    def fileno(self) -> int:
+        return self._near.fileno()
+
+    def pump(self) -> bool:
+        try:
+            return bool(self._near.recv(1000))
+        except BlockingIOError:
+            return False
+
+    def overrun(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        signal.set_wakeup_fd(self._before)
+        self._near.close()
+        self._far.close()
+
+
+def run_live(
+    world: "World", ports: "Sequence[Port]", done: Callable[[], bool] = lambda: False
+) -> tuple[dict[str, float], str | None]:
     """Run a world in real time until Ctrl-C, or until it is told to end; once more ends the program at once.
+
+    Parameters
+    ----------
+    world : World
+        The world.
+    ports : sequence of Port
+        Where frames come in.
+    done : callable
+        Whether there is nothing left to run it for.
 
     Returns
     -------
@@ -88,7 +131,8 @@ def run_live(world: "World", ports: "Sequence[Port]") -> tuple[dict[str, float],
     from ..netns import KernelError
     from ..realtime import RealTime
 
-    realtime = RealTime(world, ports, say=say)
+    signals = _Signals()
+    realtime = RealTime(world, [*ports, signals], say=say, done=done)
     before = {number: signal.getsignal(number) for number in _TOLD_TO_STOP}
 
     def stop(number: int, _: object) -> None:
@@ -106,6 +150,7 @@ def run_live(world: "World", ports: "Sequence[Port]") -> tuple[dict[str, float],
     except OSError as error:  # A capture finds no room.
         failure = f"{error.strerror}: {error.filename}"
     finally:
+        signals.close()
         for number, handler in before.items():
             signal.signal(number, handler)
     wall_s = time.monotonic() - started
@@ -124,12 +169,16 @@ def host_report(machine: "Machine") -> dict[str, Any]:
     }
 
 
-def drops_of(host: dict[str, Any], tap: dict[str, Any]) -> dict[str, int]:
+def drops_of(
+    host: dict[str, Any], tap: dict[str, Any], cable: dict[str, dict[str, int]] | None = None
+) -> dict[str, int]:
     """Return the frames that went no further, by where and why."""
     found = {"kernel: its queue was full, or the device down": (tap["kernel"] or {}).get("tx_dropped", 0)}
     found |= {f"kernel: {why}": count for why, count in tap["refused_by_kernel"].items()}
     found |= {f"card: {name}": host["counters"].get(name, 0) for name in _CARD_DROPS}
     found |= {f"stack: {name}": count for name, count in host["dropped_by_stack"].items()}
+    for way, counters in (cable or {}).items():
+        found |= {f"cable {way}: {why}": counters[why] for why in _CABLE_DROPS}
     return {what: count for what, count in found.items() if count}
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from hardwire.tb.e2e.test_receive_rtl import COUNTERS
 
-__all__ = ["check_balance", "inside", "names", "namespace", "needs_root", "only_as_root"]
+__all__ = ["check_balance", "inside", "names", "namespace", "needs_root", "only_as_root", "results", "server"]
 
 _BAD_ON_THE_WIRE = tuple(COUNTERS.values())
 _NOT_DELIVERED = "rx_filtered rx_missed rx_no_buffer rx_disabled rx_bus_errors rx_refused".split()
@@ -46,6 +47,24 @@ def inside(name: str, *words: str, stdin: bytes | None = None, timeout_s: float 
     return said
 
 
+@contextmanager
+def server(
+    space: str, port: int, *words: str, cwd: Path | None = None, stdout: int = subprocess.DEVNULL
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """Run a server in a namespace, from when it listens."""
+    command = ["ip", "netns", "exec", space, *words]
+    with subprocess.Popen(command, cwd=cwd, stdout=stdout, stderr=subprocess.DEVNULL) as process:
+        try:
+            end = time.monotonic() + 20
+            while f":{port} " not in inside(space, "ss", "-tlnH"):
+                assert process.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            yield process
+        finally:
+            process.terminate()
+
+
 def check_balance(report: dict[str, Any]) -> None:
     """Check that each frame between a kernel and a card is accounted for, on its way in and on its way out."""
     card = report["host"]["counters"]
@@ -57,3 +76,8 @@ def check_balance(report: dict[str, Any]) -> None:
     assert report["damaged"] == 0
     assert card["tx_frames"] == report["to_kernel"] + sum(report["refused_by_kernel"].values())
     assert report["to_kernel"] == report["kernel"]["rx_packets"] + report["kernel"]["rx_dropped"]
+
+
+def results(report: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """Return what came of our own programs on a simulated host, by their text."""
+    return {one["program"]: one["result"] for one in report["programs"] if "result" in one}

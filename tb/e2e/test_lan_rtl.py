@@ -235,7 +235,13 @@ def test_command_shows_a_tree() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("fly",), "there is no program 'fly'; there are ping, udp-echo, udp-discard, send, tcpdump, idle"),
+        (
+            ("fly",),
+            (
+                "there is no program 'fly'; there are ping, udp-echo, udp-discard, udp-chargen, "
+                "tcp-echo, tcp-discard, tcp-chargen, send, tcpdump, idle"
+            ),
+        ),
         (("tcpdump",), "tcpdump: the following arguments are required: -w"),
         (("tcpdump -w /proc/x",), "tcpdump: argument -w: /proc/x: No such file or directory"),
         (("tcpdump -w x -F /proc/x",), "tcpdump: argument -F: /proc/x: No such file or directory"),

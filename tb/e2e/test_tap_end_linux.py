@@ -17,6 +17,8 @@ from hardwire.tb.e2e.real_kernel import inside, names, namespace, needs_root
 
 NETNS = Path("/run/netns")
 TAP = ("tap", "--ip", "10.0.0.1/24")
+_NO_PORT = "--run: tcp-echo: argument PORT: 'x' is not a number: 1..65535; usage: tcp-echo [PORT]"
+_NO_SCRIPT = "--run: 'python': after python comes a script, or -m and a module"
 
 
 def hardwire(*words: str, prefix: tuple[str, ...] = ()) -> tuple[int, str]:
@@ -62,7 +64,19 @@ def guards(name: str) -> list[str]:
             2,
             "--mac: 01:00:00:00:00:01 is no address for a card",
         ),
-        ((*TAP, "--tap", "hw0", "--serve", "echo,ssh"), 2, "--serve: there is no 'ssh'; there are echo, discard"),
+        (
+            (*TAP, "--tap", "hw0", "--serve", "echo,ssh"),
+            2,
+            "--serve: there is no 'ssh'; there are echo, discard, chargen",
+        ),
+        (
+            (*TAP, "--tap", "hw0", "--run", "python"),
+            2,
+            "--run: 'python': after python comes a script, or -m and a module",
+        ),
+        ((*TAP, "--tap", "hw0", "--run", "tcp-echo x"), 2, _NO_PORT),
+        ((*TAP, "--tap", "hw0", "--loss", "2"), 2, "loss must be from 0 to 1, not 2.0"),
+        ((*TAP, "--tap", "hw0", "--delay-ns", "1"), 2, "delay_ns must be from 8 to 10000000000, not 1.0"),
         ((*TAP, "--tap", "hw0", "--pcap", "no/dir/a.pcapng"), 2, "--pcap: there is no folder no/dir"),
         ((*TAP, "--tap", "hw0", "--waves", "/dev/full"), 2, "--waves: /dev/full is not a regular file"),
         *(

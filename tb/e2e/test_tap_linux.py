@@ -11,7 +11,7 @@ import pytest
 
 from hardwire.sim.live_command import LiveCommand
 from hardwire.tb.bench import seed
-from hardwire.tb.e2e.real_kernel import check_balance, inside, names, needs_root
+from hardwire.tb.e2e.real_kernel import check_balance, inside, names, needs_root, results
 
 pytestmark = needs_root
 
@@ -113,13 +113,13 @@ def test_a_file_comes_back_octet_for_octet(space: str, live: LiveCommand) -> Non
             assert nc.stdout.read(len(part)) == part
         nc.stdin.close()
     report = live.stop()
-    assert report["serve"]["echo"]["octets"] == len(data)
+    assert results(report)["udp-echo"]["octets"] == len(data)
     check_balance(report)
 
 
 def test_datagrams_are_discarded_and_counted(space: str, live: LiveCommand) -> None:
     inside(space, "nc", "-u", "-w", "1", OURS, "9", stdin=b"x" * 1000)
-    assert live.stop()["serve"]["discard"] == {"datagrams": 1, "octets": 1000}
+    assert results(live.stop())["udp-discard"] == {"datagrams": 1, "octets": 1000}
 
 
 def test_an_echo_server_outlives_a_sender_that_it_cannot_answer(space: str, live: LiveCommand) -> None:
@@ -127,7 +127,7 @@ def test_an_echo_server_outlives_a_sender_that_it_cannot_answer(space: str, live
     for source, port in ((THEIRS, 0), ("192.0.2.9", 5000)):
         inside(space, sys.executable, "-c", script % (MAC, source, OURS, port))
     assert inside(space, "nc", "-u", "-w", "1", OURS, "7", stdin=b"still there?") == "still there?"
-    echo = live.stop()["serve"]["echo"]
+    echo = results(live.stop())["udp-echo"]
     assert echo["datagrams"] == 3
     assert echo["not sent back: Invalid argument"] == 1
     assert echo["not sent back: Network is unreachable"] == 1

@@ -26,7 +26,7 @@ from hardwire.sim.tap import Tap
 from hardwire.sim.tap_relay import TapRelay
 from hardwire.sim.world import World
 from hardwire.tb.bench import seed
-from hardwire.tb.e2e.real_kernel import inside, names, namespace, needs_root
+from hardwire.tb.e2e.real_kernel import inside, names, namespace, needs_root, server
 
 pytestmark = needs_root
 
@@ -44,22 +44,6 @@ def wired(*words: str) -> Iterator[tuple[LiveCommand, str, str]]:
     ends = ("--tap", "hw0", "--netns", near, "--tap", "hw0", "--netns", far, "--ip", f"{NEAR}/24")
     with LiveCommand("wire", *ends, *words) as live:
         yield live, near, far
-
-
-@contextmanager
-def server(space: str, port: int, *words: str, cwd: Path | None = None) -> Iterator[None]:
-    """Run a server in a namespace, from when it listens."""
-    command = ["ip", "netns", "exec", space, *words]
-    with subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            end = time.monotonic() + 20
-            while f":{port} " not in inside(space, "ss", "-tlnH"):
-                assert process.poll() is None
-                assert time.monotonic() < end
-                time.sleep(0.02)
-            yield
-        finally:
-            process.terminate()
 
 
 def iperf3(near: str, far: str, *words: str) -> dict[str, Any]:

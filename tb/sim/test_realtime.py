@@ -233,3 +233,30 @@ def test_a_signal_ends_it_soon() -> None:
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert 0.04 < time.monotonic() - started < 2
+
+
+def test_it_ends_when_there_is_nothing_left_to_live_for() -> None:
+    world = World()
+    ran: list[str] = []
+    world.timer(5 * MS * 1_000_000, lambda: ran.append("timer"))
+    RealTime(world, [], say=silent, done=lambda: bool(ran)).run()
+    assert ran == ["timer"]
+
+
+def test_timers_that_follow_each_other_closely_are_not_held_up() -> None:
+    world = World()
+    realtime = RealTime(world, [], say=silent)
+    left = [300]
+
+    def tick() -> None:
+        left[0] -= 1
+        if left[0]:
+            world.timer(world.now_fs + 100_000 * 1_000_000, tick)  # 100 microseconds: far below what poll() can wait.
+        else:
+            realtime.stop()
+
+    world.timer(0, tick)
+    started = time.monotonic()
+    realtime.run()
+    assert time.monotonic() - started >= 0.0299
+    assert realtime.behind_ns == 0
