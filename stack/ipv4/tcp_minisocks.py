@@ -47,6 +47,8 @@ def inet_csk_clone_lock(sk: TcpSock, req: "TcpRequestSock") -> TcpSock:
     child.bind_addr_locked = child.bind_port_locked = False
     child.inet_id = sk.kernel.platform.random_u32() & 0xFFFF
     inet_sk_set_state(child, TCP_SYN_RECV)
+    assert child.sk_memory is not None
+    child.sk_memory.sockets_allocated += 1
     return child
 
 

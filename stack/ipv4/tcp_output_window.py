@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ..core.dst import dst_mtu
 from ..uapi import IP_PMTUDISC_DO
 from .tcp_defs import MAX_TCP_WINDOW, TCP_INIT_CWND, TCP_MAX_WSCALE, TCP_MIN_MSS, before
+from .tcp_memory import tcp_under_memory_pressure
 
 if TYPE_CHECKING:
     from .route import RTable
@@ -14,6 +15,7 @@ __all__ = [
     "__tcp_select_window",
     "mtu_of",
     "tcp_acceptable_seq",
+    "tcp_adjust_rcv_ssthresh",
     "tcp_full_space",
     "tcp_initialize_rcv_mss",
     "tcp_mss_to_mtu",
@@ -68,6 +70,11 @@ def tcp_select_initial_window(sk: "TcpSock", space: int, mss: int, wscale_ok: bo
     return rcv_wnd, min(0xFFFF << wscale, clamp), wscale
 
 
+def tcp_adjust_rcv_ssthresh(sk: "TcpSock") -> None:
+    """Let the window be no more than four segments, since memory is short."""
+    sk.rcv_ssthresh = min(sk.rcv_ssthresh, 4 * sk.advmss)
+
+
 def __tcp_select_window(sk: "TcpSock") -> int:
     """Return the window to tell: what there is room for, but none that is silly (RFC 9293 §3.8.6.2.2).
 
@@ -82,6 +89,8 @@ def __tcp_select_window(sk: "TcpSock") -> int:
         if mss <= 0:
             return 0
     if free_space < full_space >> 1:
+        if tcp_under_memory_pressure(sk):
+            tcp_adjust_rcv_ssthresh(sk)
         allowed = max(free_space, 0)
         if sk.rx_opt.rcv_wscale:
             allowed &= -1 << sk.rx_opt.rcv_wscale

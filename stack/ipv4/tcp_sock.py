@@ -83,10 +83,6 @@ class TcpSock(InetConnectionSock):
         What came too early, by sequence number.
     selective_acks, duplicate_sack : list[tuple[int, int]], tuple[int, int] or None
         What to tell the peer of those, newest first, and of what came twice (RFC 2883).
-    sk_wmem_queued, sk_rmem_alloc : int
-        Memory of what is queued to send, and of what was received.
-    sk_forward_alloc : int
-        Memory that was set apart for packets to come.
     packets_out, sacked_out, lost_out, retrans_out : int
         Packets sent and not acknowledged; of those, what the peer has apart, what counts as lost, and what was sent
         once more.
@@ -200,11 +196,9 @@ class TcpSock(InetConnectionSock):
         "sacked_out",
         "selective_acks",
         "sk_err_soft",
-        "sk_forward_alloc",
         "sk_rx_dst",
         "sk_rx_dst_ifindex",
         "sk_timer",
-        "sk_wmem_queued",
         "snd_cwnd",
         "snd_cwnd_cnt",
         "snd_cwnd_stamp",
@@ -279,7 +273,6 @@ class TcpSock(InetConnectionSock):
         self.out_of_order_queue: list[SkBuff] = []
         self.selective_acks: list[tuple[int, int]] = []
         self.duplicate_sack: tuple[int, int] | None = None
-        self.sk_wmem_queued = self.sk_forward_alloc = 0
         self.rcv_nxt = self.copied_seq = self.rcv_wup = self.rcv_wnd = self.rcv_ssthresh = 0
         self.snd_una = self.snd_nxt = self.write_seq = self.snd_wnd = self.snd_wl1 = 0
         self.snd_sml = self.pushed_seq = self.snd_up = self.max_window = 0
