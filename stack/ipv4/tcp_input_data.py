@@ -206,7 +206,7 @@ def tcp_fin(sk: "TcpSock") -> None:
     elif state == TCP_FIN_WAIT2:
         tcp_send_ack(sk)
         tcp_time_wait(sk, TCP_TIME_WAIT, 0)
-        return
+    # What came early and is behind the FIN is nothing that the peer has sent.
     skb_rbtree_purge(sk)
     sk.selective_acks.clear()
     if not sk.dead:
@@ -359,6 +359,7 @@ def tcp_data_queue_ofo(sk: "TcpSock", skb: "SkBuff") -> None:
         sock_def_readable(sk)
         kfree_skb_reason(skb, SkbDropReason.PROTO_MEM)
         return
+    tcp_set_owner_r(skb, sk)  # Now: what is freed below would take what was set apart for it along.
     mib["TcpExt:TCPOFOQueue"] += 1
     queue = sk.out_of_order_queue
     seq, end = cb.seq, cb.end_seq
@@ -371,7 +372,9 @@ def tcp_data_queue_ofo(sk: "TcpSock", skb: "SkBuff") -> None:
         tcp_dsack_set(sk, seq, end)
         kfree_skb_reason(skb, SkbDropReason.TCP_OFOMERGE)
         return
-    if at and after(queue[at - 1].cb.end_seq, seq):
+    if at and queue[at - 1].cb.seq == seq:
+        at -= 1  # It has all of this one.
+    elif at and after(queue[at - 1].cb.end_seq, seq):
         tcp_dsack_set(sk, seq, queue[at - 1].cb.end_seq)
     while at < len(queue) and not after(queue[at].cb.end_seq, end):
         # It has all of one that is there.
@@ -382,7 +385,6 @@ def tcp_data_queue_ofo(sk: "TcpSock", skb: "SkBuff") -> None:
     if at < len(queue) and after(end, queue[at].cb.seq):
         tcp_dsack_set(sk, queue[at].cb.seq, end)
     queue.insert(at, skb)
-    tcp_set_owner_r(skb, sk)
     if sk.rx_opt.sack_ok:
         _sack_new_ofo_skb(sk, seq, end)
     tcp_grow_window(sk, skb)

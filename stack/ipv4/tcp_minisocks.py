@@ -180,7 +180,7 @@ def tcp_check_req(
             net.mib["TcpExt:PAWSEstab"] += 1
         _drop(skb, SkbDropReason.TCP_RFC7323_PAWS if paws else SkbDropReason.TCP_INVALID_SEQUENCE)
         return None
-    if opt.saw_tstamp and not after(cb.seq, req.rcv_nxt):
+    if opt.saw_tstamp and not after(cb.seq, req.rcv_nxt) and not flags & TCPHDR_RST:
         req.ts_recent = opt.rcv_tsval
     if cb.seq == req.rcv_isn:
         flags &= ~TCPHDR_SYN  # A SYN-ACK of a simultaneous open, say.

@@ -55,7 +55,9 @@ def __tcp_retransmit_skb(sk: "TcpSock", skb: "SkBuff", segs: int) -> int:
     index = sk.tcp_rtx_queue.index(skb)
     try:
         if before(cb.seq, sk.snd_una) and not cb.tcp_flags & TCPHDR_SYN:
+            old = cb.segs
             tcp_trim_head(sk, skb, sk.snd_una - cb.seq & 0xFFFFFFFF)
+            tcp_adjust_pcount(sk, cb, cb.segs - old)  # They may be fewer now.
         if inet_sk_rebuild_header(sk):
             return -EHOSTUNREACH
         mss = tcp_current_mss(sk)
@@ -152,7 +154,7 @@ def tcp_send_loss_probe(sk: "TcpSock") -> None:
     skb = sk.tcp_rtx_queue[-1]
     if not skb_still_in_host_queue(sk, skb):
         cb: TcpSkbCb = skb.cb
-        if cb.segs > 1 and skb.len > mss:
+        if cb.segs > 1 and skb.len > (cb.segs - 1) * mss:  # Its segments may have been shorter.
             try:
                 skb = tcp_fragment(sk, sk.tcp_rtx_queue, len(sk.tcp_rtx_queue) - 1, (cb.segs - 1) * mss, mss)
             except OSError:
