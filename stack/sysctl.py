@@ -74,6 +74,8 @@ _TCP: dict[str, Bounds] = {
     "tcp_mtu_probe_floor": (48, 65535),
     "tcp_mtu_probing": _U8,
     "tcp_orphan_retries": _U8,
+    "tcp_probe_interval": (0, 0xFFFF_FFFF // HZ),
+    "tcp_probe_threshold": ANY,
     "tcp_retries1": (0, 255),
     "tcp_retries2": _U8,
     "tcp_rfc1337": _U8,

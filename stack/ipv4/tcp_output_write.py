@@ -44,6 +44,7 @@ __all__ = [
     "tcp_adjust_pcount",
     "tcp_charge_skb",
     "tcp_check_probe_timer",
+    "tcp_current_ssthresh",
     "tcp_cwnd_restart",
     "tcp_cwnd_test",
     "tcp_event_new_data_sent",
@@ -359,6 +360,13 @@ def tcp_write_xmit(sk: "TcpSock", mss_now: int, nonagle: int, push_one: int) -> 
     tcp_mstamp_refresh(sk)
     sent = 0
     is_cwnd_limited = False
+    if sk.icsk_mtup_enabled and not push_one:
+        from .tcp_output_mtup import MTU_PROBE_WAIT, tcp_mtu_probe  # It is built on this module.
+
+        probed = tcp_mtu_probe(sk)
+        if probed == MTU_PROBE_WAIT:
+            return False
+        sent = max(probed, 0)
     queue = sk.sk_write_queue
     while queue:
         skb = queue[0]

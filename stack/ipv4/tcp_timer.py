@@ -212,6 +212,7 @@ def _mtu_probing(sk: "TcpSock") -> None:
         return
     if not sk.icsk_mtup_enabled:
         sk.icsk_mtup_enabled = True
+        sk.icsk_mtup_stamp = jiffies(sk.kernel)
     else:
         mss = min(tcp_mtu_to_mss(sk, sk.icsk_mtup_low) >> 1, ipv4.sysctl_tcp_base_mss)
         mss = max(mss, ipv4.sysctl_tcp_mtu_probe_floor, ipv4.sysctl_tcp_min_snd_mss)

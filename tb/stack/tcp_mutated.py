@@ -264,6 +264,13 @@ class Attacked:
         """Let a segment arrive, and compare what it did with what it may do."""
         self.net.ipv4.sysctl_tcp_syncookies = 2 if victim.state == "COOKIE" else 1
         seg = parse(pseudo(len(octets)), octets)
+        for other in self.victims.values():
+            if other.state != "LISTEN" and seg is not None and (seg.sport, seg.dport) == (other.port, other.dport):
+                victim = other  # Its port was hit by chance, perhaps.
+        if victim.end is not None and victim.state != "LISTEN" and self.lookup(victim) is not victim.end:
+            victim.left = 0  # Its time is over.
+            self.arrive(octets)
+            return
         mine = seg is not None and seg.dport == victim.dport and (seg.sport == victim.port or victim.state == "LISTEN")
         end = victim.end
         if victim.state == "LISTEN" and seg is not None:
