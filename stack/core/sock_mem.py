@@ -80,15 +80,10 @@ def sk_mem_pages(octets: int) -> int:
     return octets + PAGE_SIZE - 1 >> PAGE_SHIFT
 
 
-def _memory(sk: "Sock") -> ProtoMemory:
-    memory = sk.sk_memory
-    assert memory is not None
-    return memory
-
-
 def __sk_mem_raise_allocated(sk: "Sock", size: int, pages: int, kind: int) -> bool:
     """Count pages that a socket wants for so many octets; return whether it may have them, else they do not count."""
-    memory = _memory(sk)
+    memory = sk.sk_memory
+    assert memory is not None
     memory.memory_allocated += pages
     allocated = memory.memory_allocated
     low, pressure, most = memory.sysctl_mem
@@ -153,12 +148,14 @@ def sk_forced_mem_schedule(sk: "Sock", size: int) -> None:
     if delta > 0:
         pages = sk_mem_pages(delta)
         sk.sk_forward_alloc += pages << PAGE_SHIFT
-        _memory(sk).memory_allocated += pages
+        assert sk.sk_memory is not None
+        sk.sk_memory.memory_allocated += pages
 
 
 def __sk_mem_reduce_allocated(sk: "Sock", pages: int) -> None:
     """Count pages no longer."""
-    memory = _memory(sk)
+    memory = sk.sk_memory
+    assert memory is not None
     memory.memory_allocated -= pages
     if memory.memory_pressure and memory.leave is not None and memory.memory_allocated < memory.sysctl_mem[0]:
         memory.leave(sk)

@@ -429,7 +429,9 @@ def _listen(world: Attacked, victim: Victim) -> None:
 
 def _cookie(world: Attacked, victim: Victim) -> None:
     world.syn(victim)
-    seq = int.from_bytes(world.answers[0][38:42], "big")
+    port = victim.port.to_bytes(2, "big")
+    (synack,) = [frame for frame in world.answers if frame[36:38] == port and frame[47] & SYN]
+    seq = int.from_bytes(synack[38:42], "big")
     victim.ack = seq + 1 & 0xFFFFFFFF
     victim.cookie = victim.seq, victim.ack
 
