@@ -277,6 +277,10 @@ class Attacked:
             # It may be the second one of a connection that is being made.
             end = self.net.ipv4.tcp_hashinfo.ehash.get((PEER, seg.sport, ME, PORT), end)
         if end is None:
+            if self.lookup(victim) is not None:
+                victim.left = 0  # It has become a connection.
+                self.arrive(octets)
+                return
             self.arrive(octets)
             self.check_nothing(victim, seg if mine else None)
             return
