@@ -429,6 +429,11 @@ class Host:
         self.kfree: Callable[[Any], None] = memory.kfree
         self.wake: Callable[[WaitQueue], None] = world.wake
 
+    @property
+    def memory_octets(self) -> int:
+        """Return how much memory the host has."""
+        return self.memory.size_octets
+
     def now_ns(self) -> int:
         """Return the simulated time in ns since the host was made."""
         return (self.world.now_fs - self._started_fs) // FS_PER_NS

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["proc_net"]
 
-_PAGE_SHIFT = 12
 _USER_HZ = 100
 _WIDTH = 127  # Lines of some files are padded to this.
 
@@ -174,14 +173,15 @@ def sockstat_seq_show(net: "Net") -> str:
     files = [sock for sock in net.kernel.files.values() if sock.net is net]
     udp = [sk for port in net.ipv4.udp_table.ports.values() for sk in port]
     streams = sum(sock.family == AF_INET and sock.type == SOCK_STREAM for sock in files)
-    pages = -(-sum(sk.sk_rmem_alloc for sk in udp) >> _PAGE_SHIFT)
+    memory = net.kernel.proto_memory
     raw = sum(map(len, net.ipv4.raw_hashinfo.values()))
     tcp = net.ipv4.tcp_hashinfo
+    alloc, pages = memory["TCP"].sockets_allocated, memory["TCP"].memory_allocated
     return _text(
         [
             f"sockets: used {len(files)}",
-            f"TCP: inuse {streams} orphan {tcp.orphan_count} tw {tcp.tw_count} alloc {streams} mem 0",
-            f"UDP: inuse {len(udp)} mem {pages}",
+            f"TCP: inuse {streams} orphan {tcp.orphan_count} tw {tcp.tw_count} alloc {alloc} mem {pages}",
+            f"UDP: inuse {len(udp)} mem {memory['UDP'].memory_allocated}",
             "UDPLITE: inuse 0",
             f"RAW: inuse {raw}",
             f"FRAG: inuse {len(net.ipv4.frag_queues)} memory {net.ipv4.frag_mem}",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["sysctl", "sysctl_names"]
 
 _INT_MAX = 0x7FFF_FFFF
+_LONG_MAX = 0x7FFF_FFFF_FFFF_FFFF
 _UINT_MAX = 0xFFFF_FFFF
 _USER_HZ = 100
 _TRUESIZE = 2090  # What a frame of 1514 octets takes (SKB_TRUESIZE(ETH_FRAME_LEN)).
@@ -73,6 +74,8 @@ _TCP: dict[str, Bounds] = {
     "tcp_mtu_probe_floor": (48, 65535),
     "tcp_mtu_probing": _U8,
     "tcp_orphan_retries": _U8,
+    "tcp_probe_interval": (0, 0xFFFF_FFFF // HZ),
+    "tcp_probe_threshold": ANY,
     "tcp_retries1": (0, 255),
     "tcp_retries2": _U8,
     "tcp_rfc1337": _U8,
@@ -157,6 +160,8 @@ def sysctl_names(net: "Net") -> list[str]:
     """Return the names of all settings of a namespace."""
     names = ["net.core.default_qdisc", *(f"net.core.{name}" for name in (*_CORE, *_XFRM))]
     names += [f"net.ipv4.{name}" for name in (*_IPV4, *_TCP, *_TCP_SECONDS, *_SPECIAL)]
+    if net is not net.kernel.init_net:
+        names = [name for name in names if name.rpartition(".")[2] not in _OF_HOST]
     for where in _places(net):
         names += [f"net.ipv4.conf.{where}.{name}" for name in IpDevConf.__slots__]
         if where != "all":
@@ -334,26 +339,40 @@ def _tcp_reordering(net: "Net") -> _Entry:
     return _number(net.ipv4, "sysctl_tcp_reordering", (1, net.ipv4.sysctl_tcp_max_reordering))
 
 
-def _three(net: "Net", member: str) -> _Entry:
-    """Return sizes of a buffer: the least, the usual and the most."""
-    ipv4 = net.ipv4
+def _three(holder: object, member: str, bounds: Bounds = (1, _INT_MAX)) -> _Entry:
+    """Return three sizes: of a buffer the least, the usual and the most."""
 
     def put(text: str) -> None:
-        numbers = list(getattr(ipv4, member))
+        numbers = list(getattr(holder, member))
         for index, word in enumerate(text.split()[:3]):
-            number = _parse(word, (1, _INT_MAX))
+            number = _parse(word, bounds)
             numbers[index] = numbers[index] if number is None else number
-        setattr(ipv4, member, tuple(numbers))
+        setattr(holder, member, tuple(numbers))
 
-    return _Entry(lambda: "\t".join(map(str, getattr(ipv4, member))), put)
+    return _Entry(lambda: "\t".join(map(str, getattr(holder, member))), put)
 
 
 def _tcp_rmem(net: "Net") -> _Entry:
-    return _three(net, "sysctl_tcp_rmem")
+    return _three(net.ipv4, "sysctl_tcp_rmem")
 
 
 def _tcp_wmem(net: "Net") -> _Entry:
-    return _three(net, "sysctl_tcp_wmem")
+    return _three(net.ipv4, "sysctl_tcp_wmem")
+
+
+def _memory(net: "Net", protocol: str) -> _Entry:
+    """Return how many pages all sockets of a protocol may have: one setting for all namespaces, in the first only."""
+    if net is not net.kernel.init_net:
+        raise _missing(f"net.ipv4.{protocol.lower()}_mem")
+    return _three(net.kernel.proto_memory[protocol], "sysctl_mem", (0, _LONG_MAX))
+
+
+def _tcp_mem(net: "Net") -> _Entry:
+    return _memory(net, "TCP")
+
+
+def _udp_mem(net: "Net") -> _Entry:
+    return _memory(net, "UDP")
 
 
 def _tcp_congestion_control(net: "Net") -> _Entry:
@@ -370,10 +389,14 @@ _SPECIAL: "dict[str, Callable[[Net], _Entry]]" = {
     "ip_local_reserved_ports": _local_reserved_ports,
     "tcp_congestion_control": _tcp_congestion_control,
     "tcp_invalid_ratelimit": _tcp_invalid_ratelimit,
+    "tcp_mem": _tcp_mem,
     "tcp_reordering": _tcp_reordering,
     "tcp_rmem": _tcp_rmem,
     "tcp_wmem": _tcp_wmem,
+    "udp_mem": _udp_mem,
 }
+
+_OF_HOST = ("tcp_mem", "udp_mem")
 
 
 def _device(net: "Net", where: str, name: str) -> "NetDevice":

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .rtnetlink_rcv import RtnlLink
     from .rtnl_link import RtnlLinkOps
     from .skbuff import SkBuff
+    from .sock_mem import ProtoMemory
 
 __all__ = ["Kernel", "Net"]
 
@@ -160,6 +161,8 @@ class Kernel:
         Kinds of virtual devices.
     rtnl_creating, rtnl_initializing : int, set[NetDevice]
         How many requests are making devices now, and the devices that they have not notified of yet.
+    proto_memory : dict[str, ProtoMemory]
+        What all sockets of a protocol have together, by the name of their ``Proto``.
     netstamp_needed : int
         How many want to know when packets came.
     last_cookie : int
@@ -191,9 +194,12 @@ class Kernel:
         self.rtnl_link_ops: dict[str, RtnlLinkOps] = {}
         self.rtnl_creating = 0
         self.rtnl_initializing: set[NetDevice] = set()
+        from ..ipv4.af_inet import inet_init
         from .rtnetlink_rcv import rtnetlink_init
 
         rtnetlink_init(self)
+        self.proto_memory: dict[str, ProtoMemory] = {}
+        inet_init(self)
         self.netstamp_needed = self.last_cookie = 0
         self.init_net = Net(self)
         net_dev_init(self)

@@ -52,6 +52,11 @@ class Platform(Protocol):
     Callbacks of timers run in softirq context, one at a time, never inside another call into the stack.
     """
 
+    @property
+    def memory_octets(self) -> int:
+        """Return how much memory the host has: limits of what all sockets may use follow from it."""
+        ...
+
     def now_ns(self) -> int:
         """Return the simulated time in ns since the host was made."""
         ...

@@ -182,6 +182,10 @@ class Sock:
         Errors that it has not taken yet (``MSG_ERRQUEUE``).
     sk_rmem_alloc : int
         Memory of received packets, by ``truesize``; more are dropped beyond ``sk_rcvbuf``.
+    sk_wmem_queued : int
+        Memory of what a stream has to send, or to keep until it is acknowledged; writing waits at ``sk_sndbuf``.
+    sk_forward_alloc, sk_memory : int, ProtoMemory or None
+        What is set apart for packets to come, and the memory of all sockets that it is out of; None: that has no limit.
     sk_rcvtimeo : int or None
         How long a receive may wait, in ns; None: for ever.
     sk_drops : int
@@ -229,6 +233,7 @@ class Sock:
         "sk_filter",
         "sk_filter_locked",
         "sk_flags",
+        "sk_forward_alloc",
         "sk_incoming_cpu",
         "sk_lingertime",
         "sk_ll_usec",
@@ -237,6 +242,7 @@ class Sock:
         "sk_lock_wq",
         "sk_mark",
         "sk_max_pacing_rate",
+        "sk_memory",
         "sk_no_check_tx",
         "sk_nospace",
         "sk_owned",
@@ -259,6 +265,7 @@ class Sock:
         "sk_type",
         "sk_userlocks",
         "sk_wmem_alloc",
+        "sk_wmem_queued",
         "sk_wq",
     )
 
@@ -271,7 +278,8 @@ class Sock:
         self.sk_prot = prot
         self.sk_sndbuf: int = net.ipv4.sysctl_wmem_default
         self.sk_rcvbuf: int = net.ipv4.sysctl_rmem_default
-        self.sk_wmem_alloc = self.sk_rmem_alloc = 0
+        self.sk_wmem_alloc = self.sk_rmem_alloc = self.sk_wmem_queued = self.sk_forward_alloc = 0
+        self.sk_memory = net.kernel.proto_memory.get(prot.name)
         self.sk_receive_queue: deque[SkBuff] = deque()
         self.sk_error_queue: deque[SkBuff] = deque()
         self.sk_rcvtimeo: int | None = None

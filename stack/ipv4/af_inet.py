@@ -63,14 +63,16 @@ from .raw import RawSock
 from .route_cache import rt_cache_ifdown
 from .rtnetlink import RtScope, RtType
 from .sockaddr_in import sockaddr_in, sockaddr_in_address, sockaddr_in_octets
+from .tcp_memory import tcp_init_mem
 from .udp import UdpSock
+from .udp_memory import udp_init
 from .udp_offload import udp4_ufo_fragment
 from .udp_receive import udp_err, udp_rcv
 from .udp_recvmsg import udp_poll, udp_set_peek_off
 from .udp_table import UdpTable
 
 if TYPE_CHECKING:
-    from ..core.net import Net
+    from ..core.net import Kernel, Net
     from ..core.netdevice import NetDevice
     from .inet_sock import InetSock
 
@@ -81,6 +83,7 @@ __all__ = [
     "inet_dgram_connect",
     "inet_dgram_ops",
     "inet_getname",
+    "inet_init",
     "inet_init_net",
     "inet_ioctl",
     "inet_recvmsg",
@@ -302,6 +305,12 @@ inet_sockraw_ops = ProtoOps(
     recvmsg=inet_recvmsg,
     shutdown=inet_shutdown,
 )
+
+
+def inet_init(kernel: "Kernel") -> None:
+    """Set up what all namespaces of a host share."""
+    udp_init(kernel)
+    tcp_init_mem(kernel)
 
 
 def inet_init_net(net: "Net") -> None:

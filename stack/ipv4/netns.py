@@ -201,6 +201,8 @@ class NetnsIpv4:
         self.sysctl_tcp_mtu_probe_floor = 48
         self.sysctl_tcp_mtu_probing = 0
         self.sysctl_tcp_orphan_retries = 0
+        self.sysctl_tcp_probe_interval = 600  # In s.
+        self.sysctl_tcp_probe_threshold = 8
         self.sysctl_tcp_reordering = 3
         self.sysctl_tcp_retries1 = 3
         self.sysctl_tcp_retries2 = 15

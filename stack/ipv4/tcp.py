@@ -1,6 +1,6 @@
 """The Transmission Control Protocol, sending and the life of a socket (Linux: net/ipv4/tcp.c; RFC 9293 §3.9)."""
 
-from errno import EAGAIN, ECONNRESET, EINVAL, EISCONN, EPIPE
+from errno import ECONNRESET, EINVAL, EISCONN, ENOMEM, EPIPE
 from os import strerror
 from struct import Struct
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..core.datagram import sock_def_error_report
 from ..core.msghdr import copy_from_iter
 from ..core.proto_ops import sock_no_ioctl
-from ..core.skbuff import MAX_SKB_FRAGS, alloc_page, consume_skb, put_page
+from ..core.skbuff import MAX_SKB_FRAGS, alloc_page, put_page
 from ..core.sock import (
     RCV_SHUTDOWN,
     SEND_SHUTDOWN,
@@ -16,10 +16,11 @@ from ..core.sock import (
     lock_sock_nested,
     release_sock,
     sk_dst_reset,
-    sk_wait_event,
     sock_error,
     sock_sndtimeo,
 )
+from ..core.sock_mem import sk_forced_mem_schedule, sk_stream_moderate_sndbuf, sk_wmem_schedule
+from ..core.stream import sk_stream_memory_free, sk_stream_wait_connect, sk_stream_wait_memory
 from ..core.tcp_states import (
     TCP_CLOSE,
     TCP_LISTEN,
@@ -61,11 +62,13 @@ from .tcp_input_urg import TCP_URG_VALID
 from .tcp_ipv4 import tcp_v4_connect
 from .tcp_ipv4_rcv import tcp_v4_do_rcv
 from .tcp_keepalive import tcp_set_keepalive
+from .tcp_memory import tcp_enter_memory_pressure
 from .tcp_output import tcp_current_mss, tcp_mstamp_refresh
 from .tcp_output_ack import tcp_send_active_reset
 from .tcp_output_syn import tcp_clear_retrans
 from .tcp_output_write import (
     __tcp_push_pending_frames,
+    tcp_charge_skb,
     tcp_cwnd_restart,
     tcp_push_one,
     tcp_stream_alloc_skb,
@@ -73,7 +76,13 @@ from .tcp_output_write import (
 from .tcp_recvmsg import tcp_inq, tcp_recvmsg
 from .tcp_sock import TcpSock
 from .tcp_sockopt import tcp_getsockopt, tcp_setsockopt
-from .tcp_state import sk_stream_kill_queues, skb_rbtree_purge, tcp_set_state, tcp_write_queue_purge
+from .tcp_state import (
+    sk_stream_kill_queues,
+    skb_rbtree_purge,
+    tcp_set_state,
+    tcp_skb_free,
+    tcp_write_queue_purge,
+)
 from .tcp_timer import tcp_init_xmit_timers, tcp_release_cb
 
 if TYPE_CHECKING:
@@ -93,14 +102,11 @@ _CONNECTING = TCPF_SYN_SENT | TCPF_SYN_RECV
 def tcp_init_sock(net: "Net", family: int, type: int, protocol: int) -> TcpSock:
     """Return a new socket."""
     sk = TcpSock(net, family, type, protocol, tcp_prot)
+    assert sk.sk_memory is not None
+    sk.sk_memory.sockets_allocated += 1
     tcp_init_xmit_timers(sk)
     tcp_assign_congestion_control(sk)
     return sk
-
-
-def tcp_stream_memory_free(sk: TcpSock) -> bool:
-    """Return whether there is room to send; ``TCP_NOTSENT_LOWAT`` is not modelled."""
-    return sk.sk_wmem_queued < sk.sk_sndbuf
 
 
 def _raise_error(sk: TcpSock) -> None:
@@ -110,50 +116,6 @@ def _raise_error(sk: TcpSock) -> None:
         raise OSError(error, strerror(error))
     if sk.sk_shutdown & SEND_SHUTDOWN:
         raise OSError(EPIPE, "shut down for sending")
-
-
-def sk_stream_wait_connect(sk: TcpSock, deadline_ns: int | None) -> None:
-    """Wait until a connection is made.
-
-    Raises
-    ------
-    OSError
-        Why it is not; ``EPIPE`` if it is not being made; ``EAGAIN`` if it may not wait (any longer).
-    """
-    while not 1 << sk.sk_state & _CAN_SEND:
-        if sk.sk_err:
-            error = -sock_error(sk)
-            raise OSError(error, strerror(error))
-        if not 1 << sk.sk_state & _CONNECTING:
-            raise OSError(EPIPE, "not connected")
-        _check_time(sk, deadline_ns)
-        sk_wait_event(sk, deadline_ns, lambda: bool(sk.sk_err) or not 1 << sk.sk_state & _CONNECTING)
-
-
-def _check_time(sk: TcpSock, deadline_ns: int | None) -> None:
-    if deadline_ns is not None and sk.kernel.now_ns() >= deadline_ns:
-        raise OSError(EAGAIN, "not now")
-
-
-def sk_stream_wait_memory(sk: TcpSock, deadline_ns: int | None) -> None:
-    """Wait for room to send.
-
-    Raises
-    ------
-    OSError
-        ``EPIPE`` if nothing can be sent any more; ``EAGAIN`` if it may not wait (any longer).
-    """
-    while True:
-        sk.sk_nospace = True
-        if sk.sk_err or sk.sk_shutdown & SEND_SHUTDOWN:
-            raise OSError(EPIPE, "not connected any more")  # The error itself is for who gets nothing sent.
-        if tcp_stream_memory_free(sk):
-            sk.sk_nospace = False
-            return
-        _check_time(sk, deadline_ns)
-        sk_wait_event(
-            sk, deadline_ns, lambda: bool(sk.sk_err or sk.sk_shutdown & SEND_SHUTDOWN) or tcp_stream_memory_free(sk)
-        )
 
 
 def tcp_send_mss(sk: TcpSock, flags: int) -> tuple[int, int]:
@@ -169,7 +131,7 @@ def tcp_skb_entail(sk: TcpSock, skb: "SkBuff") -> None:
     """Put a new packet behind those that wait to be sent."""
     skb.cb = TcpSkbCb(sk.write_seq, sk.write_seq, TCPHDR_ACK)
     sk.sk_write_queue.append(skb)
-    sk.sk_wmem_queued += skb.truesize
+    tcp_charge_skb(sk, skb)
     if sk.nonagle & TCP_NAGLE_PUSH:
         sk.nonagle &= ~TCP_NAGLE_PUSH
     # tcp_slow_start_after_idle_check()
@@ -191,22 +153,47 @@ def sk_page_frag_refill(sk: TcpSock) -> int:
         if sk.sk_frag is not None:
             put_page(sk.kernel, sk.sk_frag)
             sk.sk_frag = None
-        sk.sk_frag = alloc_page(sk.kernel, _FRAG_PAGE_OCTETS)
+        try:
+            sk.sk_frag = alloc_page(sk.kernel, _FRAG_PAGE_OCTETS)
+        except OSError:
+            tcp_enter_memory_pressure(sk)
+            sk_stream_moderate_sndbuf(sk)
+            raise
         sk.sk_frag_offset = 0
     return _FRAG_PAGE_OCTETS - sk.sk_frag_offset
 
 
+def tcp_wmem_schedule(sk: TcpSock, copy: int) -> int:
+    """Return for how many of so many octets there is memory: for some at least if hardly anything waits."""
+    if sk_wmem_schedule(sk, copy):
+        return copy
+    left = sk.net.ipv4.sysctl_tcp_wmem[0] - sk.sk_wmem_queued
+    if left > 0:
+        sk_forced_mem_schedule(sk, min(left, copy))
+    return min(copy, sk.sk_forward_alloc)
+
+
 def _append(sk: TcpSock, skb: "SkBuff", msg: "Msghdr", length: int) -> int:
-    """Copy the next octets of a message to the end of a packet; return how many, 0 if it is full."""
+    """Copy the next octets of a message to the end of a packet; return how many, 0 if it is full.
+
+    Raises
+    ------
+    OSError
+        ``ENOMEM``.
+    """
     length = min(length, sk_page_frag_refill(sk))
     page = sk.sk_frag
     assert page is not None
     at = sk.sk_frag_offset
     last = skb.frags[-1] if skb.frags else None
-    if last is not None and last[0] is page and last[1] + last[2] == at:
-        skb.frags[-1] = (page, last[1], last[2] + length)
-    elif len(skb.frags) >= MAX_SKB_FRAGS:
+    joins = last is not None and last[0] is page and last[1] + last[2] == at
+    if not joins and len(skb.frags) >= MAX_SKB_FRAGS:
         return 0
+    length = tcp_wmem_schedule(sk, length)
+    if not length:
+        raise OSError(ENOMEM, "sockets have as much as they may (tcp_mem)")
+    if last is not None and joins:
+        skb.frags[-1] = (page, last[1], last[2] + length)
     else:
         page.count += 1
         skb.frags.append((page, at, length))
@@ -216,6 +203,7 @@ def _append(sk: TcpSock, skb: "SkBuff", msg: "Msghdr", length: int) -> int:
     skb.data_len += length
     skb.truesize += length
     sk.sk_wmem_queued += length
+    sk.sk_forward_alloc -= length
     sk.write_seq = sk.write_seq + length & 0xFFFFFFFF
     cb: TcpSkbCb = skb.cb
     cb.end_seq = cb.end_seq + length & 0xFFFFFFFF
@@ -288,18 +276,23 @@ def tcp_sendmsg_locked(sk: TcpSock, msg: "Msghdr", size: int) -> int:
         while copied < size:
             skb = sk.sk_write_queue[-1] if sk.sk_write_queue else None
             room = size_goal - skb.len if skb is not None else 0
-            done = 0
-            if skb is not None and room > 0:
-                done = _append(sk, skb, msg, min(room, size - copied))
-            if not done:
-                if not tcp_stream_memory_free(sk):
-                    if copied:
-                        tcp_push(sk, flags & ~MSG_MORE, mss, TCP_NAGLE_PUSH, size_goal)
-                    sk_stream_wait_memory(sk, deadline_ns)
-                    mss, size_goal = tcp_send_mss(sk, flags)
+            try:
+                done = _append(sk, skb, msg, min(room, size - copied)) if skb is not None and room > 0 else 0
+                if not done and sk_stream_memory_free(sk):
+                    # The first one goes in any case: something has to be on its way.
+                    skb = tcp_stream_alloc_skb(sk, not (sk.sk_write_queue or sk.tcp_rtx_queue))
+                    tcp_skb_entail(sk, skb)
                     continue
-                skb = tcp_stream_alloc_skb(sk)
-                tcp_skb_entail(sk, skb)
+            except OSError as error:
+                if error.errno != ENOMEM:
+                    raise
+                done = 0
+            if not done:
+                _remove_empty_skb(sk)
+                if copied:
+                    tcp_push(sk, flags & ~MSG_MORE, mss, TCP_NAGLE_PUSH, size_goal)
+                sk_stream_wait_memory(sk, deadline_ns)
+                mss, size_goal = tcp_send_mss(sk, flags)
                 continue
             assert skb is not None
             if not copied:
@@ -341,8 +334,7 @@ def _remove_empty_skb(sk: TcpSock) -> None:
         skb = sk.sk_write_queue[-1]
         if skb.cb.seq == skb.cb.end_seq:
             sk.sk_write_queue.pop()
-            sk.sk_wmem_queued -= skb.truesize
-            consume_skb(skb)
+            tcp_skb_free(sk, skb)
 
 
 def tcp_disconnect(sk: TcpSock, flags: int) -> None:

@@ -37,6 +37,7 @@ from .inet_connection_sock_request import inet_csk_reqsk_queue_drop
 from .inet_connection_sock_timer import inet_csk_reset_keepalive_timer
 from .tcp_defs import TCP_TIMEWAIT_LEN, TCPHDR_FIN, after
 from .tcp_keepalive import tcp_fin_time
+from .tcp_memory import tcp_check_oom
 from .tcp_minisocks_wait import tcp_time_wait
 from .tcp_output_ack import tcp_send_active_reset, tcp_send_fin
 from .tcp_state import inet_csk_destroy_sock, sock_orphan, tcp_set_state
@@ -44,7 +45,7 @@ from .tcp_state import inet_csk_destroy_sock, sock_orphan, tcp_set_state
 if TYPE_CHECKING:
     from .tcp_sock import TcpSock
 
-__all__ = ["tcp_check_oom", "tcp_close", "tcp_shutdown"]
+__all__ = ["tcp_close", "tcp_shutdown"]
 
 # What a state becomes by closing, and whether a FIN goes (RFC 9293 §3.3.2, figure 5).
 _CLOSE = {
@@ -147,15 +148,9 @@ def __tcp_close(sk: "TcpSock", timeout: int) -> None:
             else:
                 tcp_time_wait(sk, TCP_FIN_WAIT2, timeo)
                 return
-    elif tcp_check_oom(sk):
+    elif tcp_check_oom(sk, 0):
         tcp_set_state(sk, TCP_CLOSE)
         tcp_send_active_reset(sk)
         mib["TcpExt:TCPAbortOnMemory"] += 1
     if sk.sk_state == TCP_CLOSE and not sk.destroyed:
         inet_csk_destroy_sock(sk)
-
-
-def tcp_check_oom(sk: "TcpSock") -> bool:
-    """Return whether there are too many connections without a program (``tcp_max_orphans``)."""
-    ipv4 = sk.net.ipv4
-    return bool(ipv4.tcp_hashinfo.orphan_count > ipv4.sysctl_tcp_max_orphans)

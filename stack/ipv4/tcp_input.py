@@ -66,9 +66,9 @@ _AFTER_FIN = TCPF_CLOSE_WAIT | TCPF_LAST_ACK | TCPF_CLOSING
 _PLAIN = TCPHDR_ACK | TCPHDR_PSH  # What the usual segment has at most.
 
 
-def tcp_reset(sk: "TcpSock", skb: "SkBuff") -> None:
-    """End a connection because of an RST (RFC 9293 §3.10.7.4, second check)."""
-    kfree_skb_reason(skb, SkbDropReason.TCP_RESET)
+def tcp_reset(sk: "TcpSock", skb: "SkBuff", reason: SkbDropReason = SkbDropReason.TCP_RESET) -> None:
+    """End a connection because of an RST (RFC 9293 §3.10.7.4, second check), or of what has to be answered with one."""
+    kfree_skb_reason(skb, reason)
     state = sk.sk_state
     if state == TCP_SYN_SENT:
         error = ECONNREFUSED
@@ -226,7 +226,8 @@ def tcp_rcv_established(sk: "TcpSock", skb: "SkBuff") -> None:
         not cb.tcp_flags & ~_PLAIN
         and cb.tcp_flags & TCPHDR_ACK
         and cb.seq == sk.rcv_nxt
-        and not after(cb.ack_seq, sk.snd_nxt)
+        # An older one takes the other way, where RFC 5961 §5.2 is seen to; Linux takes its data in any case.
+        and cb.ack_seq - sk.snd_una & 0xFFFFFFFF <= sk.snd_nxt - sk.snd_una & 0xFFFFFFFF
         and cb.window << sk.rx_opt.snd_wscale == sk.snd_wnd
         and not sk.out_of_order_queue
         and not sk.urg_data

@@ -22,6 +22,7 @@ from .tcp_defs import (
     before,
 )
 from .tcp_input_challenge import tcp_send_challenge_ack
+from .tcp_input_mtup import tcp_mtup_probe_success
 from .tcp_input_options import tcp_replace_ts_recent
 from .tcp_input_recovery import tcp_cwnd_reduction, tcp_enter_cwr, tcp_fastretrans_alert
 from .tcp_input_rtt import tcp_ack_update_rtt
@@ -218,6 +219,8 @@ def tcp_clean_rtx_queue(sk: "TcpSock", state: AckState, prior_fack: int) -> bool
         ca_us = now_us - state.sack_last_us
     rtt_us = tcp_ack_update_rtt(sk, acked > 0, seq_rtt_us, sack_rtt_us, ca_us)
     if acked:
+        if sk.icsk_mtup_size and not after(sk.mtu_probe_end, sk.snd_una):
+            tcp_mtup_probe_success(sk)
         if not sk.rx_opt.sack_ok:
             if state.retrans_data_acked:
                 state.orig_sacked = False  # Which of them made it go on cannot be told.

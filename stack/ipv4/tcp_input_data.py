@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 from ..core.datagram import sock_def_readable
 from ..core.drop_reasons import SkbDropReason
-from ..core.skbuff import PAGE_SIZE, consume_skb, kfree_skb_reason, skb_orphan
+from ..core.skbuff import consume_skb, kfree_skb_reason
 from ..core.skbuff_data import pskb_may_pull
 from ..core.sock import RCV_SHUTDOWN, sock_def_wakeup
+from ..core.sock_mem import sk_forced_mem_schedule
 from ..core.tcp_states import (
     TCP_CLOSE_WAIT,
     TCP_CLOSING,
@@ -31,6 +32,8 @@ from .tcp_defs import (
     after,
     before,
 )
+from .tcp_input_prune import tcp_rfree, tcp_set_owner_r, tcp_try_rmem_schedule
+from .tcp_memory import tcp_under_memory_pressure
 from .tcp_minisocks_wait import tcp_time_wait
 from .tcp_output_ack import inet_csk_in_pingpong_mode, tcp_send_ack
 from .tcp_output_window import tcp_full_space, tcp_receive_window, tcp_space, tcp_win_from_space
@@ -93,7 +96,7 @@ def tcp_measure_rcv_mss(sk: "TcpSock", skb: "SkBuff") -> None:
 def tcp_grow_window(sk: "TcpSock", skb: "SkBuff") -> None:
     """Let the window grow if packets do not take much more memory than they have data."""
     room = min(sk.window_clamp, tcp_space(sk)) - sk.rcv_ssthresh
-    if room <= 0:
+    if room <= 0 or tcp_under_memory_pressure(sk):
         return
     if tcp_win_from_space(sk, skb.truesize) <= skb.len:
         incr = 2 * sk.advmss
@@ -203,27 +206,11 @@ def tcp_fin(sk: "TcpSock") -> None:
     elif state == TCP_FIN_WAIT2:
         tcp_send_ack(sk)
         tcp_time_wait(sk, TCP_TIME_WAIT, 0)
-        return
+    # What came early and is behind the FIN is nothing that the peer has sent.
     skb_rbtree_purge(sk)
     sk.selective_acks.clear()
     if not sk.dead:
         sock_def_wakeup(sk)
-
-
-def tcp_rfree(skb: "SkBuff") -> None:
-    """Destroy a packet that was received: what it took is free again, whole pages for other sockets."""
-    sk: TcpSock = skb.sk  # type: ignore[assignment]  # What tcp_set_owner_r() set.
-    sk.sk_rmem_alloc -= skb.truesize
-    sk.sk_forward_alloc = sk.sk_forward_alloc + skb.truesize & PAGE_SIZE - 1
-
-
-def tcp_set_owner_r(skb: "SkBuff", sk: "TcpSock") -> None:
-    """Count a packet's memory against its receiver, out of what was set apart for that."""
-    skb_orphan(skb)
-    skb.sk = sk
-    skb.destructor = tcp_rfree
-    sk.sk_rmem_alloc += skb.truesize
-    sk.sk_forward_alloc -= skb.truesize
 
 
 def tcp_queue_rcv(sk: "TcpSock", skb: "SkBuff") -> None:
@@ -246,30 +233,6 @@ def tcp_data_ready(sk: "TcpSock") -> None:
         or sk.sk_rmem_alloc >= sk.sk_rcvbuf - (sk.sk_rcvbuf >> 3)
     ):
         sock_def_readable(sk)
-
-
-def _try_rmem(sk: "TcpSock", size: int) -> bool:
-    """Return whether there is memory for a packet, making some if needed (``tcp_try_rmem_schedule``)."""
-    if sk.sk_rmem_alloc > sk.sk_rcvbuf:
-        sk.net.mib["TcpExt:PruneCalled"] += 1
-        _prune_ofo(sk)
-        if sk.sk_rmem_alloc > sk.sk_rcvbuf:
-            sk.net.mib["TcpExt:RcvPruned"] += 1
-            return False
-    if sk.sk_forward_alloc < size:
-        # Set apart in whole pages: the next packets find it done.
-        sk.sk_forward_alloc += -(-size // PAGE_SIZE) * PAGE_SIZE
-    return True
-
-
-def _prune_ofo(sk: "TcpSock") -> None:
-    """Throw away what came too early, the latest numbers first: the peer has not forgotten it (RFC 2018 §8)."""
-    if not sk.out_of_order_queue:
-        return
-    sk.net.mib["TcpExt:OfoPruned"] += 1
-    while sk.out_of_order_queue and sk.sk_rmem_alloc > sk.sk_rcvbuf:
-        kfree_skb_reason(sk.out_of_order_queue.pop(), SkbDropReason.TCP_OFO_QUEUE_PRUNE)
-    sk.selective_acks.clear()  # What it was told of it does not hold any more.
 
 
 def tcp_data_queue(sk: "TcpSock", skb: "SkBuff") -> None:
@@ -321,9 +284,13 @@ def _queue_and_out(sk: "TcpSock", skb: "SkBuff") -> None:
     """Give the program what comes next, and what came early behind it."""
     cb: TcpSkbCb = skb.cb
     mib = sk.net.mib
-    if not _try_rmem(sk, skb.truesize):
+    if not sk.sk_receive_queue:
+        # The program has nothing to read, so that nothing would ever be freed: it gets this.
+        sk_forced_mem_schedule(sk, skb.truesize)
+    elif not tcp_try_rmem_schedule(sk, skb, skb.truesize):
         mib["TcpExt:TCPRcvQDrop"] += 1
         sk.ack_pending |= ICSK_ACK_SCHED | ICSK_ACK_NOW
+        sock_def_readable(sk)
         kfree_skb_reason(skb, SkbDropReason.PROTO_MEM)
         return
     _skip_old(sk, skb)
@@ -387,10 +354,12 @@ def tcp_data_queue_ofo(sk: "TcpSock", skb: "SkBuff") -> None:
     _ecn_check_ce(sk, skb)
     sk.ack_pending |= ICSK_ACK_SCHED
     sk.ack_pending |= ICSK_ACK_NOW if not sk.out_of_order_queue else 0
-    if not _try_rmem(sk, skb.truesize):
+    if not tcp_try_rmem_schedule(sk, skb, skb.truesize):
         mib["TcpExt:TCPOFODrop"] += 1
+        sock_def_readable(sk)
         kfree_skb_reason(skb, SkbDropReason.PROTO_MEM)
         return
+    tcp_set_owner_r(skb, sk)  # Now: what is freed below would take what was set apart for it along.
     mib["TcpExt:TCPOFOQueue"] += 1
     queue = sk.out_of_order_queue
     seq, end = cb.seq, cb.end_seq
@@ -403,7 +372,9 @@ def tcp_data_queue_ofo(sk: "TcpSock", skb: "SkBuff") -> None:
         tcp_dsack_set(sk, seq, end)
         kfree_skb_reason(skb, SkbDropReason.TCP_OFOMERGE)
         return
-    if at and after(queue[at - 1].cb.end_seq, seq):
+    if at and queue[at - 1].cb.seq == seq:
+        at -= 1  # It has all of this one.
+    elif at and after(queue[at - 1].cb.end_seq, seq):
         tcp_dsack_set(sk, seq, queue[at - 1].cb.end_seq)
     while at < len(queue) and not after(queue[at].cb.end_seq, end):
         # It has all of one that is there.
@@ -414,7 +385,6 @@ def tcp_data_queue_ofo(sk: "TcpSock", skb: "SkBuff") -> None:
     if at < len(queue) and after(end, queue[at].cb.seq):
         tcp_dsack_set(sk, queue[at].cb.seq, end)
     queue.insert(at, skb)
-    tcp_set_owner_r(skb, sk)
     if sk.rx_opt.sack_ok:
         _sack_new_ofo_skb(sk, seq, end)
     tcp_grow_window(sk, skb)

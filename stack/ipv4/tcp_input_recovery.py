@@ -14,11 +14,15 @@ from .tcp_cong import (
 from .tcp_defs import (
     TCP_ECN_OK,
     TCP_ECN_QUEUE_CWR,
+    TCPCB_EVER_RETRANS,
     TCPCB_LOST,
     TCPCB_SACKED_ACKED,
+    TCPCB_SACKED_RETRANS,
     after,
     before,
 )
+from .tcp_input_mtup import tcp_mtup_probe_failed
+from .tcp_output_retrans import tcp_simple_retransmit
 from .tcp_output_window import tcp_wnd_end
 from .tcp_output_write import tcp_current_ssthresh, tcp_packets_in_flight
 from .tcp_recovery import tcp_mark_skb_lost, tcp_newreno_mark_lost, tcp_rack_mark_lost
@@ -236,9 +240,16 @@ def tcp_try_undo_partial(sk: "TcpSock") -> bool:
     return False
 
 
+def tcp_any_retrans_done(sk: "TcpSock") -> bool:
+    """Return whether something was sent once more that is not acknowledged yet."""
+    if sk.retrans_out:
+        return True
+    return bool(sk.tcp_rtx_queue and sk.tcp_rtx_queue[0].cb.sacked & (TCPCB_SACKED_RETRANS | TCPCB_EVER_RETRANS))
+
+
 def tcp_try_keep_open(sk: "TcpSock") -> None:
     """Return to the usual state, or to one of disorder while something is missing."""
-    state = TCP_CA_DISORDER if sk.sacked_out + sk.lost_out or sk.retrans_out or sk.undo_marker else TCP_CA_OPEN
+    state = TCP_CA_DISORDER if sk.sacked_out + sk.lost_out or tcp_any_retrans_done(sk) else TCP_CA_OPEN
     if sk.icsk_ca_state != state:
         tcp_set_ca_state(sk, state)
         sk.high_seq = sk.snd_nxt
@@ -346,6 +357,12 @@ def tcp_fastretrans_alert(sk: "TcpSock", state: "AckState") -> None:
             if not sk.retrans_out:
                 sk.retrans_stamp = 0
             tcp_try_keep_open(sk)
+        return
+    if sk.icsk_ca_state < TCP_CA_CWR and sk.icsk_mtup_size and sk.snd_una == sk.mtu_probe_start:
+        # A packet was lost because it was long: that says nothing of congestion.
+        tcp_mtup_probe_failed(sk)
+        sk.snd_cwnd += 1
+        tcp_simple_retransmit(sk)
         return
     tcp_enter_recovery(sk, state.ece)
     state.rexmit = True

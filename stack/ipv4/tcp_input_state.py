@@ -1,6 +1,5 @@
 """Segments in every other state (Linux: net/ipv4/tcp_input.c; RFC 9293 §3.10.7)."""
 
-from errno import ECONNABORTED
 from typing import TYPE_CHECKING
 
 from ..core.drop_reasons import SkbDropReason
@@ -285,7 +284,9 @@ def tcp_rcv_state_process(
         return
     if not tcp_validate_incoming(sk, skb):
         return
-    result = tcp_ack(sk, skb, update_ts=True, challenge=False)
+    # RFC 9293: in a simultaneous open it must acknowledge our SYN; Linux lets one pass that acknowledges nothing.
+    idle = state == TCP_SYN_RECV and sk.packets_out and cb.ack_seq == sk.snd_una
+    result = 0 if idle else tcp_ack(sk, skb, update_ts=True, challenge=False)
     if result <= 0 and state == TCP_SYN_RECV:
         refuse(sk, skb)
         kfree_skb_reason(skb, SkbDropReason.TCP_OLD_ACK)
@@ -374,14 +375,12 @@ def _text(sk: "TcpSock", skb: "SkBuff", refuse: "Callable[[TcpSock, SkBuff], Non
             kfree_skb_reason(skb, SkbDropReason.CONSUMED)
             _after_text(sk)
             return
-    elif state in (TCP_FIN_WAIT1, TCP_FIN_WAIT2) and sk.sk_shutdown & RCV_SHUTDOWN:
-        # RFC 9293 §3.6.1: data that nobody will read is lost; the peer has to know.
+    if state != TCP_ESTABLISHED and sk.sk_shutdown & RCV_SHUTDOWN:
+        # RFC 9293 §3.6.1: data that nobody will read is lost; the peer has to know. Or it is from behind its FIN.
         if cb.end_seq != cb.seq and after(cb.end_seq - (cb.tcp_flags & TCPHDR_FIN) & 0xFFFFFFFF, sk.rcv_nxt):
             sk.net.mib["TcpExt:TCPAbortOnData"] += 1
             refuse(sk, skb)
-            sk.sk_err = ECONNABORTED if not sk.dead else 0
-            kfree_skb_reason(skb, SkbDropReason.TCP_ABORT_ON_DATA)
-            tcp_done(sk)
+            tcp_reset(sk, skb, SkbDropReason.TCP_ABORT_ON_DATA)
             return
     pull_octets(skb, cb.doff)
     tcp_data_queue(sk, skb)

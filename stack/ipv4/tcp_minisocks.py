@@ -47,6 +47,8 @@ def inet_csk_clone_lock(sk: TcpSock, req: "TcpRequestSock") -> TcpSock:
     child.bind_addr_locked = child.bind_port_locked = False
     child.inet_id = sk.kernel.platform.random_u32() & 0xFFFF
     inet_sk_set_state(child, TCP_SYN_RECV)
+    assert child.sk_memory is not None
+    child.sk_memory.sockets_allocated += 1
     return child
 
 
@@ -178,7 +180,7 @@ def tcp_check_req(
             net.mib["TcpExt:PAWSEstab"] += 1
         _drop(skb, SkbDropReason.TCP_RFC7323_PAWS if paws else SkbDropReason.TCP_INVALID_SEQUENCE)
         return None
-    if opt.saw_tstamp and not after(cb.seq, req.rcv_nxt):
+    if opt.saw_tstamp and not after(cb.seq, req.rcv_nxt) and not flags & TCPHDR_RST:
         req.ts_recent = opt.rcv_tsval
     if cb.seq == req.rcv_isn:
         flags &= ~TCPHDR_SYN  # A SYN-ACK of a simultaneous open, say.

@@ -286,8 +286,20 @@ def sk_stream_write_space(sk: "TcpSock") -> None:
         wake_up(sk.kernel.platform, sk.sk_wq)
 
 
+def tcp_should_expand_sndbuf(sk: "TcpSock") -> bool:
+    """Return whether the buffer to send may grow: there is enough memory for all, and the network takes more."""
+    memory = sk.sk_memory
+    assert memory is not None
+    return (
+        not memory.memory_pressure
+        and memory.memory_allocated < memory.sysctl_mem[0]
+        and sk.packets_out - sk.sacked_out - sk.lost_out + sk.retrans_out < sk.snd_cwnd
+    )
+
+
 def tcp_check_space(sk: "TcpSock") -> None:
     """See whether there is room to send again."""
     if sk.sk_nospace:
-        tcp_sndbuf_expand(sk)
+        if tcp_should_expand_sndbuf(sk):
+            tcp_sndbuf_expand(sk)
         sk_stream_write_space(sk)

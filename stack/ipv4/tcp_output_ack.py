@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ..core.skbuff import alloc_skb, skb_reserve
+from ..core.sock_mem import sk_forced_mem_schedule
 from ..core.tcp_states import TCP_CLOSE
 from ..core.timer import HZ, jiffies
 from .inet_connection_sock_timer import inet_csk_reset_xmit_timer, sk_reset_timer
@@ -25,6 +26,7 @@ from .tcp_defs import (
     after,
     before,
 )
+from .tcp_memory import tcp_under_memory_pressure
 from .tcp_output import (
     __tcp_transmit_skb,
     tcp_current_mss,
@@ -34,6 +36,7 @@ from .tcp_output import (
 from .tcp_output_window import tcp_acceptable_seq, tcp_wnd_end
 from .tcp_output_write import (
     __tcp_push_pending_frames,
+    tcp_charge_skb,
     tcp_event_new_data_sent,
     tcp_fragment,
     tcp_set_skb_tso_segs,
@@ -118,15 +121,23 @@ def tcp_send_delayed_ack(sk: "TcpSock") -> None:
 
 def tcp_send_fin(sk: "TcpSock") -> None:
     """Say that no more comes: with the last packet that waits, or with one of its own."""
-    if sk.sk_write_queue:
-        cb: TcpSkbCb = sk.sk_write_queue[-1].cb
+    last = sk.sk_write_queue[-1] if sk.sk_write_queue else None
+    if last is None and sk.tcp_rtx_queue and tcp_under_memory_pressure(sk):
+        last = sk.tcp_rtx_queue[-1]
+    if last is not None:
+        cb: TcpSkbCb = last.cb
         cb.tcp_flags |= TCPHDR_FIN
         cb.end_seq = cb.end_seq + 1 & 0xFFFFFFFF
         sk.write_seq = sk.write_seq + 1 & 0xFFFFFFFF
+        if not sk.sk_write_queue:
+            # As if it had gone with what went, and was lost: that needs no memory.
+            sk.snd_nxt = sk.snd_nxt + 1 & 0xFFFFFFFF
+            return
     else:
         skb = _control_skb(sk, sk.write_seq, TCPHDR_ACK | TCPHDR_FIN)
+        sk_forced_mem_schedule(sk, skb.truesize)
         sk.sk_write_queue.append(skb)
-        sk.sk_wmem_queued += skb.truesize
+        tcp_charge_skb(sk, skb)
         sk.write_seq = sk.write_seq + 1 & 0xFFFFFFFF
     __tcp_push_pending_frames(sk, tcp_current_mss(sk), TCP_NAGLE_OFF)
 

@@ -53,9 +53,12 @@ def __tcp_retransmit_skb(sk: "TcpSock", skb: "SkBuff", segs: int) -> int:
     """Send a packet once more, at most so many segments of it; return 0 or a negative errno."""
     cb: TcpSkbCb = skb.cb
     index = sk.tcp_rtx_queue.index(skb)
+    sk.icsk_mtup_size = 0  # Whether a longer packet arrived cannot be told now.
     try:
         if before(cb.seq, sk.snd_una) and not cb.tcp_flags & TCPHDR_SYN:
+            old = cb.segs
             tcp_trim_head(sk, skb, sk.snd_una - cb.seq & 0xFFFFFFFF)
+            tcp_adjust_pcount(sk, cb, cb.segs - old)  # They may be fewer now.
         if inet_sk_rebuild_header(sk):
             return -EHOSTUNREACH
         mss = tcp_current_mss(sk)
@@ -152,7 +155,7 @@ def tcp_send_loss_probe(sk: "TcpSock") -> None:
     skb = sk.tcp_rtx_queue[-1]
     if not skb_still_in_host_queue(sk, skb):
         cb: TcpSkbCb = skb.cb
-        if cb.segs > 1 and skb.len > mss:
+        if cb.segs > 1 and skb.len > (cb.segs - 1) * mss:  # Its segments may have been shorter.
             try:
                 skb = tcp_fragment(sk, sk.tcp_rtx_queue, len(sk.tcp_rtx_queue) - 1, (cb.segs - 1) * mss, mss)
             except OSError:
@@ -169,7 +172,6 @@ def tcp_send_loss_probe(sk: "TcpSock") -> None:
 def tcp_simple_retransmit(sk: "TcpSock") -> None:
     """Send at once what is too long for the way, after its MTU was learned (RFC 1191 §6.5): no sign of congestion."""
     mss = tcp_current_mss(sk)
-    prior = sk.lost_out
     for skb in sk.tcp_rtx_queue:
         cb: TcpSkbCb = skb.cb
         segment = skb.gso_size or skb.len
@@ -180,7 +182,7 @@ def tcp_simple_retransmit(sk: "TcpSock") -> None:
             if not cb.sacked & TCPCB_LOST:
                 cb.sacked |= TCPCB_LOST
                 sk.lost_out += cb.segs
-    if sk.lost_out == prior:
+    if not sk.lost_out:
         return
     if sk.icsk_ca_state not in (TCP_CA_RECOVERY, TCP_CA_LOSS):
         from .tcp_input_recovery import tcp_enter_simple_recovery  # It is built on this module.

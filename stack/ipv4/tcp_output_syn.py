@@ -31,7 +31,7 @@ from .tcp_output_window import (
     tcp_select_initial_window,
     tcp_sync_mss,
 )
-from .tcp_output_write import tcp_stream_alloc_skb
+from .tcp_output_write import tcp_charge_skb, tcp_stream_alloc_skb
 from .tcp_state import tcp_write_queue_purge
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def tcp_connect(sk: "TcpSock") -> None:
         flags |= TCPHDR_ECE | TCPHDR_CWR
         sk.ecn_flags = TCP_ECN_OK
     skb.cb = TcpSkbCb(sk.write_seq, sk.write_seq + 1 & 0xFFFFFFFF, flags)
-    sk.sk_wmem_queued += skb.truesize
+    tcp_charge_skb(sk, skb)
     sk.write_seq = skb.cb.end_seq
     tcp_mstamp_refresh(sk)
     sk.retrans_stamp = sk.tcp_mstamp_us or 1

@@ -3,8 +3,10 @@
 from typing import TYPE_CHECKING
 
 from ..core.dst import dst_mtu
+from ..core.timer import jiffies
 from ..uapi import IP_PMTUDISC_DO
 from .tcp_defs import MAX_TCP_WINDOW, TCP_INIT_CWND, TCP_MAX_WSCALE, TCP_MIN_MSS, before
+from .tcp_memory import tcp_under_memory_pressure
 
 if TYPE_CHECKING:
     from .route import RTable
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
 __all__ = [
     "__tcp_select_window",
     "mtu_of",
+    "mtup_search_high",
     "tcp_acceptable_seq",
+    "tcp_adjust_rcv_ssthresh",
     "tcp_full_space",
     "tcp_initialize_rcv_mss",
     "tcp_mss_to_mtu",
@@ -68,6 +72,11 @@ def tcp_select_initial_window(sk: "TcpSock", space: int, mss: int, wscale_ok: bo
     return rcv_wnd, min(0xFFFF << wscale, clamp), wscale
 
 
+def tcp_adjust_rcv_ssthresh(sk: "TcpSock") -> None:
+    """Let the window be no more than four segments, since memory is short."""
+    sk.rcv_ssthresh = min(sk.rcv_ssthresh, 4 * sk.advmss)
+
+
 def __tcp_select_window(sk: "TcpSock") -> int:
     """Return the window to tell: what there is room for, but none that is silly (RFC 9293 §3.8.6.2.2).
 
@@ -82,6 +91,8 @@ def __tcp_select_window(sk: "TcpSock") -> int:
         if mss <= 0:
             return 0
     if free_space < full_space >> 1:
+        if tcp_under_memory_pressure(sk):
+            tcp_adjust_rcv_ssthresh(sk)
         allowed = max(free_space, 0)
         if sk.rx_opt.rcv_wscale:
             allowed &= -1 << sk.rx_opt.rcv_wscale
@@ -144,6 +155,7 @@ def tcp_sync_mss(sk: "TcpSock", pmtu: int) -> int:
 
     No segment is longer than half the largest window that the peer has had: else one of them would stop all.
     """
+    sk.icsk_mtup_high = min(sk.icsk_mtup_high, pmtu)
     mss = tcp_mtu_to_mss(sk, pmtu)
     if sk.max_window > 536:
         mss = min(mss, max(sk.max_window >> 1, 68 - sk.tcp_header_len))
@@ -154,10 +166,19 @@ def tcp_sync_mss(sk: "TcpSock", pmtu: int) -> int:
     return mss
 
 
+def mtup_search_high(sk: "TcpSock") -> int:
+    """Return the MTU of the longest segments that the peer takes."""
+    return (sk.rx_opt.mss_clamp or 0xFFFF) + _HEADERS
+
+
 def tcp_mtup_init(sk: "TcpSock") -> None:
     """Prepare for ways that swallow long packets without a word (RFC 4821; ``tcp_mtu_probing``)."""
     sk.icsk_mtup_enabled = sk.net.ipv4.sysctl_tcp_mtu_probing > 1
+    sk.icsk_mtup_high = mtup_search_high(sk)
     sk.icsk_mtup_low = tcp_mss_to_mtu(sk, sk.net.ipv4.sysctl_tcp_base_mss)
+    sk.icsk_mtup_size = 0
+    if sk.icsk_mtup_enabled:
+        sk.icsk_mtup_stamp = jiffies(sk.kernel)
 
 
 def tcp_initialize_rcv_mss(sk: "TcpSock") -> None:

@@ -1,9 +1,11 @@
 """New data on its way out: cutting, Nagle, the windows (Linux: net/ipv4/tcp_output.c; RFC 9293 §3.7, §3.8)."""
 
+from errno import ENOMEM
 from typing import TYPE_CHECKING
 
-from ..core.skbuff import SKB_GSO_TCPV4, alloc_skb, consume_skb, put_page, skb_reserve
+from ..core.skbuff import SHINFO_OCTETS, SKB_GSO_TCPV4, STRUCT_OCTETS, alloc_skb, consume_skb, put_page, skb_reserve
 from ..core.skbuff_data import pskb_expand_head, skb_cloned
+from ..core.sock_mem import sk_forced_mem_schedule, sk_mem_uncharge, sk_stream_moderate_sndbuf, sk_wmem_schedule
 from ..core.tcp_states import TCP_CLOSE
 from ..core.timer import jiffies
 from .inet_connection_sock_timer import inet_csk_reset_xmit_timer
@@ -26,6 +28,7 @@ from .tcp_defs import (
     after,
     before,
 )
+from .tcp_memory import tcp_enter_memory_pressure
 from .tcp_output import tcp_check_space, tcp_current_mss, tcp_mstamp_refresh, tcp_small_queue_check, tcp_transmit_skb
 from .tcp_output_window import tcp_wnd_end
 from .tcp_timer_arm import inet_csk_rto_backoff_probe, tcp_rearm_rto, tcp_schedule_loss_probe
@@ -39,7 +42,9 @@ if TYPE_CHECKING:
 __all__ = [
     "__tcp_push_pending_frames",
     "tcp_adjust_pcount",
+    "tcp_charge_skb",
     "tcp_check_probe_timer",
+    "tcp_current_ssthresh",
     "tcp_cwnd_restart",
     "tcp_cwnd_test",
     "tcp_event_new_data_sent",
@@ -53,18 +58,38 @@ __all__ = [
     "tcp_write_xmit",
 ]
 
+_GSO_MAX_TRUESIZE = 65536 + SHINFO_OCTETS + STRUCT_OCTETS
 
-def tcp_stream_alloc_skb(sk: "TcpSock") -> "SkBuff":
+
+def tcp_stream_alloc_skb(sk: "TcpSock", force_schedule: bool = True) -> "SkBuff":
     """Return an empty packet to send: a head for headers, whose data is to lie in fragments.
+
+    With ``force_schedule`` it is for what has to go, however much memory all sockets have.
 
     Raises
     ------
     OSError
         ``ENOMEM``.
     """
-    skb = alloc_skb(sk.kernel, MAX_TCP_HEADER)
+    try:
+        skb = alloc_skb(sk.kernel, MAX_TCP_HEADER)
+    except OSError:
+        tcp_enter_memory_pressure(sk)
+        sk_stream_moderate_sndbuf(sk)
+        raise
     skb_reserve(skb, MAX_TCP_HEADER)
+    if force_schedule:
+        sk_forced_mem_schedule(sk, skb.truesize)
+    elif not sk_wmem_schedule(sk, skb.truesize):
+        consume_skb(skb)
+        raise OSError(ENOMEM, "sockets have as much as they may (tcp_mem)")
     return skb
+
+
+def tcp_charge_skb(sk: "TcpSock", skb: "SkBuff") -> None:
+    """Count a packet's memory among what a socket has to send (``sk_wmem_queued_add``, ``sk_mem_charge``)."""
+    sk.sk_wmem_queued += skb.truesize
+    sk.sk_forward_alloc -= skb.truesize
 
 
 def tcp_packets_in_flight(sk: "TcpSock") -> int:
@@ -93,6 +118,11 @@ def tcp_fragment(sk: "TcpSock", queue: "deque[SkBuff]", index: int, length: int,
         ``ENOMEM``; the packet is as it was.
     """
     skb = queue[index]
+    # What a peer's blocks cut into ever smaller packets must not take all memory (CVE-2019-11478).
+    limit = sk.sk_sndbuf + 2 * _GSO_MAX_TRUESIZE
+    if sk.sk_wmem_queued >> 1 > limit and queue is sk.tcp_rtx_queue and 0 < index < len(queue) - 1:
+        sk.net.mib["TcpExt:TCPWqueueTooBig"] += 1
+        raise OSError(ENOMEM, "there are too many small packets to send once more")
     new = tcp_stream_alloc_skb(sk)
     if skb_cloned(skb):
         try:
@@ -102,11 +132,11 @@ def tcp_fragment(sk: "TcpSock", queue: "deque[SkBuff]", index: int, length: int,
             raise
     cb: TcpSkbCb = skb.cb
     moved = skb.len - length
+    tcp_charge_skb(sk, new)
     _split_frags(skb, new, length)
     new.priority, new.tstamp_ns = skb.priority, skb.tstamp_ns
     skb.truesize -= moved
     new.truesize += moved
-    sk.sk_wmem_queued += new.truesize - moved
     ncb = new.cb = TcpSkbCb(cb.seq + length & 0xFFFFFFFF, cb.end_seq, cb.tcp_flags & ~TCPHDR_CWR)
     cb.end_seq = ncb.seq
     cb.tcp_flags &= ~(TCPHDR_FIN | TCPHDR_PSH)
@@ -178,6 +208,7 @@ def tcp_trim_head(sk: "TcpSock", skb: "SkBuff", length: int) -> None:
     skb.data_len -= length
     skb.truesize -= length
     sk.sk_wmem_queued -= length
+    sk_mem_uncharge(sk, length)
     cb: TcpSkbCb = skb.cb
     cb.seq = cb.seq + length & 0xFFFFFFFF
     if skb.gso_size:
@@ -329,6 +360,13 @@ def tcp_write_xmit(sk: "TcpSock", mss_now: int, nonagle: int, push_one: int) -> 
     tcp_mstamp_refresh(sk)
     sent = 0
     is_cwnd_limited = False
+    if sk.icsk_mtup_enabled and not push_one:
+        from .tcp_output_mtup import MTU_PROBE_WAIT, tcp_mtu_probe  # It is built on this module.
+
+        probed = tcp_mtu_probe(sk)
+        if probed == MTU_PROBE_WAIT:
+            return False
+        sent = max(probed, 0)
     queue = sk.sk_write_queue
     while queue:
         skb = queue[0]

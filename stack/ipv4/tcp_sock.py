@@ -83,10 +83,10 @@ class TcpSock(InetConnectionSock):
         What came too early, by sequence number.
     selective_acks, duplicate_sack : list[tuple[int, int]], tuple[int, int] or None
         What to tell the peer of those, newest first, and of what came twice (RFC 2883).
-    sk_wmem_queued, sk_rmem_alloc : int
-        Memory of what is queued to send, and of what was received.
-    sk_forward_alloc : int
-        Memory that was set apart for packets to come.
+    icsk_mtup_low, icsk_mtup_high, icsk_mtup_size, icsk_mtup_stamp : int
+        Between which MTUs that of the way is searched for, by a packet of which size now (0: none), and since when.
+    mtu_probe_start, mtu_probe_end : int
+        That packet's sequence numbers.
     packets_out, sacked_out, lost_out, retrans_out : int
         Packets sent and not acknowledged; of those, what the peer has apart, what counts as lost, and what was sent
         once more.
@@ -137,7 +137,10 @@ class TcpSock(InetConnectionSock):
         "icsk_backoff",
         "icsk_ca_state",
         "icsk_mtup_enabled",
+        "icsk_mtup_high",
         "icsk_mtup_low",
+        "icsk_mtup_size",
+        "icsk_mtup_stamp",
         "icsk_pending",
         "icsk_pmtu_cookie",
         "icsk_probes_out",
@@ -160,6 +163,8 @@ class TcpSock(InetConnectionSock):
         "max_window",
         "min_rtt_us",
         "mss_cache",
+        "mtu_probe_end",
+        "mtu_probe_start",
         "nonagle",
         "out_of_order_queue",
         "packets_out",
@@ -200,11 +205,9 @@ class TcpSock(InetConnectionSock):
         "sacked_out",
         "selective_acks",
         "sk_err_soft",
-        "sk_forward_alloc",
         "sk_rx_dst",
         "sk_rx_dst_ifindex",
         "sk_timer",
-        "sk_wmem_queued",
         "snd_cwnd",
         "snd_cwnd_cnt",
         "snd_cwnd_stamp",
@@ -279,7 +282,6 @@ class TcpSock(InetConnectionSock):
         self.out_of_order_queue: list[SkBuff] = []
         self.selective_acks: list[tuple[int, int]] = []
         self.duplicate_sack: tuple[int, int] | None = None
-        self.sk_wmem_queued = self.sk_forward_alloc = 0
         self.rcv_nxt = self.copied_seq = self.rcv_wup = self.rcv_wnd = self.rcv_ssthresh = 0
         self.snd_una = self.snd_nxt = self.write_seq = self.snd_wnd = self.snd_wl1 = 0
         self.snd_sml = self.pushed_seq = self.snd_up = self.max_window = 0
@@ -288,7 +290,8 @@ class TcpSock(InetConnectionSock):
         self.tcp_header_len = 20
         self.icsk_pmtu_cookie = 0
         self.icsk_mtup_enabled = False
-        self.icsk_mtup_low = 0
+        self.icsk_mtup_low = self.icsk_mtup_high = self.icsk_mtup_size = self.icsk_mtup_stamp = 0
+        self.mtu_probe_start = self.mtu_probe_end = 0
         self.packets_out = self.sacked_out = self.lost_out = self.retrans_out = 0
         self.snd_cwnd = TCP_INIT_CWND
         self.snd_cwnd_cnt = self.snd_cwnd_stamp = self.snd_cwnd_used = 0

@@ -6,6 +6,7 @@ from ..core.datagram import sock_def_error_report
 from ..core.drop_reasons import SkbDropReason
 from ..core.skbuff import consume_skb, kfree_skb_reason, put_page
 from ..core.sock import RCV_SHUTDOWN, SEND_SHUTDOWN, sk_dst_reset, sock_def_wakeup
+from ..core.sock_mem import sk_mem_reclaim, sk_mem_uncharge
 from ..core.tcp_states import (
     TCP_CLOSE,
     TCP_CLOSE_WAIT,
@@ -58,7 +59,9 @@ def tcp_set_state(sk: "TcpSock", state: int) -> None:
 
 def tcp_skb_free(sk: "TcpSock", skb: "SkBuff") -> None:
     """Free a packet of the queues to send (``tcp_wmem_free_skb``)."""
-    sk.sk_wmem_queued -= skb.truesize
+    size = skb.truesize
+    sk.sk_wmem_queued -= size
+    sk_mem_uncharge(sk, size)
     consume_skb(skb)
 
 
@@ -88,6 +91,7 @@ def sk_stream_kill_queues(sk: "TcpSock") -> None:
     if sk.sk_frag is not None:
         put_page(sk.kernel, sk.sk_frag)
         sk.sk_frag = None
+    sk_mem_reclaim(sk)
 
 
 def tcp_v4_destroy_sock(sk: "TcpSock") -> None:
@@ -97,6 +101,8 @@ def tcp_v4_destroy_sock(sk: "TcpSock") -> None:
     skb_rbtree_purge(sk)
     if sk.tcp_bind_hash:
         inet_put_port(sk)
+    assert sk.sk_memory is not None
+    sk.sk_memory.sockets_allocated -= 1
 
 
 def inet_csk_destroy_sock(sk: "TcpSock") -> None:

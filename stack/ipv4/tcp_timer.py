@@ -44,6 +44,7 @@ from .tcp_keepalive import (
     keepalive_time_when,
     tcp_fin_time,
 )
+from .tcp_memory import tcp_check_oom
 from .tcp_minisocks_wait import tcp_time_wait
 from .tcp_output import tcp_current_mss, tcp_mstamp_refresh
 from .tcp_output_ack import (
@@ -146,11 +147,15 @@ def _orphan_retries(sk: "TcpSock", alive: bool) -> int:
 
 
 def tcp_out_of_resources(sk: "TcpSock", do_reset: bool) -> bool:
-    """End a connection without a program if there are too many of those (``tcp_max_orphans``)."""
-    ipv4 = sk.net.ipv4
-    if ipv4.tcp_hashinfo.orphan_count <= ipv4.sysctl_tcp_max_orphans:
+    """End a connection without a program if memory is short, or there are too many of those (``tcp_max_orphans``).
+
+    One that was silent for long, or of which ICMP said something, counts twice, or four times.
+    """
+    silent = jiffies(sk.kernel) - sk.lsndtime
+    shift = (silent > 2 * TCP_RTO_MAX or not do_reset) + (sk.sk_err_soft != 0)
+    if not tcp_check_oom(sk, shift):
         return False
-    if do_reset:
+    if do_reset or silent <= TCP_TIMEWAIT_LEN or not (sk.snd_wnd or sk.packets_out):
         tcp_send_active_reset(sk)
     tcp_done(sk)
     sk.net.mib["TcpExt:TCPAbortOnMemory"] += 1
@@ -207,6 +212,7 @@ def _mtu_probing(sk: "TcpSock") -> None:
         return
     if not sk.icsk_mtup_enabled:
         sk.icsk_mtup_enabled = True
+        sk.icsk_mtup_stamp = jiffies(sk.kernel)
     else:
         mss = min(tcp_mtu_to_mss(sk, sk.icsk_mtup_low) >> 1, ipv4.sysctl_tcp_base_mss)
         mss = max(mss, ipv4.sysctl_tcp_mtu_probe_floor, ipv4.sysctl_tcp_min_snd_mss)

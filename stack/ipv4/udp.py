@@ -46,8 +46,9 @@ from .ip_output_make import (
 from .ip_sockglue import ip_cmsg_send, ip_getsockopt, ip_setsockopt
 from .route import RTCF_BROADCAST, RTable, ip_neigh_for_gw, ip_route_output_flow
 from .rtnetlink import RtScope
+from .udp_memory import udp_rmem_release
 from .udp_options import udp_cmsg_send, udp_lib_getsockopt, udp_lib_setsockopt
-from .udp_recvmsg import udp_ioctl, udp_recvmsg, udp_rmem_release
+from .udp_recvmsg import udp_ioctl, udp_recvmsg
 from .udp_table import udp_lib_unhash, udp_v4_get_port
 
 if TYPE_CHECKING:

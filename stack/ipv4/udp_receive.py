@@ -1,6 +1,6 @@
 """The User Datagram Protocol, receiving from the network (Linux: net/ipv4/udp.c; RFC 768, RFC 1122 §4.1)."""
 
-from errno import EHOSTUNREACH, EMSGSIZE, ENOENT, ENOMEM, EPROTO
+from errno import EHOSTUNREACH, EMSGSIZE, ENOBUFS, ENOENT, ENOMEM, EPROTO
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,7 @@ from .inet_sock import IP_CMSG_CHECKSUM
 from .ip_recv import ip_icmp_error, ipv4_pktinfo_prepare
 from .route import RTCF_BROADCAST, RTCF_MULTICAST, ipv4_dst_check
 from .route_icmp import ipv4_sk_redirect, ipv4_sk_update_pmtu
+from .udp_memory import udp_rmem_charge
 from .udp_table import __udp4_lib_lookup
 from .xfrm4_input import xfrm4_udp_encap_rcv
 
@@ -243,22 +244,27 @@ def udp_queue_rcv_one_skb(sk: "UdpSock", skb: SkBuff) -> int:
         skb.csum = csum_partial(skb.view[skb.data : skb.data + 8], skb.csum)
     skb_pull_rcsum(skb, 8)
     ipv4_pktinfo_prepare(sk, skb)
-    if __udp_enqueue_schedule_skb(sk, skb):
-        sk.net.mib["Udp:RcvbufErrors"] += 1
-        _drop(sk.net, skb, SkbDropReason.SOCKET_RCVBUFF)
+    error = __udp_enqueue_schedule_skb(sk, skb)
+    if error:
+        full = error == -ENOMEM
+        sk.net.mib["Udp:RcvbufErrors" if full else "Udp:MemErrors"] += 1
+        _drop(sk.net, skb, SkbDropReason.SOCKET_RCVBUFF if full else SkbDropReason.PROTO_MEM)
         return -1
     return 0
 
 
 def __udp_enqueue_schedule_skb(sk: "UdpSock", skb: SkBuff) -> int:
-    """Append a datagram to a socket's queue, and wake who waits for it; return ``-ENOMEM`` if the queue is full.
+    """Append a datagram to a socket's queue, and wake who waits for it; return 0 or a negative errno.
 
-    One that comes when less than ``sk_rcvbuf`` is in use is taken, however long it is.
+    ``-ENOMEM``: the queue is full, but one that comes when less than ``sk_rcvbuf`` is in use is taken, however long it
+    is; ``-ENOBUFS``: all sockets together have too much (``udp_mem``).
     """
     if sk.sk_rmem_alloc > sk.sk_rcvbuf:
         sk.sk_drops += 1
         return -ENOMEM
-    sk.sk_rmem_alloc += skb.truesize
+    if not udp_rmem_charge(sk, skb.truesize):
+        sk.sk_drops += 1
+        return -ENOBUFS
     skb.dev = None
     if sk.sk_flags & SOCK_RXQ_OVFL:
         skb.dropcount = sk.sk_drops

@@ -25,6 +25,7 @@ from ..uapi import AF_INET, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, POL
 from ..uapi_ioctl import SIOCINQ, SIOCOUTQ
 from ..uapi_options import UDP_GRO
 from .ip_recv import ip_cmsg_recv_offset, ip_recv_error
+from .udp_memory import udp_rmem_release
 
 if TYPE_CHECKING:
     from ..core.msghdr import RecvMsghdr
@@ -36,18 +37,12 @@ __all__ = [
     "udp_ioctl",
     "udp_poll",
     "udp_recvmsg",
-    "udp_rmem_release",
     "udp_set_peek_off",
 ]
 
 _PORT = Struct("!H")
 _ADDRESS = Struct("!I")
 _INT = Struct("=i")
-
-
-def udp_rmem_release(sk: "UdpSock", size: int) -> None:
-    """Count a datagram's memory no longer."""
-    sk.sk_rmem_alloc -= size
 
 
 def udp_set_peek_off(sk: "UdpSock", offset: int) -> None:

@@ -53,6 +53,8 @@ class FakePlatform:
     ``buffers`` are those not freed; freeing one twice is an error. ``fail_kmalloc`` counts down to an ``ENOMEM``.
     """
 
+    memory_octets = 4 << 30  # What the Linux hosts have that tests compare with.
+
     def __init__(self, seed: int = 1) -> None:
         self.time_ns = 0
         self.random = random.Random(seed)

@@ -36,6 +36,8 @@ OF_MEMORY = (
     "net.core.",
     "net.ipv4.neigh.default.unres_qlen",
     "unres_qlen_bytes",
+    "tcp_mem",
+    "udp_mem",
     "tcp_rmem",
     "tcp_wmem",
     "tcp_max_orphans",
