@@ -148,7 +148,7 @@ def _set_gso_max(dev: "NetDevice", kind: Ifla, attr: Nlattr) -> None:
     is_size = kind == Ifla.GSO_MAX_SIZE
     most = dev.tso_max_size if is_size else dev.tso_max_segs
     if attr.u32 > most:
-        raise NetlinkError(EINVAL, f"{dev.name} takes {most} at most", attr)
+        raise OSError(EINVAL, f"{dev.name} takes {most} at most")
     if is_size:
         dev.gso_max_size = attr.u32
     else:
