@@ -106,7 +106,8 @@ def _print(figures: dict[str, Any]) -> None:
     table.add_row(
         "TCP between two hosts",
         f"{tcp['octets_per_s']:,.0f} octets/s, {tcp['ratio']:.2f}",
-        f"of {tcp['pair_cycles_per_s']:,.0f} cycles/s of both cards with such frames and no Python",
+        f"of {tcp['pair_cycles_per_s']:,.0f} cycles/s of both cards with such frames and no Python; "
+        f"{tcp['moderated_ratio']:.2f} with rx-usecs 50",
     )
     table.add_row(
         "TCP connections",

@@ -22,6 +22,7 @@ __all__ = [
     "gso_make_checksum",
     "netif_needs_gso",
     "skb_gso_segment",
+    "skb_gso_validate_mac_len",
     "skb_gso_validate_network_len",
     "skb_mac_gso_segment",
     "skb_segment",
@@ -37,11 +38,20 @@ def netif_needs_gso(skb: SkBuff, features: int) -> bool:
     return not able or skb.ip_summed not in (CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY)
 
 
+def _seglen(skb: SkBuff, start: int) -> int:
+    """Return how long the longest packet is that it stands for, from one of its headers on."""
+    at = skb.transport_header
+    return at - start + (8 if skb.gso_type == SKB_GSO_UDP_L4 else skb.view[at + 12] >> 4 << 2) + skb.gso_size
+
+
 def skb_gso_validate_network_len(skb: SkBuff, mtu: int) -> bool:
     """Return whether the packets that it stands for fit an MTU."""
-    at = skb.transport_header
-    headers = at - skb.network_header + (8 if skb.gso_type == SKB_GSO_UDP_L4 else skb.view[at + 12] >> 4 << 2)
-    return headers + skb.gso_size <= mtu
+    return _seglen(skb, skb.network_header) <= mtu
+
+
+def skb_gso_validate_mac_len(skb: SkBuff, length: int) -> bool:
+    """Return whether the frames that it stands for are not longer than that."""
+    return _seglen(skb, skb.mac_header) <= length
 
 
 def skb_gso_segment(skb: SkBuff, features: int) -> SkBuff:

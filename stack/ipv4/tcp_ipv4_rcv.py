@@ -34,7 +34,6 @@ from .tcp_sock import TcpSock
 
 if TYPE_CHECKING:
     from ..core.net import Net
-    from ..core.sock import Sock
 
 __all__ = ["tcp_add_backlog", "tcp_child_process", "tcp_filter", "tcp_v4_do_rcv", "tcp_v4_early_demux", "tcp_v4_rcv"]
 
@@ -108,9 +107,9 @@ def tcp_v4_rcv(skb: SkBuff) -> int:
         return _bad(net, skb, SkbDropReason.TCP_CSUM)
     sport, dport, *_ = HEADER.unpack_from(skb.view, skb.data)
     sk: TcpSock | TcpRequestSock | InetTimewaitSock | None
-    if demuxed is not None and not _is_stolen(net, demuxed):
-        sk = demuxed  # type: ignore[assignment]  # What tcp_v4_early_demux() found.
-    else:
+    sk = demuxed  # type: ignore[assignment]  # What tcp_v4_early_demux() found.
+    if sk is None or (isinstance(sk, TcpRequestSock) and net.ipv4.tcp_hashinfo.ehash.get(sk.key) is not sk):
+        # Nothing; or a request that a segment before this one, of the same list, made a connection of.
         sk = __inet_lookup(net, saddr, sport, daddr, dport, skb.skb_iif)
     if isinstance(sk, TcpRequestSock):
         return _to_request(net, sk, skb)
@@ -119,11 +118,6 @@ def tcp_v4_rcv(skb: SkBuff) -> int:
     if isinstance(sk, InetTimewaitSock):
         return _to_timewait(net, sk, skb)
     return _to_socket(net, sk, skb)
-
-
-def _is_stolen(net: "Net", sk: "Sock") -> bool:
-    """Return whether what a segment was for is over: the one before it in a list has made a request a connection."""
-    return isinstance(sk, TcpRequestSock) and net.ipv4.tcp_hashinfo.ehash.get(sk.key) is not sk
 
 
 def _bad(net: "Net", skb: SkBuff, reason: SkbDropReason) -> int:

@@ -51,6 +51,7 @@ def test_tcp_is_measured_against_what_two_cards_do_without_it() -> None:
     figures = streams(repeats=1, octets=200_000)
     assert figures["octets_per_s"] > 0
     assert figures["ratio"] > 0
+    assert figures["moderated_ratio"] > 0
     assert connections(10) > 0
 
 

@@ -19,6 +19,7 @@ from hardwire.stack.core.skbuff_data import skb_copy_bits
 from hardwire.stack.iproute2.args import CommandError
 from hardwire.stack.iproute2.ethtool import ethtool
 from hardwire.stack.iproute2.ip import ip as run_ip
+from hardwire.stack.iproute2.tc import tc as run_tc
 from hardwire.stack.sysctl import sysctl
 from hardwire.stack.wire.checksum import csum_fold, csum_partial, csum_tcpudp_nofold
 from hardwire.tb.stack.inet_host import MS
@@ -195,3 +196,16 @@ def test_a_router_has_its_device_cut_what_was_joined(features, frag, step):
     fixed = frag and not step
     able = features & NETIF_F_TSO_ECN and (features & NETIF_F_TSO_MANGLEID or not fixed)
     assert counts == ([9] if able else [])
+
+
+def test_a_token_bucket_cuts_what_is_longer_than_it_is_deep():
+    pair = TcpPair(5)
+    run_tc(pair.a.net, "qdisc add dev eth0 root tbf rate 10mbit burst 3000 limit 200000")
+    client, server = pair.connected()
+    began = pair.platform.now_ns()
+    pair.transfer(client, server, 300_000)
+    assert pair.a.mib["Tcp:RetransSegs"] == 0
+    assert pair.platform.now_ns() - began == pytest.approx(300_000 * 8 * 1514 / 1448 * 100, rel=0.1)
+    shown = run_tc(pair.a.net, "-s qdisc show dev eth0")
+    assert "dropped 0," in shown
+    assert "backlog 0b 0p" in shown
