@@ -163,6 +163,7 @@ def test_what_goes_through_esp_is_not_cut_by_a_device():
     counts = cuts(pair.a.dev)
     protect(pair.a.net, pair.b.net, Sa(ALGORITHMS["gcm-128"]))
     client, server = pair.connected()
+    assert client.sk.sk_gso_max_segs == server.sk.sk_gso_max_segs == 1
     pair.transfer(client, server, 50_000)
     assert counts == []
 
