@@ -32,6 +32,7 @@ def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
     from .bench_protocols import memory_of, protocol_rates
     from .bench_receive import echo, line_rate, wire_to_interrupt
     from .bench_stack import send_rate, sim_speed
+    from .bench_tcp import connections, memory_of_connections, streams
 
     say("line rate")
     cycles = {octets: line_rate(octets) for octets in LINE_RATE_OCTETS}
@@ -49,6 +50,8 @@ def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
     stack = protocol_rates() | {"memory": memory_of()}
     say("echo")
     echoes = echo()
+    say("TCP")
+    tcp = streams() | {"connections_per_s": connections(), "memory": memory_of_connections()}
     say("among real kernels")
     real = company()
     say("fixtures")
@@ -63,6 +66,7 @@ def run(say: Say, *, cocotb: bool = True) -> dict[str, Any]:
         "send": send,
         "stack": stack,
         "echo": echoes,
+        "tcp": tcp,
         "company": real,
         "latency": {"doorbell_to_preamble_cycles": to_preamble, "wire_to_interrupt_cycles": to_interrupt},
         "fixtures_ms": fixtures,

@@ -1,4 +1,4 @@
-"""Figures of simulated hosts among real kernels: echoes over ``hardwire tap``, streams through ``hardwire wire``."""
+"""Figures of simulated hosts among real kernels: echoes and TCP over TAP, streams through ``hardwire wire``."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from typing import Any
 
+from .bench_tap import tap_streams
 from .live_command import LiveCommand
 
 __all__ = ["company", "obstacle", "stream", "tap_echoes"]
@@ -24,12 +25,12 @@ def obstacle() -> str | None:
     return f"needs apt-get install {' '.join(missing)}" if missing else None
 
 
-def company(echoes: int = 10_000, seconds: int = 10) -> dict[str, Any]:
+def company(echoes: int = 10_000, seconds: int = 10, octets: int = 2_000_000) -> dict[str, Any]:
     """Measure what can be measured here; ``obstacle`` says why nothing was."""
     reason = obstacle()
     if reason is not None:
         return {"obstacle": reason}
-    return {"obstacle": None, "tap": tap_echoes(echoes), "wire": stream(seconds)}
+    return {"obstacle": None, "tap": tap_echoes(echoes), "tcp": tap_streams(octets), "wire": stream(seconds)}
 
 
 def tap_echoes(count: int) -> dict[str, Any]:

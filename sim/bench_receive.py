@@ -14,7 +14,7 @@ from .nic import SimNic
 from .raw_queue import RawQueue, RawRings
 from .world import World
 
-__all__ = ["echo", "line_rate", "wire_to_interrupt"]
+__all__ = ["Receiver", "echo", "line_rate", "wire_to_interrupt"]
 
 _FCS, _PREAMBLE, _GAP = 4, 8, 12
 _BROADCAST = b"\xff" * 6
@@ -22,7 +22,7 @@ _ECHO_OCTETS = 64
 _ECHOES = 2000
 
 
-class _Receiver(RawRings):
+class Receiver(RawRings):
     """The receive queue of a card, with a buffer for each of so many frames of one size, and no driver."""
 
     def __init__(self, nic: SimNic, frames: int, frame_octets: int) -> None:
@@ -62,7 +62,7 @@ def line_rate(frame_octets: int, *, frames: int = 1000) -> tuple[float, float]:
     cards = [SimNic(world.host(), bus=bus) for _ in range(2)]
     Link(*cards)
     world.advance(100_000)  # After reset the table of VLANs is emptied.
-    receivers = [_Receiver(card, frames, frame_octets) for card in cards]
+    receivers = [Receiver(card, frames, frame_octets) for card in cards]
     senders = [RawQueue(card, ring_log2=(frames + 1).bit_length()) for card in cards]
     sent: list[list[Frame]] = [[], []]
     for card, sender, frames_sent in zip(cards, senders, sent, strict=True):
@@ -84,7 +84,7 @@ def wire_to_interrupt(frame_octets: int, memory_ns: float) -> int:
     """Return the cycles from a frame's last octet on the wire to the interrupt."""
     nic = SimNic(World().host(), bus=BusModel(read_latency_ns=memory_ns, write_latency_ns=memory_ns))
     nic.world.advance(100_000)
-    _Receiver(nic, 1, frame_octets)
+    Receiver(nic, 1, frame_octets)
     nic.world.advance(20_000)
     last: list[int] = []
     nic.on_received = lambda frames: last.extend(frame.end_cycle for frame in frames)

@@ -24,7 +24,7 @@ def bench(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
-    """Measure line rate, latency, simulation and sending speed, and start-up, in one run of some minutes."""
+    """Measure line rate, latency, simulation speed, sending, TCP, memory and start-up, in one run of some minutes."""
     if modules and not with_areas:
         raise CommandError("--module goes with --area", MISUSED)
     if with_areas:
@@ -102,16 +102,39 @@ def _print(figures: dict[str, Any]) -> None:
         f"{echo['round_trips_per_s']:,.0f} round trips/s",
         f"{echo['nic_cycles']:.0f} cycles, {echo['python_us']:.1f} µs Python, {echo['rtl_us']:.1f} µs RTL each",
     )
+    tcp = figures["tcp"]
+    table.add_row(
+        "TCP between two hosts",
+        f"{tcp['octets_per_s']:,.0f} octets/s, {tcp['ratio']:.2f}",
+        f"of {tcp['pair_cycles_per_s']:,.0f} cycles/s of both cards with such frames and no Python; "
+        f"{tcp['moderated_ratio']:.2f} with rx-usecs 50",
+    )
+    table.add_row(
+        "TCP connections",
+        f"{tcp['connections_per_s']:,.0f} a second",
+        "opened and closed, one by one, between two hosts",
+    )
+    table.add_row(
+        "memory of connections",
+        f"{tcp['memory']['established_octets']:,.0f} octets",
+        f"each end of one that is established; {tcp['memory']['time_wait_octets']:,.0f} in TIME_WAIT",
+    )
     real = figures["company"]
     if real["obstacle"] is not None:
         table.add_row("among real kernels", "not measured", real["obstacle"])
     else:
-        echoes, stream = real["tap"], real["wire"]
+        echoes, stream, tcp = real["tap"], real["wire"], real["tcp"]
         table.add_row(
             "hardwire tap, ping -f",
             f"{echoes['echoes_per_s']:,.0f} echoes/s",
             f"from the kernel; {echoes['lost']} lost",
         )
+        table.add_row(
+            "TCP over TAP to the kernel",
+            f"{tcp['to_kernel_octets_per_s']:,.0f} octets/s",
+            f"with software GSO, {tcp['gso_ratio']:.2f} times as fast as without it",
+        )
+        table.add_row("TCP over TAP from the kernel", f"{tcp['from_kernel_octets_per_s']:,.0f} octets/s", "MTU 1500")
         table.add_row(
             "hardwire wire, iperf3",
             f"{stream['mbit_per_s']:.1f} Mbit/s, {stream['frames_per_s']:,.0f} frames/s",

@@ -13,8 +13,8 @@ _VLAN_HLEN = 4
 
 
 def __is_skb_forwardable(dev: NetDevice, skb: SkBuff) -> bool:
-    """Return whether a device could receive a frame: it is up, and the frame is not too long."""
-    return dev.flags & IFF_UP != 0 and skb.len <= dev.mtu + dev.hard_header_len + _VLAN_HLEN
+    """Return whether a device could receive a frame: it is up, and the frame is not too long, or will be cut."""
+    return dev.flags & IFF_UP != 0 and (skb.len <= dev.mtu + dev.hard_header_len + _VLAN_HLEN or skb.gso_size != 0)
 
 
 def is_skb_forwardable(dev: NetDevice, skb: SkBuff) -> bool:

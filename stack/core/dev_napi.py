@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .dev_receive import __netif_receive_skb, gro_normal_list
+from .dev_receive import __netif_receive_skb
 from .drop_reasons import SkbDropReason
+from .gro import GRO_HASH_BUCKETS, gro_normal_list, napi_gro_flush
 from .netdevice import NET_RX_DROP, NET_RX_SUCCESS, NetDevice
 from .skbuff import SkBuff, kfree_skb_reason
 from .softirq import NET_RX_SOFTIRQ, local_bh_disable, local_bh_enable, raise_softirq_irqoff
@@ -45,13 +46,27 @@ class Napi:
         It is in the poll list, or being polled, or disabled.
     missed : bool
         It was scheduled again while it was being polled.
-    rx_list : list[SkBuff]
-        Received packets that wait to go on together.
+    rx_list, rx_count : list[SkBuff], int
+        Received packets that wait to go on together, and how many segments they stand for.
+    gro_hash : list[list[SkBuff]]
+        Received packets that wait for others of their flow to join them, the oldest first.
     """
 
-    __slots__ = ("dev", "enabled", "kernel", "missed", "poll", "rx_list", "scheduled", "weight")
+    __slots__ = (
+        "dev",
+        "enabled",
+        "gro_hash",
+        "kernel",
+        "missed",
+        "poll",
+        "rx_count",
+        "rx_list",
+        "scheduled",
+        "weight",
+    )
 
     rx_list: list[SkBuff]
+    gro_hash: list[list[SkBuff]]
 
     def __init__(
         self, kernel: "Kernel", dev: NetDevice | None, poll: "Callable[[Napi, int], int]", weight: int
@@ -64,6 +79,8 @@ class Napi:
         self.missed = False
         self.enabled = False
         self.rx_list = []
+        self.rx_count = 0
+        self.gro_hash = [[] for _ in range(GRO_HASH_BUCKETS)]
 
 
 def netif_napi_add(dev: NetDevice, poll: Callable[[Napi, int], int], weight: int = NAPI_POLL_WEIGHT) -> Napi:
@@ -111,8 +128,8 @@ def napi_schedule(napi: Napi) -> None:
 
 def napi_complete_done(napi: Napi, work_done: int) -> bool:
     """End the polling; return False if it has to go on, since it was scheduled meanwhile."""
-    if napi.rx_list:
-        gro_normal_list(napi)
+    napi_gro_flush(napi, flush_old=False)
+    gro_normal_list(napi)
     if napi.missed:
         napi.missed = False
         __napi_schedule(napi)
@@ -126,9 +143,12 @@ def __napi_poll(napi: Napi) -> tuple[int, bool]:
     work = napi.poll(napi, napi.weight)
     if work > napi.weight:
         raise ValueError(f"{napi.dev!r}: poll did {work} of {napi.weight}")
-    if napi.rx_list:
-        gro_normal_list(napi)
-    return work, work == napi.weight
+    if work < napi.weight:
+        return work, False
+    # It is not at its end, so that what is held may wait on, but not for long.
+    napi_gro_flush(napi, flush_old=True)
+    gro_normal_list(napi)
+    return work, True
 
 
 def net_rx_action(kernel: "Kernel") -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from errno import EBUSY
-from typing import TYPE_CHECKING
 
 from ..vlan.vlan_core import vlan_do_receive
 from .drop_reasons import SkbDropReason
@@ -17,9 +16,6 @@ from .netdevice import NET_RX_DROP, NET_RX_SUCCESS, NetDevice
 from .packet_type import PacketType
 from .skbuff import NO_HEADER, PACKET_OTHERHOST, SkBuff, kfree_skb_reason
 
-if TYPE_CHECKING:
-    from .dev_napi import Napi
-
 __all__ = [
     "RxHandler",
     "RxHandlerResult",
@@ -27,15 +23,11 @@ __all__ = [
     "__netif_receive_skb_core",
     "__netif_receive_skb_one_core",
     "deliver_skb",
-    "gro_normal_list",
-    "napi_gro_receive",
     "netdev_rx_handler_register",
     "netdev_rx_handler_unregister",
     "netif_receive_skb",
     "netif_receive_skb_list_internal",
 ]
-
-GRO_NORMAL_BATCH = 8
 
 
 class RxHandlerResult(IntEnum):
@@ -197,25 +189,6 @@ def __netif_receive_skb(skb: SkBuff) -> int:
 def netif_receive_skb(skb: SkBuff) -> int:
     """Receive one packet; a device on top of others, and a driver without NAPI lists, calls it in a softirq."""
     return __netif_receive_skb(skb)
-
-
-def napi_gro_receive(napi: "Napi", skb: SkBuff) -> None:
-    """Receive a packet from a driver's poll; it goes on in a batch with those that follow.
-
-    Nothing is merged, as with ``ethtool -K DEV gro off``. What is left of a batch goes on at ``napi_complete_done``.
-    """
-    rx_list = napi.rx_list
-    rx_list.append(skb)
-    if len(rx_list) >= GRO_NORMAL_BATCH:
-        gro_normal_list(napi)
-
-
-def gro_normal_list(napi: "Napi") -> None:
-    """Let the batch go on."""
-    rx_list = napi.rx_list
-    if rx_list:
-        napi.rx_list = []
-        netif_receive_skb_list_internal(rx_list)
 
 
 def netif_receive_skb_list_internal(skbs: Iterable[SkBuff]) -> None:

@@ -8,10 +8,12 @@ from .if_vlan import ETH_P_8021Q, __vlan_hwaccel_push_inside
 from .netdevice import (
     NETIF_F_CSUM_MASK,
     NETIF_F_FRAGLIST,
+    NETIF_F_GSO_MASK,
     NETIF_F_HW_CSUM,
     NETIF_F_HW_VLAN_CTAG_TX,
     NETIF_F_IP_CSUM,
     NETIF_F_SG,
+    NETIF_F_TSO_MANGLEID,
     NetDevice,
 )
 from .skbuff import CHECKSUM_NONE, CHECKSUM_PARTIAL, SkBuff, consume_skb, kfree_skb_reason
@@ -19,6 +21,7 @@ from .skbuff_data import pskb_expand_head, pskb_may_pull, skb_checksum, skb_clon
 from .skbuff_segment import netif_needs_gso, skb_gso_segment
 
 __all__ = [
+    "gso_features_check",
     "netif_skb_features",
     "skb_checksum_help",
     "skb_csum_hwoffload_help",
@@ -33,12 +36,27 @@ _UDP_CHECK = 6
 def netif_skb_features(skb: SkBuff, dev: NetDevice) -> int:
     """Return the device's features that apply to this packet."""
     features = dev.features
+    if skb.gso_size:
+        features = gso_features_check(skb, dev, features)
     if (
         skb.ip_summed != CHECKSUM_NONE
         and not features & NETIF_F_HW_CSUM
         and not (features & NETIF_F_IP_CSUM and skb.protocol == ETH_P_IP and not _is_encapsulated(skb))
     ):
-        features &= ~NETIF_F_CSUM_MASK
+        features &= ~(NETIF_F_CSUM_MASK | NETIF_F_GSO_MASK)
+    return features
+
+
+def gso_features_check(skb: SkBuff, dev: NetDevice, features: int) -> int:
+    """Return what of a device's features applies to a packet that stands for many.
+
+    It does not cut what is too long for it, or tagged; nor what has the same identification in all packets though those
+    may be fragmented.
+    """
+    if skb.gso_segs > dev.gso_max_segs or skb.len >= dev.gso_max_size or skb.vlan_proto:
+        return features & ~NETIF_F_GSO_MASK
+    if skb.protocol == ETH_P_IP and not skb.view[skb.network_header + 6] & 0x40:  # IP_DF
+        features &= ~NETIF_F_TSO_MANGLEID
     return features
 
 

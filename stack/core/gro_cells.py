@@ -13,8 +13,8 @@ from .dev_napi import (
     netif_napi_add,
     netif_rx,
 )
-from .dev_receive import napi_gro_receive
 from .drop_reasons import SkbDropReason
+from .gro import flush_gro_hash, napi_gro_receive
 from .netdevice import IFF_UP, NET_RX_DROP, NET_RX_SUCCESS, NetDevice
 from .skbuff import SkBuff, kfree_skb_reason
 from .skbuff_data import skb_cloned
@@ -52,6 +52,7 @@ def gro_cells_init(dev: NetDevice) -> GroCells:
 def gro_cells_destroy(cells: GroCells) -> None:
     """Take it away, with what is in it."""
     napi_disable(cells.napi)
+    flush_gro_hash(cells.napi)  # netif_napi_del()
     while cells.napi_skbs:
         kfree_skb_reason(cells.napi_skbs.popleft(), SkbDropReason.NOT_SPECIFIED)
 

@@ -22,6 +22,8 @@ __all__ = [
     "ARPHRD_ETHER",
     "ARPHRD_LOOPBACK",
     "ARPHRD_TUNNEL",
+    "GSO_LEGACY_MAX_SIZE",
+    "GSO_MAX_SEGS",
     "GSO_MAX_SIZE",
     "IFF_ALLMULTI",
     "IFF_BRIDGE_PORT",
@@ -48,6 +50,9 @@ __all__ = [
     "NETDEV_TX_OK",
     "NETIF_F_CSUM_MASK",
     "NETIF_F_FRAGLIST",
+    "NETIF_F_GRO",
+    "NETIF_F_GSO_MASK",
+    "NETIF_F_GSO_SHIFT",
     "NETIF_F_GSO_UDP_L4",
     "NETIF_F_HIGHDMA",
     "NETIF_F_HW_CSUM",
@@ -64,6 +69,8 @@ __all__ = [
     "NETIF_F_RXHASH",
     "NETIF_F_SG",
     "NETIF_F_TSO",
+    "NETIF_F_TSO_ECN",
+    "NETIF_F_TSO_MANGLEID",
     "NET_RX_DROP",
     "NET_RX_SUCCESS",
     "NET_XMIT_CN",
@@ -117,7 +124,10 @@ NETIF_F_HW_VLAN_CTAG_TX = 1 << 7
 NETIF_F_HW_VLAN_CTAG_RX = 1 << 8
 NETIF_F_HW_VLAN_CTAG_FILTER = 1 << 9
 NETIF_F_LLTX = 1 << 12
-NETIF_F_TSO = 1 << 16
+NETIF_F_GRO = 1 << 14
+NETIF_F_TSO = 1 << 16  # From here on a feature for each SKB_GSO_*, in their order.
+NETIF_F_TSO_ECN = 1 << 18
+NETIF_F_TSO_MANGLEID = 1 << 19
 NETIF_F_GSO_UDP_L4 = 1 << 33
 NETIF_F_RXHASH = 1 << 34
 NETIF_F_RXCSUM = 1 << 35
@@ -126,8 +136,12 @@ NETIF_F_RXFCS = 1 << 38
 NETIF_F_RXALL = 1 << 39
 NETIF_F_HW_NEIGH = 1 << 60  # Ours: the device writes the destination address of known next hops.
 NETIF_F_CSUM_MASK = NETIF_F_IP_CSUM | NETIF_F_HW_CSUM
+NETIF_F_GSO_SHIFT = 16
+NETIF_F_GSO_MASK = (1 << 34) - (1 << NETIF_F_GSO_SHIFT)
 
-GSO_MAX_SIZE = 8 * 65535  # Longest packet that a device may be handed to cut up, whose driver knows no limit.
+GSO_LEGACY_MAX_SIZE = 65536
+GSO_MAX_SEGS = 65535
+GSO_MAX_SIZE = 8 * GSO_MAX_SEGS  # Longest packet that a device may be handed to cut up, whose driver knows no limit.
 
 ARPHRD_ETHER = 1
 ARPHRD_LOOPBACK = 772
@@ -345,6 +359,11 @@ class NetDevice:
         How a virtual device is made and changed.
     gflags : int
         ``IFF_PROMISC`` and ``IFF_ALLMULTI`` as an administrator has set them.
+    hw_features : int
+        ``NETIF_F_*`` bits that may be switched on: the device's, and the stack's own.
+    gso_max_size, gso_max_segs : int
+        How long a packet may be that stands for many, and for how many; not more than ``tso_max_size`` and
+        ``tso_max_segs``, which are the device's.
     ifalias, group : bytes, int
         An administrator's text for it, and the group that it is in.
     """
@@ -360,7 +379,8 @@ class NetDevice:
         self.ethtool_ops: Any = None
         self.header_ops: HeaderOps | None = None
         self.capabilities = capabilities
-        self.features = capabilities.features
+        self.hw_features = capabilities.features | NETIF_F_GRO
+        self.features = self.hw_features
         self.priv = priv
         self.flags = 0
         self.priv_flags = IFF_XMIT_DST_RELEASE
@@ -387,7 +407,8 @@ class NetDevice:
         self.gflags = self.group = 0
         self.ifalias = b""
         self.carrier_up_count = self.carrier_down_count = 0
-        self.tso_max_size = 65536
+        self.tso_max_size = self.gso_max_size = GSO_LEGACY_MAX_SIZE
+        self.tso_max_segs = self.gso_max_segs = GSO_MAX_SEGS
         self.vlan_info: VlanInfo | None = None
         self.ptype_all: tuple[PacketType, ...] = ()
         self.ptype_specific: tuple[PacketType, ...] = ()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .gro import NapiGroCb
     from .net import Net
     from .netdevice import NetDevice
     from .skbuff import SkBuff
@@ -32,6 +33,11 @@ class PacketType:
         Only packets of this device.
     list_func : callable or None
         Takes several skbs of one device at once, this, and the device.
+    gro_receive : callable or None
+        Takes the packets that are held, and an skb whose data starts at the protocol's header, and joins it with one of
+        them if it can; returns one that has to go on at once, if there is. (Linux has these in ``packet_offload``.)
+    gro_complete : callable or None
+        Takes an skb that others were joined with, and what was noted of it, and makes its headers right for all.
     ignore_outgoing : bool
         A tap that wants no sent packets.
     gso_segment : callable or None
@@ -47,6 +53,8 @@ class PacketType:
         "af_packet_priv",
         "dev",
         "func",
+        "gro_complete",
+        "gro_receive",
         "gso_segment",
         "gso_send_check",
         "ignore_outgoing",
@@ -63,6 +71,8 @@ class PacketType:
         list_func: ListFunc | None = None,
         gso_segment: "Callable[[SkBuff, int], list[SkBuff]] | None" = None,
         gso_send_check: "Callable[[SkBuff], None] | None" = None,
+        gro_receive: "Callable[[list[SkBuff], SkBuff], SkBuff | None] | None" = None,
+        gro_complete: "Callable[[SkBuff, NapiGroCb], None] | None" = None,
         ignore_outgoing: bool = False,
         af_packet_priv: Any = None,
     ) -> None:
@@ -71,6 +81,8 @@ class PacketType:
         self.dev = dev
         self.list_func = list_func
         self.gso_segment = gso_segment
+        self.gro_receive = gro_receive
+        self.gro_complete = gro_complete
         self.gso_send_check = gso_send_check
         self.ignore_outgoing = ignore_outgoing
         self.af_packet_priv = af_packet_priv

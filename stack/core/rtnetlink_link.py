@@ -199,11 +199,11 @@ def _fill_numbers(skb: "SkBuff", dev: "NetDevice") -> None:
         (Ifla.PROMISCUITY, dev.promiscuity),
         (Ifla.ALLMULTI, dev.allmulti),
         (Ifla.NUM_TX_QUEUES, len(dev.tx)),
-        (Ifla.GSO_MAX_SEGS, 65535),
-        (Ifla.GSO_MAX_SIZE, 65536),
+        (Ifla.GSO_MAX_SEGS, dev.gso_max_segs),
+        (Ifla.GSO_MAX_SIZE, dev.gso_max_size),
         (Ifla.GRO_MAX_SIZE, 65536),
         (Ifla.TSO_MAX_SIZE, dev.tso_max_size),
-        (Ifla.TSO_MAX_SEGS, 65535),
+        (Ifla.TSO_MAX_SEGS, dev.tso_max_segs),
         (Ifla.NUM_RX_QUEUES, max(len(dev.napi_list), 1)),
     ):
         nla_put_u32(skb, kind, value)

@@ -125,6 +125,10 @@ def do_setlink(
             dev_change_carrier(dev, tb[Ifla.CARRIER].u8 != 0)
         if Ifla.TXQLEN in tb:
             dev_change_tx_queue_len(dev, tb[Ifla.TXQLEN].u32)
+        for kind in (Ifla.GSO_MAX_SIZE, Ifla.GSO_MAX_SEGS):
+            if kind in tb:
+                _set_gso_max(dev, kind, tb[kind])
+                notify = True
         if Ifla.LINKMODE in tb and tb[Ifla.LINKMODE].u8:
             raise NetlinkError(EOPNOTSUPP, "links are followed in the default mode only", tb[Ifla.LINKMODE])
     finally:
@@ -137,6 +141,18 @@ def _set_master(dev: "NetDevice", index: int) -> None:
     if index and master is None:
         raise OSError(EINVAL, "Device does not exist")
     do_set_master(dev, master)
+
+
+def _set_gso_max(dev: "NetDevice", kind: Ifla, attr: Nlattr) -> None:
+    """Limit how long packets are that stand for many, or for how many (``netif_set_gso_max_size``, ``_segs``)."""
+    is_size = kind == Ifla.GSO_MAX_SIZE
+    most = dev.tso_max_size if is_size else dev.tso_max_segs
+    if attr.u32 > most:
+        raise OSError(EINVAL, f"{dev.name} takes {most} at most")
+    if is_size:
+        dev.gso_max_size = attr.u32
+    else:
+        dev.gso_max_segs = attr.u32
 
 
 def rtnl_setlink(skb: "SkBuff", nlh: "Nlmsghdr") -> None:

@@ -30,6 +30,8 @@ __all__ = [
     "PACKET_OUTGOING",
     "PAGE_SIZE",
     "SKB_GSO_TCPV4",
+    "SKB_GSO_TCP_ECN",
+    "SKB_GSO_TCP_FIXEDID",
     "SKB_GSO_UDP_L4",
     "SKB_MAX_ORDER_OCTETS",
     "DataRef",
@@ -78,6 +80,8 @@ PACKET_LOOPBACK = 5
 MAX_SKB_FRAGS = 17
 PAGE_SIZE = 4096
 SKB_GSO_TCPV4 = 1 << 0  # Segments of a stream, one behind the other.
+SKB_GSO_TCP_ECN = 1 << 2  # Beside SKB_GSO_TCPV4: the first one has CWR.
+SKB_GSO_TCP_FIXEDID = 1 << 3  # Likewise: all have the same identification.
 SKB_GSO_UDP_L4 = 1 << 17  # Datagrams, each with a UDP header of its own.
 SKB_MAX_ORDER_OCTETS = 32768  # Largest run of a fragment from alloc_skb_with_frags.
 NO_HEADER = -1  # mac_header and the others before they are set.

@@ -5,12 +5,11 @@ from struct import Struct
 
 from ..wire.checksum import csum_fold, csum_tcpudp_nofold
 from .drop_reasons import SkbDropReason
-from .netdevice import NETIF_F_CSUM_MASK, NETIF_F_GSO_UDP_L4, NETIF_F_SG, NETIF_F_TSO
+from .netdevice import NETIF_F_CSUM_MASK, NETIF_F_GSO_SHIFT, NETIF_F_SG
 from .skbuff import (
     CHECKSUM_NONE,
     CHECKSUM_PARTIAL,
     CHECKSUM_UNNECESSARY,
-    SKB_GSO_TCPV4,
     SKB_GSO_UDP_L4,
     SkBuff,
     __alloc_skb,
@@ -23,29 +22,36 @@ __all__ = [
     "gso_make_checksum",
     "netif_needs_gso",
     "skb_gso_segment",
+    "skb_gso_validate_mac_len",
     "skb_gso_validate_network_len",
     "skb_mac_gso_segment",
     "skb_segment",
 ]
 
 _CHECK = Struct("!H")
-# What a device must be able to do for a kind of such packets.
-_FEATURES = {SKB_GSO_TCPV4: NETIF_F_TSO, SKB_GSO_UDP_L4: NETIF_F_GSO_UDP_L4}
+_TAGS = (0x8100, 0x88A8)  # eth_type_vlan()
 
 
 def netif_needs_gso(skb: SkBuff, features: int) -> bool:
     """Return whether a packet with a ``gso_size`` must be cut before a device with these features can have it."""
-    return not features & _FEATURES.get(skb.gso_type, 0) or skb.ip_summed not in (
-        CHECKSUM_PARTIAL,
-        CHECKSUM_UNNECESSARY,
-    )
+    able = features >> NETIF_F_GSO_SHIFT & skb.gso_type == skb.gso_type  # net_gso_ok()
+    return not able or skb.ip_summed not in (CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY)
+
+
+def _seglen(skb: SkBuff, start: int) -> int:
+    """Return how long the longest packet is that it stands for, from one of its headers on."""
+    at = skb.transport_header
+    return at - start + (8 if skb.gso_type == SKB_GSO_UDP_L4 else skb.view[at + 12] >> 4 << 2) + skb.gso_size
 
 
 def skb_gso_validate_network_len(skb: SkBuff, mtu: int) -> bool:
     """Return whether the packets that it stands for fit an MTU."""
-    at = skb.transport_header
-    headers = at - skb.network_header + (8 if skb.gso_type == SKB_GSO_UDP_L4 else skb.view[at + 12] >> 4 << 2)
-    return headers + skb.gso_size <= mtu
+    return _seglen(skb, skb.network_header) <= mtu
+
+
+def skb_gso_validate_mac_len(skb: SkBuff, length: int) -> bool:
+    """Return whether the frames that it stands for are not longer than that."""
+    return _seglen(skb, skb.mac_header) <= length
 
 
 def skb_gso_segment(skb: SkBuff, features: int) -> SkBuff:
@@ -68,10 +74,20 @@ def skb_gso_segment(skb: SkBuff, features: int) -> SkBuff:
     return segs[0]
 
 
+def skb_network_protocol(skb: SkBuff) -> int:
+    """Return the protocol behind the tags of VLANs in a frame."""
+    protocol = skb.protocol
+    at = skb.mac_header + 12
+    while protocol in _TAGS:
+        at += 4
+        protocol = skb.view[at] << 8 | skb.view[at + 1]
+    return protocol
+
+
 def skb_mac_gso_segment(skb: SkBuff, features: int) -> list[SkBuff]:
     """Have a packet cut by its protocol (``packet_type.gso_segment``)."""
     assert skb.dev is not None
-    protocol = skb.protocol
+    protocol = skb_network_protocol(skb)
     for ptype in skb.dev.net.ptype_base[protocol & 15]:
         if ptype.type == protocol and ptype.gso_segment is not None:
             skb.len -= skb.network_header - skb.data

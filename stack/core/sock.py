@@ -234,6 +234,8 @@ class Sock:
         "sk_filter_locked",
         "sk_flags",
         "sk_forward_alloc",
+        "sk_gso_max_segs",
+        "sk_gso_max_size",
         "sk_incoming_cpu",
         "sk_lingertime",
         "sk_ll_usec",
@@ -268,6 +270,9 @@ class Sock:
         "sk_wmem_queued",
         "sk_wq",
     )
+
+    sk_gso_max_segs: int
+    sk_gso_max_size: int
 
     def __init__(self, net: "Net", family: int, type: int, protocol: int, prot: Proto) -> None:
         self.net = net

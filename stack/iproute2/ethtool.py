@@ -27,6 +27,7 @@ _FEATURES: tuple[tuple[str, int, bool], ...] = (
     ("tx-scatter-gather-fraglist", nd.NETIF_F_FRAGLIST, True),
     ("tcp-segmentation-offload", nd.NETIF_F_TSO, False),
     ("tx-tcp-segmentation", nd.NETIF_F_TSO, True),
+    ("generic-receive-offload", nd.NETIF_F_GRO, False),
     ("rx-vlan-offload", nd.NETIF_F_HW_VLAN_CTAG_RX, False),
     ("tx-vlan-offload", nd.NETIF_F_HW_VLAN_CTAG_TX, False),
     ("receive-hashing", nd.NETIF_F_RXHASH, False),
@@ -42,6 +43,7 @@ _SHORT = {
     "tx": "tx-checksumming",
     "sg": "scatter-gather",
     "tso": "tcp-segmentation-offload",
+    "gro": "generic-receive-offload",
     "rxvlan": "rx-vlan-offload",
     "txvlan": "tx-vlan-offload",
     "rxhash": "receive-hashing",
@@ -144,7 +146,7 @@ def _features(dev: "NetDevice", args: Args, out: Printer) -> None:
     out.text(f"Features for {dev.name}:\n")
     for name, bits, part in _FEATURES:
         active = bool(dev.features & bits)
-        fixed = not dev.capabilities.features & bits
+        fixed = not dev.hw_features & bits
         out.any(
             name,
             f"{chr(9) if part else ''}{name}: {_on(active)}{' [fixed]' if fixed else ''}\n",
@@ -164,12 +166,12 @@ def _set_features(dev: "NetDevice", args: Args, out: Printer) -> None:
         if value not in ("on", "off"):
             raise CommandError("ethtool: bad command line argument(s)\nFor more information run ethtool -h")
         # An old name for several bits means those that there are.
-        bits = bits & dev.capabilities.features or bits
+        bits = bits & dev.hw_features or bits
         mask |= bits
         wanted = wanted | bits if value == "on" else wanted & ~bits
-    if wanted & ~dev.capabilities.features:
+    if wanted & ~dev.hw_features:
         raise CommandError("Could not change any device features")
-    _called(dev_change_features, dev=dev, wanted=wanted, mask=mask & dev.capabilities.features)
+    _called(dev_change_features, dev=dev, wanted=wanted, mask=mask & dev.hw_features)
 
 
 def _stats(dev: "NetDevice", args: Args, out: Printer) -> None:

@@ -25,6 +25,7 @@ _SWITCHES = {
     "promisc": (IFF_PROMISC, True),
     "arp": (IFF_NOARP, False),
 }
+_GSO_LIMITS = {"gso_max_size": Ifla.GSO_MAX_SIZE, "gso_max_segs": Ifla.GSO_MAX_SEGS}
 
 
 def do_iplink(ip: "Ip", args: Args) -> None:
@@ -69,6 +70,10 @@ class _Words:
                 self.attrs.append(nla(Ifla.MTU, number(args.next(), 0xFFFF_FFFF, 'Invalid "mtu" value\n')))
             elif args.taken("numtxqueues"):
                 self.attrs.append(nla(Ifla.NUM_TX_QUEUES, number(args.next(), 4096, 'Invalid "numtxqueues" value\n')))
+            elif args and args.word in _GSO_LIMITS:
+                word = args.take()
+                value = number(args.next(), 0xFFFF_FFFF, f'Invalid "{word}" value\n')
+                self.attrs.append(nla(_GSO_LIMITS[word], value))
             elif args.taken("master"):
                 self.attrs.append(nla(Ifla.MASTER, ip.rtnl.index(args.next(), 'Device "{}" does not exist.')))
             elif args.taken("nomaster"):

@@ -47,7 +47,7 @@ from .icmp import icmp_sk_init
 from .icmp_limit import IcmpGlobal
 from .icmp_rcv import icmp_err, icmp_rcv
 from .igmp import ip_mc_down, ip_mc_drop_socket, ip_mc_up
-from .inet_offload import inet_gso_segment, inet_gso_send_check
+from .inet_offload import inet_gro_complete, inet_gro_receive, inet_gso_segment, inet_gso_send_check
 from .inet_protosw import (
     INET_PROTOSW_PERMANENT,
     INET_PROTOSW_REUSE,
@@ -344,6 +344,8 @@ def inet_init_net(net: "Net") -> None:
             list_func=ip_list_rcv,
             gso_segment=inet_gso_segment,
             gso_send_check=inet_gso_send_check,
+            gro_receive=inet_gro_receive,
+            gro_complete=inet_gro_complete,
         ),
     )
     register_netdevice_notifier(net, inetdev_event)

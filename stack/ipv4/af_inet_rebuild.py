@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from ..core.sock import __sk_dst_check, sk_dst_set
+from ..core.sock import __sk_dst_check
+from ..core.sock_caps import sk_setup_caps
 from .flow import Flowi4
 from .ip_options import first_hop
 from .route import ip_route_output_ports
@@ -28,7 +29,7 @@ def inet_sk_route(sk: "InetSock", fl: Flowi4, tos: int) -> "RTable":
     rt = ip_route_output_ports(
         sk.net, fl, sk, daddr, sk.inet_saddr, *ports, sk.sk_protocol, tos & 0x1E, sk.sk_bound_dev_if
     )
-    sk_dst_set(sk, rt)
+    sk_setup_caps(sk, rt)
     return rt
 
 

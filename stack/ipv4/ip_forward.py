@@ -8,6 +8,7 @@ from ..core.netdevice import NET_RX_DROP, NET_RX_SUCCESS
 from ..core.skbuff import PACKET_HOST, SkBuff, kfree_skb_reason
 from ..core.skbuff_csum import skb_forward_csum
 from ..core.skbuff_data import skb_cow_head
+from ..core.skbuff_segment import skb_gso_validate_network_len
 from ..netfilter.core import NF_HOOK, NF_INET_FORWARD
 from ..xfrm.xfrm import XFRM_POLICY_FWD
 from ..xfrm.xfrm_policy import xfrm4_policy_check, xfrm4_route_forward
@@ -94,7 +95,11 @@ def ip_exceeds_mtu(skb: SkBuff, mtu: int) -> bool:
     """Return whether a packet is too long for the way and must not be fragmented."""
     if skb.len <= mtu or not skb.view[skb.network_header + 6] << 8 & IP_DF:
         return False
-    return not skb.ignore_df or ip_frag_max_size(skb) > mtu
+    if ip_frag_max_size(skb) > mtu:
+        return True
+    if skb.gso_size and skb_gso_validate_network_len(skb, mtu):
+        return False  # It came as several, which are not too long.
+    return not skb.ignore_df
 
 
 def ip_decrease_ttl(skb: SkBuff) -> None:

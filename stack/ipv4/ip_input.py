@@ -92,7 +92,7 @@ def ip_rcv_core(skb: SkBuff, net: "Net") -> SkBuff | None:
     if not 0x45 <= first <= 0x4F:
         _header_error(net, skb, SkbDropReason.IP_INHDR)
         return None
-    mib[_ECN[view[at + 1] & 3]] += 1
+    mib[_ECN[view[at + 1] & 3]] += skb.gso_segs if skb.gso_size else 1
     ihl = (first & 15) << 2
     if ihl != 20 and skb.tail - at < ihl:
         if not pskb_may_pull(skb, ihl):

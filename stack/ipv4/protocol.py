@@ -5,6 +5,7 @@ from errno import EEXIST
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ..core.gro import NapiGroCb
     from ..core.net import Net
     from ..core.skbuff import SkBuff
 
@@ -27,11 +28,13 @@ class NetProtocol:
     gso_segment : callable or None
         Takes an skb whose data starts at the transport header, and the features of the device that it is for; returns
         the packets that it stands for, complete but for their IPv4 headers.
+    gro_receive, gro_complete : callable or None
+        As of ``PacketType``, for what lies behind an IPv4 header.
     no_policy : bool
         It asks for the IPsec policy itself.
     """
 
-    __slots__ = ("err_handler", "gso_segment", "handler", "no_policy")
+    __slots__ = ("err_handler", "gro_complete", "gro_receive", "gso_segment", "handler", "no_policy")
 
     def __init__(
         self,
@@ -39,11 +42,15 @@ class NetProtocol:
         err_handler: "Callable[[SkBuff, int], int] | None" = None,
         *,
         gso_segment: "Callable[[SkBuff, int], list[SkBuff]] | None" = None,
+        gro_receive: "Callable[[list[SkBuff], SkBuff], SkBuff | None] | None" = None,
+        gro_complete: "Callable[[SkBuff, NapiGroCb], None] | None" = None,
         no_policy: bool = False,
     ) -> None:
         self.handler = handler
         self.err_handler = err_handler
         self.gso_segment = gso_segment
+        self.gro_receive = gro_receive
+        self.gro_complete = gro_complete
         self.no_policy = no_policy
 
 

@@ -94,7 +94,6 @@ __all__ = ["tcp_disconnect", "tcp_init_sock", "tcp_poll", "tcp_prot", "tcp_push"
 
 _INT = Struct("=i")
 _FRAG_PAGE_OCTETS = 32768
-_GSO_MAX_OCTETS = 65536 - 320
 _CAN_SEND = TCPF_ESTABLISHED | TCPF_CLOSE_WAIT
 _CONNECTING = TCPF_SYN_SENT | TCPF_SYN_RECV
 
@@ -123,8 +122,8 @@ def tcp_send_mss(sk: TcpSock, flags: int) -> tuple[int, int]:
     mss = tcp_current_mss(sk)
     if flags & MSG_OOB:
         return mss, mss
-    most = min(_GSO_MAX_OCTETS, max(sk.max_window >> 1, mss), 16 * _FRAG_PAGE_OCTETS)
-    return mss, max(most // mss * mss, mss)
+    most = min(sk.sk_gso_max_size, max(sk.max_window >> 1, mss), 16 * _FRAG_PAGE_OCTETS)
+    return mss, max(min(most // mss, sk.sk_gso_max_segs) * mss, mss)
 
 
 def tcp_skb_entail(sk: TcpSock, skb: "SkBuff") -> None:

@@ -13,7 +13,7 @@ from .tcp_cong import tcp_register_congestion_control, tcp_reno
 from .tcp_cubic import tcp_cubic
 from .tcp_ipv4_err import tcp_v4_err
 from .tcp_ipv4_rcv import tcp_v4_rcv
-from .tcp_offload import tcp4_gso_segment
+from .tcp_offload import tcp4_gro_complete, tcp4_gro_receive, tcp4_gso_segment
 
 if TYPE_CHECKING:
     from ..core.net import Net
@@ -41,7 +41,14 @@ def tcp_sk_init(net: "Net") -> None:
     net.ipv4.tcp_sk = sk
     for ca in (tcp_reno, tcp_cubic):
         tcp_register_congestion_control(net, ca)
-    prot = NetProtocol(tcp_v4_rcv, tcp_v4_err, gso_segment=tcp4_gso_segment, no_policy=True)
+    prot = NetProtocol(
+        tcp_v4_rcv,
+        tcp_v4_err,
+        gso_segment=tcp4_gso_segment,
+        gro_receive=tcp4_gro_receive,
+        gro_complete=tcp4_gro_complete,
+        no_policy=True,
+    )
     inet_add_protocol(net, prot, IPPROTO_TCP)
     inet_register_protosw(
         net, InetProtosw(SOCK_STREAM, IPPROTO_TCP, tcp_init_sock, inet_stream_ops, INET_PROTOSW_PERMANENT)

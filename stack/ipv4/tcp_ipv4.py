@@ -5,7 +5,8 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..core.secure_seq import secure_tcp_seq_and_ts_off, secure_tcp_ts_off
-from ..core.sock import sk_dst_reset, sk_dst_set
+from ..core.sock import sk_dst_reset
+from ..core.sock_caps import sk_setup_caps
 from ..core.tcp_states import TCP_CLOSE, TCP_SYN_SENT
 from ..uapi import AF_INET, IPPROTO_TCP
 from .flow import Flowi4, flowi4_init_output
@@ -136,7 +137,7 @@ def tcp_v4_connect(sk: "TcpSock", address: "Sockaddr") -> int:
             sk.sk_bound_dev_if,
         )
         sk.fl = fl
-        sk_dst_set(sk, rt)
+        sk_setup_caps(sk, rt)
         if not sk.write_seq:
             sk.write_seq, sk.tsoffset = secure_tcp_seq_and_ts_off(net, sk.inet_saddr, sk.inet_daddr, sk.inet_num, dport)
         else:
@@ -253,7 +254,7 @@ def tcp_v4_syn_recv_sock(
         _give_up(child)
         return None
     child.fl = Flowi4(req.ir_rmt_addr, req.ir_loc_addr, IPPROTO_TCP, req.ir_num, req.ir_rmt_port)
-    sk_dst_set(child, rt)
+    sk_setup_caps(child, rt)
     tcp_ca_openreq_child(sk, child)
     tcp_sync_mss(child, mtu_of(child, rt))
     child.advmss = tcp_mss_clamp(sk, rt.ops.default_advmss(rt))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from ..core.dst import dst_metric_advmss
 from ..core.platform import wake_up
-from ..core.skbuff import skb_push
+from ..core.skbuff import SKB_GSO_TCP_ECN, skb_push
 from ..core.skbuff_data import pskb_copy, skb_clone, skb_cloned
 from ..core.timer import jiffies
 from .inet_connection_sock_timer import sk_reset_timer, sk_stop_timer
@@ -174,6 +174,8 @@ def _ecn_send(sk: "TcpSock", skb: "SkBuff", cb: TcpSkbCb) -> tuple[int, int]:
         if sk.ecn_flags & TCP_ECN_QUEUE_CWR:
             sk.ecn_flags &= ~TCP_ECN_QUEUE_CWR
             flags = TCPHDR_CWR
+            if skb.gso_size:
+                skb.gso_type |= SKB_GSO_TCP_ECN
     if sk.ecn_flags & TCP_ECN_DEMAND_CWR:
         flags |= TCPHDR_ECE
     return flags, ect

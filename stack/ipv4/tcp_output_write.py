@@ -358,6 +358,7 @@ def tcp_write_xmit(sk: "TcpSock", mss_now: int, nonagle: int, push_one: int) -> 
         Whether nothing is on its way though something waits: the window has to be probed.
     """
     tcp_mstamp_refresh(sk)
+    max_segs = tcp_tso_segs(sk)
     sent = 0
     is_cwnd_limited = False
     if sk.icsk_mtup_enabled and not push_one:
@@ -370,7 +371,7 @@ def tcp_write_xmit(sk: "TcpSock", mss_now: int, nonagle: int, push_one: int) -> 
     queue = sk.sk_write_queue
     while queue:
         skb = queue[0]
-        segs = tcp_tso_segs(skb, mss_now)
+        segs = tcp_set_skb_tso_segs(skb, mss_now)
         quota = tcp_cwnd_test(sk)
         if not quota:
             is_cwnd_limited = True
@@ -383,7 +384,7 @@ def tcp_write_xmit(sk: "TcpSock", mss_now: int, nonagle: int, push_one: int) -> 
             break
         limit = mss_now
         if segs > 1 and sk.snd_up == sk.snd_una:
-            limit = _mss_split_point(sk, skb, mss_now, min(quota, segs), nonagle)
+            limit = _mss_split_point(sk, skb, mss_now, min(quota, max_segs), nonagle)
         if skb.len > limit:
             try:
                 tcp_fragment(sk, queue, 0, limit, mss_now)
@@ -414,9 +415,9 @@ def tcp_write_xmit(sk: "TcpSock", mss_now: int, nonagle: int, push_one: int) -> 
     return not sk.packets_out and bool(queue)
 
 
-def tcp_tso_segs(skb: "SkBuff", mss: int) -> int:
-    """Return as how many packets one that was not sent will go."""
-    return tcp_set_skb_tso_segs(skb, mss)
+def tcp_tso_segs(sk: "TcpSock") -> int:
+    """Return as how many packets one may go that is cut below: nothing is sent at a pace, which would make it fewer."""
+    return sk.sk_gso_max_segs
 
 
 def __tcp_push_pending_frames(sk: "TcpSock", mss: int, nonagle: int) -> None:

@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from errno import EINVAL
 from typing import Any
 
-from ..core.skbuff import SkBuff
+from ..core.dev_validate import netif_skb_features
+from ..core.netdevice import NET_XMIT_DROP, NET_XMIT_SUCCESS, NETIF_F_GSO_MASK
+from ..core.skbuff import SkBuff, consume_skb
+from ..core.skbuff_segment import skb_gso_segment, skb_gso_validate_mac_len
 from .pkt_sched import TC_H_MAKE, Options, TcStruct, psched_ns2ticks, psched_ticks2ns
 from .qdisc import Qdisc, QdiscClassOps, QdiscOps
 from .qdisc_queue import qdisc_count_out, qdisc_dequeue_peeked, qdisc_drop, qdisc_enqueue, qdisc_peek_dequeued
-from .sch_api_tree import qdisc_hash_add
+from .sch_api_tree import qdisc_hash_add, qdisc_tree_reduce_backlog
 from .sch_fifo import bfifo_ops, fifo_create_dflt, fifo_set_limit
 from .sch_generic import noop_qdisc_ops, qdisc_purge_queue, qdisc_put, qdisc_reset
 from .sch_watchdog import QdiscWatchdog, qdisc_watchdog_cancel, qdisc_watchdog_schedule_range_ns
@@ -148,10 +151,31 @@ def _fill(sch: Qdisc) -> None:
     priv.checkpoint_ns = sch.dev_queue.dev.kernel.now_ns()
 
 
+def tbf_segment(skb: SkBuff, sch: Qdisc, to_free: list[SkBuff]) -> int:
+    """Cut a packet that stands for many, which are not too long by themselves, and queue those for which is room."""
+    priv: TbfPriv = sch.priv
+    length, queued, octets = skb.len, 0, 0
+    try:
+        seg: SkBuff | None = skb_gso_segment(skb, netif_skb_features(skb, sch.dev_queue.dev) & ~NETIF_F_GSO_MASK)
+    except OSError:
+        return qdisc_drop(skb, sch, to_free)
+    while seg is not None:
+        following, seg.next = seg.next, None
+        octets += seg.len
+        queued += qdisc_enqueue(seg, priv.qdisc, sch, to_free) == NET_XMIT_SUCCESS
+        seg = following
+    if queued > 1:
+        qdisc_tree_reduce_backlog(sch, 1 - queued, length - octets)  # For its parents it is one still.
+    consume_skb(skb)
+    return NET_XMIT_SUCCESS if queued else NET_XMIT_DROP
+
+
 def tbf_enqueue(skb: SkBuff, sch: Qdisc, to_free: list[SkBuff]) -> int:
     """Queue a packet, unless it is longer than the bucket is deep or there is no room."""
     priv: TbfPriv = sch.priv
     if skb.len > priv.max_size:
+        if skb.gso_size and skb_gso_validate_mac_len(skb, priv.max_size):
+            return tbf_segment(skb, sch, to_free)
         return qdisc_drop(skb, sch, to_free)
     return qdisc_enqueue(skb, priv.qdisc, sch, to_free)
 

@@ -6,7 +6,7 @@ from ..core.dev_addr_lists import dev_uc_add, dev_uc_del
 from ..core.dev_register import dev_close_many, netif_open, netif_set_mtu, unregister_netdevice_queue
 from ..core.dev_upper import netif_stacked_transfer_operstate
 from ..core.netdev_event import NetdevEvent, call_netdevice_notifiers
-from ..core.netdevice import IFF_UP
+from ..core.netdevice import IFF_UP, NETIF_F_GRO
 from .vlan_core import vlan_vid_del
 from .vlan_dev import VlanDevice, vlan_dev_features
 
@@ -51,7 +51,7 @@ def vlan_device_event(event: NetdevEvent, dev: "NetDevice") -> None:
                 netif_set_mtu(vlan, dev.mtu)
     elif event == NetdevEvent.FEAT_CHANGE:
         for vlan in vlans:
-            vlan.features = vlan_dev_features(dev)
+            vlan.features = vlan_dev_features(dev) | vlan.features & NETIF_F_GRO
             call_netdevice_notifiers(event, vlan)
     elif event == NetdevEvent.DOWN:
         dev_close_many(vlans)

@@ -27,6 +27,7 @@ from ..core.netdevice import (
     NET_XMIT_SUCCESS,
     NETIF_F_CSUM_MASK,
     NETIF_F_FRAGLIST,
+    NETIF_F_GRO,
     NETIF_F_HIGHDMA,
     NETIF_F_HW_VLAN_CTAG_TX,
     NETIF_F_LLTX,
@@ -83,7 +84,7 @@ def vlan_setup(dev: VlanDevice) -> None:
     dev.priv_flags |= IFF_NO_QUEUE | IFF_UNICAST_FLT
     netif_keep_dst(dev)
     dev.dev_addr, dev.broadcast, dev.mtu = real_dev.dev_addr, real_dev.broadcast, real_dev.mtu
-    dev.features = vlan_dev_features(real_dev)
+    dev.features = vlan_dev_features(real_dev) | NETIF_F_GRO
     dev.hard_header_len = real_dev.hard_header_len
     offloaded = real_dev.features & NETIF_F_HW_VLAN_CTAG_TX and dev.vlan_proto == ETH_P_8021Q
     dev.needed_headroom = real_dev.needed_headroom + (0 if offloaded else VLAN_HLEN)

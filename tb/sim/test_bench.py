@@ -9,6 +9,7 @@ from hardwire.sim.bench_journey import tracing_off
 from hardwire.sim.bench_protocols import memory_of, protocol_rates
 from hardwire.sim.bench_receive import echo, line_rate, wire_to_interrupt
 from hardwire.sim.bench_stack import bare_speed, driver_speed, send_rate
+from hardwire.sim.bench_tcp import connections, memory_of_connections, streams
 
 
 def test_both_directions_at_once_have_line_rate_for_every_frame_size() -> None:
@@ -29,11 +30,12 @@ def test_datagrams_come_back() -> None:
 
 @pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
 def test_real_kernels_are_answered_and_joined() -> None:
-    figures = company(echoes=100, seconds=1)
+    figures = company(echoes=100, seconds=1, octets=200_000)
     assert figures["tap"]["lost"] == 0
     assert figures["tap"]["echoes_per_s"] > 0
     assert figures["wire"]["mbit_per_s"] > 0
     assert figures["wire"]["frames_per_s"] > 0
+    assert all(value > 0 for value in figures["tcp"].values())
 
 
 def test_without_root_or_tools_it_says_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +45,20 @@ def test_without_root_or_tools_it_says_what_they_need(monkeypatch: pytest.Monkey
     monkeypatch.setattr("os.path.exists", lambda path: path == "/dev/net/tun")
     monkeypatch.setattr("shutil.which", lambda tool: None if tool == "iperf3" else f"/usr/bin/{tool}")
     assert company() == {"obstacle": "needs apt-get install iperf3"}
+
+
+def test_tcp_is_measured_against_what_two_cards_do_without_it() -> None:
+    figures = streams(repeats=1, octets=200_000)
+    assert figures["octets_per_s"] > 0
+    assert figures["ratio"] > 0
+    assert figures["moderated_ratio"] > 0
+    assert connections(10) > 0
+
+
+def test_a_connection_in_time_wait_takes_far_less_memory() -> None:
+    figures = memory_of_connections(100)
+    assert 2000 < figures["established_octets"] < 20_000
+    assert 200 < figures["time_wait_octets"] < figures["established_octets"] / 4
 
 
 def test_doorbell_to_preamble_takes_60_cycles_at_most() -> None:

@@ -3,8 +3,8 @@
 from collections import deque
 
 from hardwire.stack.core.dev_napi import Napi, napi_complete_done, napi_enable, napi_schedule, netif_napi_add
-from hardwire.stack.core.dev_receive import napi_gro_receive
 from hardwire.stack.core.dev_register import dev_open, register_netdevice
+from hardwire.stack.core.gro import napi_gro_receive
 from hardwire.stack.core.net import Kernel, Net
 from hardwire.stack.core.netdevice import (
     IFF_BROADCAST,

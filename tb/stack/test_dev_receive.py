@@ -15,7 +15,6 @@ from hardwire.stack.core.dev_addr_lists import (
 from hardwire.stack.core.dev_napi import napi_complete_done, napi_schedule
 from hardwire.stack.core.dev_receive import (
     RxHandlerResult,
-    napi_gro_receive,
     netdev_rx_handler_register,
     netdev_rx_handler_unregister,
     netif_receive_skb,
@@ -27,6 +26,7 @@ from hardwire.stack.core.dev_register import (
     dev_open,
     register_netdevice_notifier,
 )
+from hardwire.stack.core.gro import napi_gro_receive
 from hardwire.stack.core.if_vlan import __vlan_hwaccel_put_tag as put_tag
 from hardwire.stack.core.link_watch import dev_get_flags, netif_carrier_off, netif_carrier_on
 from hardwire.stack.core.netdevice import (

@@ -335,3 +335,19 @@ def test_what_was_taken_before_an_error_is_said_first_and_the_error_then(peer):
     assert 0 < taken < 5_000_000
     with raises(ECONNRESET):
         sock.send(b"x")
+
+
+def test_what_arrives_together_with_the_end_of_a_handshake_is_not_lost(peer):
+    listener = peer.net.socket(api.AF_INET, api.SOCK_STREAM)
+    listener.bind(("10.0.0.2", peer.port))
+    listener.listen(5)
+    (synack,) = peer.receive("S", options=[("MSS", 1460)])
+    peer.ack = synack.seq + 1
+    peer.host.dev.arrived.append(peer.segment("A"))
+    peer.host.dev.arrived.append(peer.segment("PA", b"hello"))
+    peer.seq += 5
+    assert peer.receive("FA")
+    peer.run(100 * MS)
+    sock, _ = listener.accept()
+    assert (sock.recv(100), sock.recv(100)) == (b"hello", b"")
+    assert peer.mib["Tcp:AttemptFails"] == 0

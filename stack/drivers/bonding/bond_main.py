@@ -19,6 +19,7 @@ from ...core.netdevice import (
     IFF_NO_QUEUE,
     IFF_PROMISC,
     IFF_UNICAST_FLT,
+    NETIF_F_GRO,
     Capabilities,
     NetDevice,
     NetDeviceOps,
@@ -219,7 +220,7 @@ def bond_create(net: "Net", name: str) -> Bonding:
     ether_setup(bond)
     bond.flags |= IFF_BROADCAST | IFF_MULTICAST | IFF_MASTER
     bond.priv_flags |= IFF_NO_QUEUE | IFF_UNICAST_FLT
-    bond.features = BOND_ALWAYS_ON_FEATURES
+    bond.features = BOND_ALWAYS_ON_FEATURES | NETIF_F_GRO
     bond.dev_addr = eth_hw_addr_random(net.kernel)
     bond.ad = AdBond()
     bond.mii_work = DelayedWork(net.kernel, lambda: bond_mii_monitor(bond))

@@ -20,6 +20,7 @@ from ...core.netdevice import (
     IFF_XMIT_DST_RELEASE,
     NETIF_F_CSUM_MASK,
     NETIF_F_FRAGLIST,
+    NETIF_F_GRO,
     NETIF_F_HIGHDMA,
     NETIF_F_HW_VLAN_CTAG_FILTER,
     NETIF_F_LLTX,
@@ -222,7 +223,7 @@ def bond_compute_features(bond: Bonding) -> None:
     for slave in bond.slave_list:
         features &= slave.dev.features
         keep |= not slave.dev.priv_flags & IFF_XMIT_DST_RELEASE
-    bond.features = (features if bond.slave_list else 0) | BOND_ALWAYS_ON_FEATURES
+    bond.features = (features if bond.slave_list else 0) | BOND_ALWAYS_ON_FEATURES | bond.features & NETIF_F_GRO
     bond.needed_headroom = max((slave.dev.needed_headroom for slave in bond.slave_list), default=0)
     if keep:
         bond.priv_flags &= ~IFF_XMIT_DST_RELEASE

@@ -2,7 +2,7 @@
 
 from ...abi.desc import RX_CPL, RX_PAD_OCTETS, RxFlags, RxStatus
 from ...core.dev_napi import Napi
-from ...core.dev_receive import gro_normal_list, napi_gro_receive
+from ...core.gro import gro_normal_list, napi_gro_flush, napi_gro_receive
 from ...core.if_vlan import ETH_P_8021Q
 from ...core.netdevice import NETIF_F_RXCSUM
 from ...core.skbuff import CHECKSUM_COMPLETE, CHECKSUM_UNNECESSARY, PACKET_MULTICAST, SkBuff
@@ -138,6 +138,7 @@ def hardwire_flush_rx(ring: RxRing) -> None:
     kernel = ring.dev.kernel
     local_bh_disable(kernel)
     hardwire_clean_rx(ring, ring.napi, ring.count)
+    napi_gro_flush(ring.napi, flush_old=False)
     gro_normal_list(ring.napi)
     ring.free_buffers()
     local_bh_enable(kernel)

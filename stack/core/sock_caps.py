@@ -1,0 +1,23 @@
+"""What a socket's packets may be on their way (Linux: net/core/sock.c)."""
+
+from typing import TYPE_CHECKING
+
+from .sock import Sock, sk_dst_set
+
+if TYPE_CHECKING:
+    from .dst import DstEntry
+
+__all__ = ["sk_setup_caps"]
+
+_HEADER_OCTETS = 320 + 1  # MAX_TCP_HEADER + 1
+
+
+def sk_setup_caps(sk: Sock, dst: "DstEntry") -> None:
+    """Keep a route for the socket's next packets, and note how long one may be that its device, or the stack, cuts.
+
+    Whether the device can do that is no matter: the stack cuts for it, right before the driver. What is transformed on
+    its way (``dst.header_len``) goes in single packets.
+    """
+    sk_dst_set(sk, dst)
+    sk.sk_gso_max_size = dst.dev.gso_max_size - _HEADER_OCTETS
+    sk.sk_gso_max_segs = 1 if dst.header_len else max(dst.dev.gso_max_segs, 1)
