@@ -6,7 +6,7 @@ from ..core.datagram import sock_def_readable
 from ..core.drop_reasons import SkbDropReason
 from ..core.skbuff import PAGE_SIZE, consume_skb, kfree_skb_reason, skb_orphan
 from ..core.skbuff_data import pskb_may_pull
-from ..core.sock import RCV_SHUTDOWN, sock_def_wakeup
+from ..core.sock import RCV_SHUTDOWN, SOCK_RCVBUF_LOCK, sock_def_wakeup
 from ..core.tcp_states import (
     TCP_CLOSE_WAIT,
     TCP_CLOSING,
@@ -31,6 +31,7 @@ from .tcp_defs import (
     after,
     before,
 )
+from .tcp_input_rtt import tcp_rcv_rtt_measure
 from .tcp_minisocks_wait import tcp_time_wait
 from .tcp_output_ack import inet_csk_in_pingpong_mode, tcp_send_ack
 from .tcp_output_window import tcp_full_space, tcp_receive_window, tcp_space, tcp_win_from_space
@@ -115,7 +116,7 @@ def tcp_event_data_recv(sk: "TcpSock", skb: "SkBuff") -> None:
     """Learn from data that came how the next is to be acknowledged."""
     sk.ack_pending |= ICSK_ACK_SCHED
     tcp_measure_rcv_mss(sk, skb)
-    _rcv_rtt_measure(sk)
+    tcp_rcv_rtt_measure(sk)
     now = jiffies(sk.kernel)
     if not sk.ack_ato:
         tcp_incr_quickack(sk, TCP_MAX_QUICKACKS)
@@ -133,18 +134,6 @@ def tcp_event_data_recv(sk: "TcpSock", skb: "SkBuff") -> None:
     _ecn_check_ce(sk, skb)
     if skb.len >= 128:
         tcp_grow_window(sk, skb)
-
-
-def _rcv_rtt_measure(sk: "TcpSock") -> None:
-    """Estimate the round trip of a host that receives only: how long a window takes (``tcp_rcv_rtt_measure``)."""
-    if not sk.rcv_rtt_time_us:
-        sk.rcv_rtt_seq = sk.rcv_nxt + sk.rcv_wnd & 0xFFFFFFFF
-        sk.rcv_rtt_time_us = sk.tcp_mstamp_us or 1
-    elif not before(sk.rcv_nxt, sk.rcv_rtt_seq):
-        sample = max(sk.tcp_mstamp_us - sk.rcv_rtt_time_us, 1)
-        sk.rcv_rtt_us = min(sk.rcv_rtt_us or sample, sample)
-        sk.rcv_rtt_seq = sk.rcv_nxt + sk.rcv_wnd & 0xFFFFFFFF
-        sk.rcv_rtt_time_us = sk.tcp_mstamp_us or 1
 
 
 def _ecn_check_ce(sk: "TcpSock", skb: "SkBuff") -> None:
@@ -252,6 +241,7 @@ def _try_rmem(sk: "TcpSock", size: int) -> bool:
     """Return whether there is memory for a packet, making some if needed (``tcp_try_rmem_schedule``)."""
     if sk.sk_rmem_alloc > sk.sk_rcvbuf:
         sk.net.mib["TcpExt:PruneCalled"] += 1
+        tcp_clamp_window(sk)
         _prune_ofo(sk)
         if sk.sk_rmem_alloc > sk.sk_rcvbuf:
             sk.net.mib["TcpExt:RcvPruned"] += 1
@@ -262,9 +252,19 @@ def _try_rmem(sk: "TcpSock", size: int) -> bool:
     return True
 
 
+def tcp_clamp_window(sk: "TcpSock") -> None:
+    """Let a buffer that no program has set grow to what is in it, for it was promised; otherwise tell less."""
+    sk.ack_quick = 0
+    most = sk.net.ipv4.sysctl_tcp_rmem[2]
+    if sk.sk_rcvbuf < most and not sk.sk_userlocks & SOCK_RCVBUF_LOCK:
+        sk.sk_rcvbuf = min(sk.sk_rmem_alloc, most)
+    if sk.sk_rmem_alloc > sk.sk_rcvbuf:
+        sk.rcv_ssthresh = min(sk.window_clamp, 2 * sk.advmss)
+
+
 def _prune_ofo(sk: "TcpSock") -> None:
     """Throw away what came too early, the latest numbers first: the peer has not forgotten it (RFC 2018 §8)."""
-    if not sk.out_of_order_queue:
+    if not sk.out_of_order_queue or sk.sk_rmem_alloc <= sk.sk_rcvbuf:
         return
     sk.net.mib["TcpExt:OfoPruned"] += 1
     while sk.out_of_order_queue and sk.sk_rmem_alloc > sk.sk_rcvbuf:
