@@ -58,6 +58,7 @@ _PROGRAMS = (
             ("nmap", "nmap"),
             ("tcpreplay", "tcpreplay"),
             ("traceroute", "traceroute"),
+            ("linux.uml", "user-mode-linux"),
         )
     ),
 )

@@ -5,6 +5,7 @@ each side of the router. Hosts leave segmentation to their veths, so that netem 
 """
 
 import json
+import sys
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
@@ -24,11 +25,30 @@ from hardwire.tb.stack.fake import FakePlatform
 from hardwire.tb.stack.uml import run_in_uml
 from hardwire.tb.stack.uml_bulk import TCP_INFO
 
-__all__ = ["Bulk", "TcpInfo", "bulk", "bulk_in_linux", "info"]
+__all__ = [
+    "CASES",
+    "DELAY_MS",
+    "RECORD",
+    "RUNS",
+    "SECONDS",
+    "Bulk",
+    "TcpInfo",
+    "bulk",
+    "bulk_in_linux",
+    "info",
+    "runs_in_linux",
+]
+
+# What is compared, each by ten connections of a minute: algorithm, % of packets lost.
+CASES = [("reno", 0.1), ("reno", 1.0), ("cubic", 0.1), ("cubic", 1.0)]
+RUNS, SECONDS = 10, 60.0
+_AT_ONCE = 5
+RECORD = Path(__file__).with_name("golden") / "congestion.json"
 
 _SYSCTL = {"net.ipv4.tcp_rmem": "4096 131072 6291456", "net.ipv4.tcp_wmem": "4096 16384 4194304"}
-_DELAY_MS = 20.0  # Each way.
+DELAY_MS = 20.0  # Each way.
 _MSS = 1448
+_OMIT = 100  # Samples: ten seconds.
 _SAMPLE_NS = 100_000_000
 _SECOND_NS = 1_000_000_000
 
@@ -52,25 +72,25 @@ def info(sock: Socket) -> TcpInfo:
 
 @dataclass(frozen=True)
 class Bulk:
-    """What a connection did.
+    """What a connection did after its first seconds, in which chance decides how far slow start overshoots.
 
     Members
     -------
     seconds, octets : float, int
         How long it sent, and what was acknowledged.
-    windows : list[int]
-        Congestion window, in packets, each 100 ms.
-    rtt_ms : float
-        Mean of the sender's smoothed round trip.
     resent : int
         Packets that were sent once more.
+    rtt_ms : float
+        Mean of the sender's smoothed round trip.
+    windows : list[int]
+        Congestion window, in packets, each 100 ms, from the start.
     """
 
     seconds: float
     octets: int
-    windows: list[int]
-    rtt_ms: float
     resent: int
+    rtt_ms: float
+    windows: list[int]
 
     @property
     def mbps(self) -> float:
@@ -90,9 +110,10 @@ class Bulk:
     @classmethod
     def of(cls, samples: list[tuple[float, int, int, int, int]]) -> "Bulk":
         """Make one of samples: time in s, window, round trip in µs, octets acknowledged, packets sent once more."""
-        seconds, _, _, octets, resent = samples[-1]
-        rtt_ms = fmean(sample[2] for sample in samples[5:]) / 1000
-        return cls(seconds, octets, [sample[1] for sample in samples], rtt_ms, resent)
+        first, *_, last = samples[_OMIT:]
+        seconds, _, _, octets, resent = (end - start for start, end in zip(first, last, strict=True))
+        rtt_ms = fmean(sample[2] for sample in samples[_OMIT:]) / 1000
+        return cls(seconds, int(octets), int(resent), rtt_ms, [sample[1] for sample in samples])
 
 
 def _netem(delay_ms: float, loss_percent: float = 0) -> str:
@@ -139,7 +160,7 @@ class _Path:
                 self.client.send(zeros)
 
 
-def bulk(congestion: str, loss_percent: float, *, seed: int, seconds: float, delay_ms: float = _DELAY_MS) -> Bulk:
+def bulk(congestion: str, loss_percent: float, *, seed: int, seconds: float, delay_ms: float = DELAY_MS) -> Bulk:
     """Let our stack send for so long, in simulated time.
 
     Parameters
@@ -170,12 +191,40 @@ def bulk_in_linux(congestion: str, loss_percent: float, *, count: int, seconds: 
     """Let a real kernel send for so long, in real time, over so many paths at once that are strangers to each other."""
     config = {
         "congestion": congestion,
-        "netem": _netem(_DELAY_MS),
-        "netem_lossy": _netem(_DELAY_MS, loss_percent),
+        "netem": _netem(DELAY_MS),
+        "netem_lossy": _netem(DELAY_MS, loss_percent),
         "sysctl": _SYSCTL | {"net.ipv4.tcp_no_metrics_save": "1"},  # Ours keeps none.
         "count": count,
         "seconds": seconds,
     }
-    program = Path(__file__).with_name("uml_bulk.py")
-    text = run_in_uml(program, json.dumps(config), load=("veth", "sch_netem"), timeout_s=2 * seconds + 60)
+    command = [sys.executable, str(Path(__file__).with_name("uml_bulk.py")), json.dumps(config)]
+    text = run_in_uml(*command, load=("veth", "sch_netem"), timeout_s=2 * seconds + 60)
     return [Bulk.of(samples) for samples in json.loads(text)]
+
+
+def runs_in_linux(congestion: str, loss_percent: float) -> list[Bulk]:
+    """Return what a kernel does; only so many at once as it carries without being late by much."""
+    return [
+        run
+        for _ in range(RUNS // _AT_ONCE)
+        for run in bulk_in_linux(congestion, loss_percent, count=_AT_ONCE, seconds=SECONDS)
+    ]
+
+
+def record() -> None:
+    """Write what a kernel does to ``RECORD``: ``python -m hardwire.tb.stack.congestion``."""
+    found = {}
+    for congestion, loss_percent in CASES:
+        runs = runs_in_linux(congestion, loss_percent)
+        found[f"{congestion} {loss_percent}"] = {
+            "mbps": [round(run.mbps, 3) for run in runs],
+            "response": [round(run.response, 3) for run in runs],
+            "rtt_ms": round(fmean(run.rtt_ms for run in runs), 2),
+            "windows": runs[0].windows,
+        }
+        print(congestion, loss_percent, found[f"{congestion} {loss_percent}"]["mbps"], flush=True)
+    RECORD.write_text(json.dumps(found, separators=(",", ":")).replace('},"', '},\n"') + "\n")
+
+
+if __name__ == "__main__":
+    record()

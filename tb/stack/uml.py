@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from json import dumps
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +18,6 @@ __all__ = ["needs_uml", "run_in_uml"]
 
 _LINUX = shutil.which("linux.uml") or shutil.which("linux")
 _MODULES = Path("/usr/lib/uml/modules")
-_PYTHON = "/usr/bin/python3"
 
 needs_uml = pytest.mark.skipif(
     _LINUX is None or not _MODULES.is_dir(), reason="no User-mode Linux here: apt-get install user-mode-linux"
@@ -40,7 +40,7 @@ try:
         for path in [*reversed(needs[paths[name]].split()), paths[name]]:
             with open(folder / path, "rb") as module:
                 libc.syscall(313, module.fileno(), b"", 0)  # finit_module(); one may be there already.
-    os.environ["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"
+    os.environ |= config["environ"]
     with open(config["stdout"], "wb") as stdout, open(config["stderr"], "wb") as stderr:
         code = subprocess.run(config["command"], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr).returncode
         Path(config["status"]).write_text(str(code))
@@ -50,15 +50,13 @@ finally:
 """
 
 
-def run_in_uml(program: Path, *args: str, load: tuple[str, ...] = (), timeout_s: float, memory: str = "256M") -> str:
-    """Run a Python program under a kernel of its own, with the machine's Python and files; return what it printed.
+def run_in_uml(*command: str, load: tuple[str, ...] = (), timeout_s: float, memory: str = "256M") -> str:
+    """Run a program under a kernel of its own, as root there, with the machine's files; return what it printed.
 
     Parameters
     ----------
-    program : Path
-        The program; it may import nothing but the standard library.
-    args : str
-        Its arguments.
+    command : str
+        The program, by its whole path, and its arguments.
     load : tuple[str, ...]
         Modules that the kernel loads before.
     timeout_s : float
@@ -75,15 +73,16 @@ def run_in_uml(program: Path, *args: str, load: tuple[str, ...] = (), timeout_s:
     with TemporaryDirectory() as text:
         folder = Path(text)
         files = {name: str(folder / name) for name in ("stdout", "stderr", "status")}
-        config = files | {"modules": str(_MODULES), "load": load, "command": [_PYTHON, str(program), *args]}
+        paths = {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+        config = files | {"modules": str(_MODULES), "load": load, "command": command, "environ": paths}
         init = folder / "init"
-        init.write_text(_INIT.format(python=_PYTHON, config=dumps(config)))
+        init.write_text(_INIT.format(python=sys.executable, config=dumps(config)))
         init.chmod(0o755)
-        command = [_LINUX, f"mem={memory}", "rootfstype=hostfs", "rootflags=/", "rw", f"init={init}", "quiet"]
-        # Its umid and sockets lie in HOME, and the file that is its memory in TMPDIR.
-        environ = os.environ | {"HOME": text, "TMPDIR": text}
+        kernel = [_LINUX, f"mem={memory}", "rootfstype=hostfs", "rootflags=/", "rw", f"init={init}", "quiet"]
+        # Its sockets lie in HOME, and the file that is its memory in /dev/shm, unless it is told otherwise.
+        environ = {"HOME": text, "PATH": os.environ["PATH"]}
         with subprocess.Popen(
-            [*command, "con=null", "con0=null,fd:1"],
+            [*kernel, "con=null", "con0=null,fd:1"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -92,11 +91,14 @@ def run_in_uml(program: Path, *args: str, load: tuple[str, ...] = (), timeout_s:
         ) as process:
             try:
                 console, _ = process.communicate(timeout=timeout_s)
-            except subprocess.TimeoutExpired:
+            except BaseException as problem:
                 os.killpg(process.pid, signal.SIGKILL)
+                if not isinstance(problem, subprocess.TimeoutExpired):
+                    raise
                 console, _ = process.communicate()
         status = Path(files["status"])
         if not status.exists() or status.read_text() != "0":
-            said = Path(files["stderr"]).read_text() if Path(files["stderr"]).exists() else ""
-            raise RuntimeError(f"{program.name} under User-mode Linux: {said}\n{console.decode(errors='replace')}")
+            said = [Path(files[name]).read_text() for name in ("stdout", "stderr") if Path(files[name]).exists()]
+            said.append(console.decode(errors="replace"))
+            raise RuntimeError("\n".join((f"{command} under User-mode Linux:", *said)))
         return Path(files["stdout"]).read_text()
