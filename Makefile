@@ -30,6 +30,7 @@ docs: setup  ## The pages: build/docs/index.html
 
 docs-pictures: setup test-tools  ## The pictures in them, anew; look at each before you commit it
 	$(BIN)/python docs/pictures.py
+	$(BIN)/python docs/congestion.py
 
 setup: $(STAMP)
 

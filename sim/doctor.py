@@ -60,6 +60,7 @@ _PROGRAMS = (
             ("sshd", "openssh-server"),
             ("tcpreplay", "tcpreplay"),
             ("traceroute", "traceroute"),
+            ("linux.uml", "user-mode-linux"),
         )
     ),
 )

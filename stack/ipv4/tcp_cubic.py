@@ -1,10 +1,11 @@
 """CUBIC (Linux: net/ipv4/tcp_cubic.c; RFC 9438) with the end of slow start of HyStart (Ha and Rhee, 2011).
 
-Windows are in packets, times in µs; K and the cubic function are computed in seconds, as the RFC has them.
+As in Linux windows are whole packets and time goes by jiffies; K is in seconds, as the RFC has it.
 """
 
 from typing import TYPE_CHECKING
 
+from ..core.timer import HZ, jiffies
 from .tcp_cong import (
     CA_EVENT_TX_START,
     TCP_CA_LOSS,
@@ -25,10 +26,13 @@ __all__ = ["tcp_cubic"]
 _C = 0.4
 _BETA = 717  # Of 1024: 0.7.
 _BETA_SCALE = 1024
-_ALPHA = 3 * (1 - _BETA / _BETA_SCALE) / (1 + _BETA / _BETA_SCALE)  # RFC 9438 §4.3: as fast as Reno would.
+# RFC 9438 §4.3: as fast as Reno would, one packet for so many acknowledged, in eighths of the window: 1.875 windows.
+_RENO_EIGHTHS = 8 * (_BETA_SCALE + _BETA) // (3 * (_BETA_SCALE - _BETA))
+_UPDATE_JIFFIES = HZ // 32  # While the window stays, the function is looked at again after so long only.
 _HYSTART_LOW_WINDOW = 16
 _HYSTART_MIN_SAMPLES = 8
 _HYSTART_ACK_DELTA_US = 2000
+_HYSTART_TRAIN_OCTETS = 4 * 65536
 _HYSTART_DELAY_MIN_US, _HYSTART_DELAY_MAX_US = 4000, 16000
 
 
@@ -37,12 +41,18 @@ class Bictcp:
 
     Members
     -------
-    w_max : float
-        The window before the last loss, less with fast convergence.
-    epoch_start_us, k, origin : int, float, float
-        When congestion avoidance began, 0: not yet; after how many s the plateau is reached, and its window.
-    w_est, cwnd_prior : float, int
-        What Reno's window would be; the window before the last loss.
+    cnt : int
+        For how many acknowledged packets the window opens by one.
+    last_max_cwnd : int
+        The window before the last loss, less with fast convergence; 0: nothing was lost yet.
+    last_cwnd, last_time : int
+        For which window and at which jiffy ``cnt`` was found.
+    bic_origin_point, bic_K : int, float
+        The window of the plateau, and after how many s it is reached.
+    epoch_start : int or None
+        The jiffy at which congestion avoidance began; None: it has not.
+    ack_cnt, tcp_cwnd : int
+        Packets acknowledged that are not in ``tcp_cwnd`` yet, which is what Reno's window would be.
     delay_min_us : int
         The shortest round trip that was seen; 0: none.
     round_start_us, end_seq, last_ack_us, curr_rtt_us, sample_cnt, found : int
@@ -50,30 +60,34 @@ class Bictcp:
     """
 
     __slots__ = (
+        "ack_cnt",
+        "bic_K",
+        "bic_origin_point",
+        "cnt",
         "curr_rtt_us",
-        "cwnd_prior",
         "delay_min_us",
         "end_seq",
-        "epoch_start_us",
+        "epoch_start",
         "found",
-        "k",
         "last_ack_us",
-        "origin",
+        "last_cwnd",
+        "last_max_cwnd",
+        "last_time",
         "round_start_us",
         "sample_cnt",
-        "w_est",
-        "w_max",
+        "tcp_cwnd",
     )
 
     def __init__(self) -> None:
-        self.delay_min_us = 0
         self.reset()
         self.round_start_us = self.end_seq = self.last_ack_us = self.curr_rtt_us = self.sample_cnt = 0
 
     def reset(self) -> None:
-        """Forget all but the round trip."""
-        self.w_max = self.k = self.origin = self.w_est = 0.0
-        self.epoch_start_us = self.cwnd_prior = 0
+        """Forget all of the connection so far, the round trip too (``bictcp_reset``)."""
+        self.cnt = self.last_max_cwnd = self.last_cwnd = self.last_time = self.bic_origin_point = 0
+        self.delay_min_us = self.ack_cnt = self.tcp_cwnd = 0
+        self.bic_K = 0.0
+        self.epoch_start: int | None = None
         self.found = False
 
 
@@ -93,33 +107,45 @@ def _hystart_reset(sk: "TcpSock") -> None:
 def cubictcp_cwnd_event(sk: "TcpSock", event: int) -> None:
     """Let time that nothing was sent in not count."""
     ca: Bictcp = sk.ca_priv
-    if event == CA_EVENT_TX_START and ca.epoch_start_us and sk.lsndtime:
-        idle_us = sk.tcp_mstamp_us - sk.lsndtime * 4000
-        if idle_us > 0:
-            ca.epoch_start_us = min(ca.epoch_start_us + idle_us, sk.tcp_mstamp_us)
+    if event == CA_EVENT_TX_START and ca.epoch_start is not None:
+        now = jiffies(sk.kernel)
+        ca.epoch_start = min(ca.epoch_start + max(now - sk.lsndtime, 0), now)
 
 
-def bictcp_update(sk: "TcpSock", ca: Bictcp, acked: int) -> int:
-    """Return for how many acknowledged packets the window opens by one (RFC 9438 §4.2 to §4.5)."""
+def bictcp_update(sk: "TcpSock", ca: Bictcp, acked: int) -> None:
+    """Find for how many acknowledged packets the window opens by one (RFC 9438 §4.2 to §4.5)."""
     cwnd = sk.snd_cwnd
-    now_us = sk.tcp_mstamp_us
-    if not ca.epoch_start_us:
-        ca.epoch_start_us = now_us or 1
-        ca.w_est = float(cwnd)
-        if ca.w_max <= cwnd:
-            ca.k, ca.origin = 0.0, float(cwnd)
-        else:
-            ca.k = ((ca.w_max - cwnd) / _C) ** (1 / 3)
-            ca.origin = ca.w_max
-    t = (now_us - ca.epoch_start_us + ca.delay_min_us) / 1e6
-    target = min(ca.origin + _C * (t - ca.k) ** 3, 1.5 * cwnd)
-    cnt = cwnd / (target - cwnd) if target > cwnd else 100.0 * cwnd
-    if not ca.w_max:
-        cnt = min(cnt, 20.0)  # Before the first loss: at least 5 % a round trip.
-    ca.w_est += (1.0 if ca.w_est >= ca.cwnd_prior > 0 else _ALPHA) * acked / cwnd
-    if ca.w_est > cwnd:  # The region where Reno would be faster.
-        cnt = min(cnt, cwnd / (ca.w_est - cwnd))
-    return max(int(cnt), 2)
+    now = jiffies(sk.kernel)
+    ca.ack_cnt += acked
+    if ca.last_cwnd == cwnd and now - ca.last_time <= _UPDATE_JIFFIES:
+        return
+    if ca.epoch_start is None or now != ca.last_time:  # The function moves once a jiffy.
+        ca.last_cwnd, ca.last_time = cwnd, now
+        _cubic(ca, cwnd, acked, now)
+    # Where Reno would be faster, §4.3. Unlike the RFC's last rule there, Linux never goes faster than CUBIC's part.
+    for_one = cwnd * _RENO_EIGHTHS >> 3
+    if ca.ack_cnt > for_one:
+        more = (ca.ack_cnt - 1) // for_one
+        ca.ack_cnt -= more * for_one
+        ca.tcp_cwnd += more
+    if ca.tcp_cwnd > cwnd:
+        ca.cnt = min(ca.cnt, cwnd // (ca.tcp_cwnd - cwnd))
+    ca.cnt = max(ca.cnt, 2)
+
+
+def _cubic(ca: Bictcp, cwnd: int, acked: int, now: int) -> None:
+    """Set ``cnt`` as the cubic function of time has it."""
+    if ca.epoch_start is None:
+        ca.epoch_start = now
+        ca.ack_cnt, ca.tcp_cwnd = acked, cwnd
+        ca.bic_origin_point = max(ca.last_max_cwnd, cwnd)
+        ca.bic_K = ((ca.bic_origin_point - cwnd) / _C) ** (1 / 3)
+    t = (now - ca.epoch_start + -(-ca.delay_min_us * HZ // 1_000_000)) / HZ
+    delta = int(_C * abs(t - ca.bic_K) ** 3)
+    target = ca.bic_origin_point + (delta if t >= ca.bic_K else -delta)
+    ca.cnt = cwnd // (target - cwnd) if target > cwnd else 100 * cwnd
+    if not ca.last_max_cwnd:
+        ca.cnt = min(ca.cnt, 20)  # Before the first loss: at least 5 % a round trip.
 
 
 def cubictcp_cong_avoid(sk: "TcpSock", acked: int) -> None:
@@ -131,16 +157,17 @@ def cubictcp_cong_avoid(sk: "TcpSock", acked: int) -> None:
         acked = tcp_slow_start(sk, acked)
         if not acked:
             return
-    tcp_cong_avoid_ai(sk, bictcp_update(sk, ca, acked), acked)
+    bictcp_update(sk, ca, acked)
+    tcp_cong_avoid_ai(sk, ca.cnt, acked)
 
 
 def cubictcp_recalc_ssthresh(sk: "TcpSock") -> int:
     """Return 0.7 of the window (RFC 9438 §4.6); who had less than before leaves more to others (§4.7)."""
     ca: Bictcp = sk.ca_priv
     cwnd = sk.snd_cwnd
-    ca.epoch_start_us = 0
-    ca.cwnd_prior = cwnd
-    ca.w_max = cwnd * (_BETA_SCALE + _BETA) / (2 * _BETA_SCALE) if cwnd < ca.w_max else float(cwnd)
+    ca.epoch_start = None
+    less = cwnd < ca.last_max_cwnd
+    ca.last_max_cwnd = cwnd * (_BETA_SCALE + _BETA) // (2 * _BETA_SCALE) if less else cwnd
     return max(cwnd * _BETA // _BETA_SCALE, 2)
 
 
@@ -157,13 +184,19 @@ def cubictcp_acked(sk: "TcpSock", acked: int, rtt_us: int) -> None:
     if rtt_us < 0:
         return
     ca: Bictcp = sk.ca_priv
-    if ca.epoch_start_us and sk.tcp_mstamp_us - ca.epoch_start_us < 1_000_000:
+    if ca.epoch_start is not None and jiffies(sk.kernel) - ca.epoch_start < HZ:
         return  # Just after a recovery round trips are too long.
     delay_us = rtt_us or 1
     if not ca.delay_min_us or delay_us < ca.delay_min_us:
         ca.delay_min_us = delay_us
     if not ca.found and tcp_in_slow_start(sk) and sk.snd_cwnd >= _HYSTART_LOW_WINDOW:
         hystart_update(sk, ca, delay_us)
+
+
+def hystart_ack_delay(sk: "TcpSock") -> int:
+    """Return how long, in µs, ACKs may be held to be merged: four of the longest packets at the present rate."""
+    per_rtt = 2 * sk.snd_cwnd * sk.mss_cache  # In octets: slow start goes twice as fast (tcp_update_pacing_rate()).
+    return min(1000, _HYSTART_TRAIN_OCTETS * (sk.srtt_us >> 3) // per_rtt)
 
 
 def hystart_update(sk: "TcpSock", ca: Bictcp, delay_us: int) -> None:
@@ -174,7 +207,7 @@ def hystart_update(sk: "TcpSock", ca: Bictcp, delay_us: int) -> None:
     mib = sk.net.mib
     if now_us - ca.last_ack_us <= _HYSTART_ACK_DELTA_US:
         ca.last_ack_us = now_us
-        if now_us - ca.round_start_us > ca.delay_min_us >> 1:
+        if now_us - ca.round_start_us > ca.delay_min_us + hystart_ack_delay(sk) >> 1:
             ca.found = True
             mib["TcpExt:TCPHystartTrainDetect"] += 1
             mib["TcpExt:TCPHystartTrainCwnd"] += sk.snd_cwnd

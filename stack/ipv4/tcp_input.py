@@ -37,6 +37,7 @@ from .tcp_input_data import (
     tcp_send_dupack,
 )
 from .tcp_input_options import tcp_fast_parse_options, tcp_paws_discard, tcp_store_ts_recent
+from .tcp_input_rtt import tcp_rcv_rtt_measure_ts
 from .tcp_input_urg import tcp_urg
 from .tcp_ipv4 import inet_sk_rx_dst_set
 from .tcp_output import tcp_check_space, tcp_mstamp_refresh
@@ -256,6 +257,7 @@ def _step5(sk: "TcpSock", skb: "SkBuff") -> None:
     if result < 0:
         tcp_drop_ack(sk, skb, result)
         return
+    tcp_rcv_rtt_measure_ts(sk, skb)
     tcp_urg(sk, skb)
     pull_octets(skb, cb.doff)
     tcp_data_queue(sk, skb)
@@ -311,6 +313,7 @@ def _fast(sk: "TcpSock", skb: "SkBuff") -> int:
         return _VALID
     if opt.tstamp_ok and sk.rcv_nxt == sk.rcv_wup:
         tcp_store_ts_recent(sk)
+    tcp_rcv_rtt_measure_ts(sk, skb)
     mib["TcpExt:TCPHPHits"] += 1
     sk.duplicate_sack = None
     pull_octets(skb, cb.doff)

@@ -128,10 +128,9 @@ def tcp_ack_update_window(sk: "TcpSock", skb: "SkBuff", ack: int, seq: int) -> b
     return True
 
 
-def _one_acked(sk: "TcpSock", cb: TcpSkbCb, state: AckState, prior_fack: int) -> None:
-    """Count a packet that is acknowledged for good."""
+def _count_acked(sk: "TcpSock", cb: TcpSkbCb, seq: int, segs: int, state: AckState, prior_fack: int) -> None:
+    """Count segments of a packet, which began at ``seq``, that are acknowledged for good."""
     sacked = cb.sacked
-    segs = cb.segs
     if sacked & TCPCB_SACKED_RETRANS:
         sk.retrans_out -= segs
         state.retrans_data_acked = True
@@ -140,26 +139,31 @@ def _one_acked(sk: "TcpSock", cb: TcpSkbCb, state: AckState, prior_fack: int) ->
     elif not sacked & TCPCB_SACKED_ACKED:
         if not after(cb.end_seq, sk.high_seq):
             state.orig_sacked = True
-        if before(cb.seq, prior_fack):
-            if state.reord is None or before(cb.seq, state.reord):
-                state.reord = cb.seq
+        if before(seq, prior_fack):
+            if state.reord is None or before(seq, state.reord):
+                state.reord = seq
     if sacked & TCPCB_SACKED_ACKED:
         sk.sacked_out -= segs
-    else:
-        if sk.rx_opt.sack_ok:
-            sk.delivered += segs
-            tcp_rack_advance(sk, sacked, cb.end_seq, cb.tx_us)
+    elif sk.rx_opt.sack_ok:
+        sk.delivered += segs
+        tcp_rack_advance(sk, sacked, cb.end_seq, cb.tx_us)
     if sacked & TCPCB_LOST:
         sk.lost_out -= segs
     sk.packets_out -= segs
+    if cb.tcp_flags & TCPHDR_SYN:
+        sk.retrans_stamp = 0
+    else:
+        state.data_acked = True
 
 
-def _partly_acked(sk: "TcpSock", skb: "SkBuff") -> int:
-    """Take what was acknowledged off the first of several packets; return their number (``tcp_tso_acked``).
+def tcp_tso_acked(sk: "TcpSock", skb: "SkBuff") -> int:
+    """Take what was acknowledged off the front of a packet of several segments; return how many of these it was.
 
-    They are cut at the ends of segments only, so that those keep their place.
+    It is cut at the ends of segments only, so that those keep their place.
     """
     cb: TcpSkbCb = skb.cb
+    if cb.segs == 1 or not after(sk.snd_una, cb.seq):
+        return 0
     before_segs = cb.segs
     mss = skb.gso_size
     length = (sk.snd_una - cb.seq & 0xFFFFFFFF) // mss * mss
@@ -169,18 +173,7 @@ def _partly_acked(sk: "TcpSock", skb: "SkBuff") -> int:
         tcp_trim_head(sk, skb, length)
     except OSError:
         return 0
-    tcp_set_skb_tso_segs(skb, mss)
-    gone = before_segs - cb.segs
-    sk.packets_out -= gone
-    if cb.sacked & TCPCB_LOST:
-        sk.lost_out -= gone
-    if cb.sacked & TCPCB_SACKED_RETRANS:
-        sk.retrans_out -= gone
-    if cb.sacked & TCPCB_SACKED_ACKED:
-        sk.sacked_out -= gone
-    elif sk.rx_opt.sack_ok:
-        sk.delivered += gone
-    return gone
+    return before_segs - tcp_set_skb_tso_segs(skb, mss)
 
 
 def tcp_clean_rtx_queue(sk: "TcpSock", state: AckState, prior_fack: int) -> bool:
@@ -192,28 +185,25 @@ def tcp_clean_rtx_queue(sk: "TcpSock", state: AckState, prior_fack: int) -> bool
     while queue:
         skb = queue[0]
         cb: TcpSkbCb = skb.cb
-        if after(cb.end_seq, sk.snd_una):
-            if cb.segs > 1 and after(sk.snd_una, cb.seq):
-                if not cb.sacked & TCPCB_EVER_RETRANS and first_us < 0:
-                    first_us = cb.tx_us
-                acked += _partly_acked(sk, skb)
+        seq = cb.seq
+        fully_acked = not after(cb.end_seq, sk.snd_una)
+        segs = cb.segs if fully_acked else tcp_tso_acked(sk, skb)
+        if not segs:
             break
-        _one_acked(sk, cb, state, prior_fack)
-        acked += cb.segs
+        _count_acked(sk, cb, seq, segs, state, prior_fack)
+        acked += segs
         if not cb.sacked & (TCPCB_EVER_RETRANS | TCPCB_SACKED_ACKED):
             if first_us < 0:
                 first_us = cb.tx_us
             last_us = cb.tx_us
-        if cb.tcp_flags & TCPHDR_SYN:
-            sk.retrans_stamp = 0
-        else:
-            state.data_acked = True
+        if not fully_acked:
+            break
         queue.popleft()
         tcp_skb_free(sk, skb)
     seq_rtt_us = sack_rtt_us = -1
     if first_us >= 0 and not state.retrans_data_acked:
         seq_rtt_us = now_us - first_us
-        ca_us = now_us - (last_us if last_us >= 0 else first_us)
+        ca_us = now_us - last_us
     if state.sack_first_us >= 0:
         sack_rtt_us = now_us - state.sack_first_us
         ca_us = now_us - state.sack_last_us

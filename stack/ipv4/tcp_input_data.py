@@ -33,6 +33,7 @@ from .tcp_defs import (
     before,
 )
 from .tcp_input_prune import tcp_rfree, tcp_set_owner_r, tcp_try_rmem_schedule
+from .tcp_input_rtt import tcp_rcv_rtt_measure
 from .tcp_memory import tcp_under_memory_pressure
 from .tcp_minisocks_wait import tcp_time_wait
 from .tcp_output_ack import inet_csk_in_pingpong_mode, tcp_send_ack
@@ -118,7 +119,7 @@ def tcp_event_data_recv(sk: "TcpSock", skb: "SkBuff") -> None:
     """Learn from data that came how the next is to be acknowledged."""
     sk.ack_pending |= ICSK_ACK_SCHED
     tcp_measure_rcv_mss(sk, skb)
-    _rcv_rtt_measure(sk)
+    tcp_rcv_rtt_measure(sk)
     now = jiffies(sk.kernel)
     if not sk.ack_ato:
         tcp_incr_quickack(sk, TCP_MAX_QUICKACKS)
@@ -136,18 +137,6 @@ def tcp_event_data_recv(sk: "TcpSock", skb: "SkBuff") -> None:
     _ecn_check_ce(sk, skb)
     if skb.len >= 128:
         tcp_grow_window(sk, skb)
-
-
-def _rcv_rtt_measure(sk: "TcpSock") -> None:
-    """Estimate the round trip of a host that receives only: how long a window takes (``tcp_rcv_rtt_measure``)."""
-    if not sk.rcv_rtt_time_us:
-        sk.rcv_rtt_seq = sk.rcv_nxt + sk.rcv_wnd & 0xFFFFFFFF
-        sk.rcv_rtt_time_us = sk.tcp_mstamp_us or 1
-    elif not before(sk.rcv_nxt, sk.rcv_rtt_seq):
-        sample = max(sk.tcp_mstamp_us - sk.rcv_rtt_time_us, 1)
-        sk.rcv_rtt_us = min(sk.rcv_rtt_us or sample, sample)
-        sk.rcv_rtt_seq = sk.rcv_nxt + sk.rcv_wnd & 0xFFFFFFFF
-        sk.rcv_rtt_time_us = sk.tcp_mstamp_us or 1
 
 
 def _ecn_check_ce(sk: "TcpSock", skb: "SkBuff") -> None:

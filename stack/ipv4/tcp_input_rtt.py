@@ -2,14 +2,23 @@
 
 from typing import TYPE_CHECKING
 
-from .tcp_defs import TCP_RTO_MAX, TCP_RTO_MIN
+from .tcp_defs import TCP_RTO_MAX, TCP_RTO_MIN, TcpSkbCb, before
 
 if TYPE_CHECKING:
+    from ..core.skbuff import SkBuff
     from .tcp_sock import TcpSock
 
-__all__ = ["tcp_ack_update_rtt", "tcp_rtt_estimator", "tcp_set_rto", "tcp_synack_rtt_meas"]
+__all__ = [
+    "tcp_ack_update_rtt",
+    "tcp_rcv_rtt_measure",
+    "tcp_rcv_rtt_measure_ts",
+    "tcp_rtt_estimator",
+    "tcp_set_rto",
+    "tcp_synack_rtt_meas",
+]
 
 _US_PER_JIFFY = 4000
+_LONGEST_MS = 1 << 21  # What is longer cannot be told in µs.
 
 
 def tcp_rtt_estimator(sk: "TcpSock", rtt_us: int) -> None:
@@ -56,3 +65,38 @@ def tcp_synack_rtt_meas(sk: "TcpSock", sent_us: int) -> None:
     """Learn the round trip from the answer to a SYN-ACK that was sent once; ``sent_us`` is 0 otherwise."""
     rtt_us = sk.kernel.now_ns() // 1000 - sent_us if sent_us else -1
     tcp_ack_update_rtt(sk, False, rtt_us, -1, rtt_us)
+
+
+def tcp_rcv_rtt_update(sk: "TcpSock", sample_us: int, *, win_dep: bool) -> None:
+    """Take a round trip that a receiver saw into its estimate, kept 8 times as large.
+
+    Of those that depend on the window only the shortest counts, for a program may have been slow.
+    """
+    if not sk.rcv_rtt_us:
+        sk.rcv_rtt_us = sample_us << 3
+    elif win_dep:
+        sk.rcv_rtt_us = min(sk.rcv_rtt_us, sample_us << 3)
+    else:
+        sk.rcv_rtt_us += sample_us - (sk.rcv_rtt_us >> 3)
+
+
+def tcp_rcv_rtt_measure(sk: "TcpSock") -> None:
+    """Estimate the round trip of a host that receives only: how long a window takes."""
+    if sk.rcv_rtt_time_us:
+        if before(sk.rcv_nxt, sk.rcv_rtt_seq):
+            return
+        tcp_rcv_rtt_update(sk, max(sk.tcp_mstamp_us - sk.rcv_rtt_time_us, 1), win_dep=True)
+    sk.rcv_rtt_seq = sk.rcv_nxt + sk.rcv_wnd & 0xFFFFFFFF
+    sk.rcv_rtt_time_us = sk.tcp_mstamp_us or 1
+
+
+def tcp_rcv_rtt_measure_ts(sk: "TcpSock", skb: "SkBuff") -> None:
+    """Estimate it by the time stamp that a full segment echoes, each once."""
+    echo = sk.rx_opt.rcv_tsecr
+    if echo == sk.rcv_rtt_last_tsecr or not sk.rx_opt.saw_tstamp:
+        return
+    sk.rcv_rtt_last_tsecr = echo
+    cb: TcpSkbCb = skb.cb
+    delta_ms = sk.tcp_mstamp_us // 1000 - echo & 0xFFFFFFFF
+    if cb.end_seq - cb.seq & 0xFFFFFFFF >= sk.ack_rcv_mss and delta_ms < _LONGEST_MS:
+        tcp_rcv_rtt_update(sk, max(delta_ms, 1) * 1000, win_dep=False)

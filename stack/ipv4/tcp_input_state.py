@@ -67,6 +67,7 @@ from .tcp_output import tcp_mstamp_refresh, tcp_transmit_skb
 from .tcp_output_ack import tcp_send_ack
 from .tcp_output_window import (
     mtu_of,
+    tcp_full_space,
     tcp_initialize_rcv_mss,
     tcp_mtup_init,
     tcp_sndbuf_expand,
@@ -84,6 +85,20 @@ if TYPE_CHECKING:
 __all__ = ["tcp_finish_connect", "tcp_init_transfer", "tcp_rcv_state_process", "tcp_rcv_synsent_state_process"]
 
 
+def tcp_init_buffer_space(sk: "TcpSock") -> None:
+    """Set the buffers of a connection to what its segments need, and begin to watch how much a program reads."""
+    tcp_sndbuf_expand(sk)
+    tcp_mstamp_refresh(sk)
+    sk.rcvq_time_us = sk.tcp_mstamp_us
+    sk.rcvq_seq = sk.copied_seq
+    most = tcp_full_space(sk)
+    sk.window_clamp = min(sk.window_clamp, most)
+    if sk.window_clamp > 2 * sk.advmss and sk.window_clamp + sk.advmss > most:
+        sk.window_clamp = max(2 * sk.advmss, most - sk.advmss)  # Room for a segment more than it tells.
+    sk.rcv_ssthresh = min(sk.rcv_ssthresh, sk.window_clamp)
+    sk.rcvq_space = min(sk.rcv_ssthresh, sk.rcv_wnd, TCP_INIT_CWND * sk.advmss)
+
+
 def tcp_init_transfer(sk: "TcpSock") -> None:
     """Set up what data needs once a connection is made."""
     tcp_mtup_init(sk)
@@ -95,11 +110,7 @@ def tcp_init_transfer(sk: "TcpSock") -> None:
         sk.snd_cwnd = TCP_INIT_CWND
     sk.snd_cwnd_stamp = jiffies(sk.kernel)
     tcp_init_congestion_control(sk)
-    sk.rcvq_space = sk.rcv_wnd
-    sk.rcvq_seq = sk.copied_seq
-    tcp_sndbuf_expand(sk)
-    tcp_mstamp_refresh(sk)
-    sk.rcvq_time_us = sk.tcp_mstamp_us
+    tcp_init_buffer_space(sk)
 
 
 def tcp_finish_connect(sk: "TcpSock", skb: "SkBuff") -> None:

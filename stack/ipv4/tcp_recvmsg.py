@@ -220,8 +220,7 @@ def tcp_rcv_space_adjust(sk: "TcpSock") -> None:
     """Let the buffer grow with what a program reads in a round trip (``tcp_moderate_rcvbuf``)."""
     tcp_mstamp_refresh(sk)
     time_us = sk.tcp_mstamp_us - sk.rcvq_time_us
-    rtt_us = sk.rcv_rtt_us or sk.srtt_us >> 3
-    if not rtt_us or time_us < rtt_us:
+    if not sk.rcv_rtt_us or time_us < sk.rcv_rtt_us >> 3:
         return
     copied = sk.copied_seq - sk.rcvq_seq & 0xFFFFFFFF
     ipv4 = sk.net.ipv4

@@ -184,6 +184,7 @@ class TcpSock(InetConnectionSock):
         "rack_reo_wnd_steps",
         "rack_rtt_us",
         "rcv_nxt",
+        "rcv_rtt_last_tsecr",
         "rcv_rtt_seq",
         "rcv_rtt_time_us",
         "rcv_rtt_us",
@@ -324,7 +325,7 @@ class TcpSock(InetConnectionSock):
         self.ecn_flags = 0
         self.tsoffset = self.tcp_mstamp_us = 0
         self.last_oow_ack_us = -(1 << 62)
-        self.rcv_rtt_us = self.rcv_rtt_seq = self.rcv_rtt_time_us = 0
+        self.rcv_rtt_us = self.rcv_rtt_seq = self.rcv_rtt_time_us = self.rcv_rtt_last_tsecr = 0
         self.rcvq_seq = self.rcvq_time_us = self.rcvq_space = 0
 
 

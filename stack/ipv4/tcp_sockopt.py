@@ -328,7 +328,7 @@ def tcp_get_info(sk: "TcpSock") -> bytes:
         sk.snd_cwnd,
         sk.advmss,
         sk.reordering,
-        sk.rcv_rtt_us,
+        sk.rcv_rtt_us >> 3,
         sk.rcvq_space,
         sk.total_retrans,
         PACING_UNLIMITED,
