@@ -24,11 +24,20 @@ T = TypeVar("T")
 
 
 class _Selector(PollSelector):
-    """Waits as a task of the world: meanwhile the thread is another one's, who may run a loop, too."""
+    """Waits as a task of the world: meanwhile the thread is another one's, who may run a loop, too.
+
+    Members
+    -------
+    outside : tuple
+        Hooks of asynchronous generators that the thread has but for this loop.
+    """
+
+    outside: tuple[Any, Any] = (None, None)
 
     def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
         loop, hooks = events._get_running_loop(), sys.get_asyncgen_hooks()
         events._set_running_loop(None)
+        sys.set_asyncgen_hooks(*self.outside)
         try:
             return super().select(timeout)
         finally:
@@ -52,6 +61,11 @@ class EventLoop(selector_events.BaseSelectorEventLoop):
         self.net = net
         self._selector: _Selector
         super().__init__(_Selector(net.kernel))
+
+    def run_forever(self) -> None:
+        """Run until it is stopped."""
+        self._selector.outside = sys.get_asyncgen_hooks()
+        super().run_forever()
 
     def time(self) -> float:
         """Return the simulated time in s."""

@@ -1,7 +1,7 @@
 """A selector for sockets of a simulated host, as those of Python's ``selectors``."""
 
 import selectors
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from selectors import EVENT_READ, EVENT_WRITE, SelectorKey
 from typing import TYPE_CHECKING, Any
 
@@ -52,11 +52,9 @@ class PollSelector(selectors.BaseSelector):
         KeyError
             If it is not there.
         """
-        for fd, key in self._keys.items():
-            if fileobj is key.fileobj or fileobj == fd:
-                self._poll.unregister(fd)
-                return self._keys.pop(fd)
-        raise KeyError(f"{fileobj!r} is not registered")
+        key = self.get_key(fileobj)
+        self._poll.unregister(key.fd)
+        return self._keys.pop(key.fd)
 
     def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
         """Wait until something can be done with a socket, at most so many seconds, or until :meth:`wake`."""
@@ -76,8 +74,30 @@ class PollSelector(selectors.BaseSelector):
         self._kernel.platform.wake(self._wakeups)
 
     def get_map(self) -> Mapping[Any, SelectorKey]:
-        """Return what is registered, by descriptor."""
-        return self._keys
+        """Return what is registered, by socket or descriptor."""
+        return _Map(self._keys)
+
+
+class _Map(Mapping[Any, SelectorKey]):
+    """Keys by descriptor, to be found by socket, too: also by one that was closed."""
+
+    def __init__(self, keys: dict[int, SelectorKey]) -> None:
+        self._keys = keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._keys)
+
+    def __getitem__(self, fileobj: Any) -> SelectorKey:
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        if fd in self._keys:
+            return self._keys[fd]
+        for key in self._keys.values():
+            if key.fileobj is fileobj:
+                return key
+        raise KeyError(fileobj)
 
 
 def _events(mask: int) -> int:

@@ -9,6 +9,7 @@ from .gro import GRO_HASH_BUCKETS, gro_normal_list, napi_gro_flush
 from .netdevice import NET_RX_DROP, NET_RX_SUCCESS, NetDevice
 from .skbuff import SkBuff, kfree_skb_reason
 from .softirq import NET_RX_SOFTIRQ, local_bh_disable, local_bh_enable, raise_softirq_irqoff
+from .timer import HZ
 
 if TYPE_CHECKING:
     from .net import Kernel
@@ -145,8 +146,8 @@ def __napi_poll(napi: Napi) -> tuple[int, bool]:
         raise ValueError(f"{napi.dev!r}: poll did {work} of {napi.weight}")
     if work < napi.weight:
         return work, False
-    # It is not at its end, so that what is held may wait on, but not for long.
-    napi_gro_flush(napi, flush_old=True)
+    # It is not at its end; a jiffy as long as ours is too long for what is held to wait on.
+    napi_gro_flush(napi, flush_old=HZ >= 1000)
     gro_normal_list(napi)
     return work, True
 

@@ -300,7 +300,7 @@ def dev_change_features(dev: NetDevice, wanted: int, mask: int = -1) -> None:
     """
     with dev.kernel.rtnl:
         features = (dev.features & ~mask) | (wanted & mask)
-        missing = features & ~dev.hw_features
+        missing = (features ^ dev.features) & ~dev.hw_features
         if missing:
             raise OSError(ENOTSUP, f"{dev.name} has no features {missing:#x}")
         if features == dev.features:

@@ -15,7 +15,7 @@ from .dev_napi import (
 )
 from .drop_reasons import SkbDropReason
 from .gro import flush_gro_hash, napi_gro_receive
-from .netdevice import IFF_UP, NET_RX_DROP, NET_RX_SUCCESS, NetDevice
+from .netdevice import IFF_UP, NET_RX_DROP, NET_RX_SUCCESS, NETIF_F_GRO, NetDevice
 from .skbuff import SkBuff, kfree_skb_reason
 from .skbuff_data import skb_cloned
 
@@ -60,7 +60,7 @@ def gro_cells_destroy(cells: GroCells) -> None:
 def gro_cells_receive(cells: GroCells | None, skb: SkBuff) -> int:
     """Queue a packet, whose device is set; return ``NET_RX_*``.
 
-    Without a queue of its own, as of a device that merges no packets, it takes the backlog (``netif_elide_gro()``).
+    Without a queue of its own, or where the device merges no packets, it takes the backlog (``netif_elide_gro()``).
     """
     dev = skb.dev
     assert dev is not None
@@ -68,7 +68,7 @@ def gro_cells_receive(cells: GroCells | None, skb: SkBuff) -> int:
         dev.core_stats.rx_dropped += 1
         kfree_skb_reason(skb, SkbDropReason.NOT_SPECIFIED)
         return NET_RX_DROP
-    if cells is None or skb_cloned(skb):
+    if cells is None or skb_cloned(skb) or not dev.features & NETIF_F_GRO:
         return netif_rx(skb)
     cells.napi_skbs.append(skb)
     if len(cells.napi_skbs) == 1 and napi_schedule_prep(cells.napi):

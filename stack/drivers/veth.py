@@ -12,6 +12,7 @@ from ..core.ethtool import LinkSettings
 from ..core.link_watch import netif_carrier_off, netif_carrier_on
 from ..core.netdevice import (
     GSO_MAX_SIZE,
+    NETIF_F_GRO,
     IFF_BROADCAST,
     IFF_MULTICAST,
     IFF_NO_QUEUE,
@@ -72,6 +73,7 @@ def veth_setup(dev: VethDevice, mtu: int) -> None:
     dev.mtu = mtu
     dev.ethtool_ops = VethEthtool(dev)
     dev.tso_max_size = GSO_MAX_SIZE
+    dev.features &= ~NETIF_F_GRO  # veth_disable_gro()
     dev.rtnl_link_ops = veth_link_ops
 
 

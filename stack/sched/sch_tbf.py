@@ -161,10 +161,12 @@ def tbf_segment(skb: SkBuff, sch: Qdisc, to_free: list[SkBuff]) -> int:
         return qdisc_drop(skb, sch, to_free)
     while seg is not None:
         following, seg.next = seg.next, None
-        octets += seg.len
-        queued += qdisc_enqueue(seg, priv.qdisc, sch, to_free) == NET_XMIT_SUCCESS
+        seg_len = seg.len
+        if qdisc_enqueue(seg, priv.qdisc, sch, to_free) == NET_XMIT_SUCCESS:
+            queued += 1
+            octets += seg_len
         seg = following
-    if queued > 1:
+    if queued:
         qdisc_tree_reduce_backlog(sch, 1 - queued, length - octets)  # For its parents it is one still.
     consume_skb(skb)
     return NET_XMIT_SUCCESS if queued else NET_XMIT_DROP

@@ -1,6 +1,7 @@
 """``asyncio`` on simulated hosts: a loop each, in one process and one time, over stack, driver and RTL."""
 
 import asyncio
+import sys
 from errno import ECONNREFUSED
 from socket import gaierror
 from typing import Any
@@ -130,6 +131,30 @@ def test_each_task_sees_the_loop_of_its_own_host(lan: Lan) -> None:
     assert both(lan, main(), main()) == [{machine.net} for machine in lan.machines]
 
 
+def test_nothing_of_a_loop_stays_in_the_thread(lan: Lan) -> None:
+    async def main(seconds: float) -> Any:
+        await asyncio.sleep(seconds)
+        return sys.get_asyncgen_hooks()
+
+    before = sys.get_asyncgen_hooks()
+    first, second = both(lan, main(0.001), main(0.002))  # The first one ends while the other waits.
+    assert len({first, second, before}) == 3
+    assert sys.get_asyncgen_hooks() == before
+
+
+def test_a_reader_can_be_given_as_a_socket_and_taken_away(lan: Lan) -> None:
+    async def main() -> list[bool]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, EventLoop)
+        with loop.net.socket() as sock:
+            sock.setblocking(False)
+            for _ in range(2):
+                loop.add_reader(sock, pytest.fail)
+            return [loop.remove_reader(sock), loop.remove_reader(sock)]
+
+    assert lan.world.run(run, lan.machines[0].net, main()) == [True, False]
+
+
 def test_what_is_no_address_is_refused(lan: Lan) -> None:
     async def main() -> None:
         with pytest.raises(gaierror, match="'there' is no IPv4 address"):
@@ -165,6 +190,7 @@ def test_the_selector_waits_for_a_stream_in_each_direction(lan: Lan) -> None:
             peer, _ = listener.accept()
             peer.sendall(b"x" * 100_000)
             assert [events for _, events in selector.select()] == [EVENT_READ]
+            assert selector.get_key(client) is selector.get_map()[client.fileno()]
             client.close()
             assert selector.unregister(client).events == EVENT_READ
             with pytest.raises(KeyError, match="not registered"):
