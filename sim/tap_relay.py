@@ -5,8 +5,9 @@ from collections import Counter
 from ..stack.core.dev import dev_queue_xmit
 from ..stack.core.dev_addr_lists import dev_set_promiscuity
 from ..stack.core.dev_receive import RxHandlerResult, netdev_rx_handler_register
+from ..stack.core.dev_register import dev_change_features
 from ..stack.core.if_vlan import __vlan_hwaccel_push_inside as vlan_push_inside
-from ..stack.core.netdevice import NetDevice
+from ..stack.core.netdevice import NETIF_F_GRO, NetDevice
 from ..stack.core.skbuff import (
     CHECKSUM_PARTIAL,
     CHECKSUM_UNNECESSARY,
@@ -58,6 +59,7 @@ class TapRelay:
         self._txq = dev.tx[0]
         self._tap = tap
         dev_set_promiscuity(dev, 1)
+        dev_change_features(dev, 0, NETIF_F_GRO)  # Each frame passes as it is.
         netdev_rx_handler_register(dev, self._handle_frame)
 
     @property

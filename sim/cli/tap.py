@@ -59,7 +59,7 @@ def tap(
         typer.Option(
             metavar="COMMAND",
             help="A program on the simulated host, in quotes: 'python SCRIPT ...' or 'python -m MODULE ...', as it is, "
-            "or what hardwire lan takes; as often as you like. When all have ended, which servers never do, so does this.",
+            "or what hardwire lan takes; as often as you like. When all have ended (servers never do), so does this.",
         ),
     ] = None,
     netns: Annotated[
@@ -82,7 +82,8 @@ def tap(
 ) -> None:
     """Put a simulated host on a TAP device, for the real kernel to talk to, until Ctrl-C; report what went by.
 
-    Its own programs see the real time. Unless the cable is asked to be otherwise, frames pass at once. Needs root. All that was made goes at the end, also if the program is killed.
+    Its own programs see the real time. Frames pass at once, unless an option says what the cable is like. Needs root.
+    All that was made goes at the end, also if the program is killed.
     """
     from ..capture import Capture
     from ..live_programs import LivePrograms

@@ -12,7 +12,6 @@ from ..core.ethtool import LinkSettings
 from ..core.link_watch import netif_carrier_off, netif_carrier_on
 from ..core.netdevice import (
     GSO_MAX_SIZE,
-    NETIF_F_GRO,
     IFF_BROADCAST,
     IFF_MULTICAST,
     IFF_NO_QUEUE,
@@ -20,6 +19,7 @@ from ..core.netdevice import (
     NET_RX_SUCCESS,
     NETDEV_TX_OK,
     NETIF_F_FRAGLIST,
+    NETIF_F_GRO,
     NETIF_F_HIGHDMA,
     NETIF_F_HW_CSUM,
     NETIF_F_HW_VLAN_CTAG_RX,

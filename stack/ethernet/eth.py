@@ -118,6 +118,8 @@ def eth_type_trans(skb: SkBuff, dev: NetDevice) -> int:
     protocol = view[at + 12] << 8 | view[at + 13]
     if protocol >= ETH_P_802_3_MIN:
         return protocol
+    if skb.len >= 2 and view[at + ETH_HLEN] == view[at + ETH_HLEN + 1] == 0xFF:
+        return ETH_P_802_3  # A length, with Novell's IPX behind it: no LLC header begins so.
     return ETH_P_802_2  # A length, with an LLC header behind it.
 
 

@@ -219,6 +219,12 @@ def test_random_frames_and_changes_have_the_effects_that_they_have_in_linux(both
         send_and_compare(both, frames, f"HARDWIRE_SEED={first - number}, turn {turn}")
 
 
+def test_what_novell_puts_behind_a_length_is_no_llc(both):
+    frame = bytes.fromhex("0180c2000021 020000000001 0003 ffff").ljust(60, b"\0")
+    for number in range(PORTS):
+        send_and_compare(both, [(number, frame)])
+
+
 def test_what_linux_refuses_is_refused(both):
     for word, number, values in (
         ("forward_delay", IflaBr.FORWARD_DELAY, (0, 100, 200, 3000, 3100, 100_000)),
