@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Callable
-from functools import partial
 from itertools import count
 from os import strerror
 
@@ -98,12 +97,6 @@ def _tcp(name: str, default: int, talk: Talk) -> Callable[[list[str]], Program]:
     return make
 
 
-def _send_all(connection: Socket, octets: bytes) -> None:
-    left = memoryview(octets)
-    while left:
-        left = left[connection.send(left) :]
-
-
 def _echo_datagram(_: Program, sock: Socket, payload: bytes, source: Address) -> None:
     sock.sendto(payload, source)
 
@@ -124,7 +117,7 @@ def _take(program: Program, connection: Socket, then: Callable[[bytes], None]) -
 
 
 def _echo(program: Program, connection: Socket) -> None:
-    _take(program, connection, partial(_send_all, connection))
+    _take(program, connection, connection.sendall)
 
 
 def _discard(program: Program, connection: Socket) -> None:

@@ -97,8 +97,8 @@ def rtnl_configure_link(
     dev: "NetDevice", flags: int, change: int, tb: dict[int, Nlattr], nlh: "Nlmsghdr | None" = None
 ) -> None:
     """Set what a message says of a new device, besides what is of its kind; then notify of it."""
-    kinds = (Ifla.ADDRESS, Ifla.BROADCAST, Ifla.MTU, Ifla.TXQLEN, Ifla.GROUP, Ifla.IFALIAS)
-    kinds += (Ifla.GSO_MAX_SIZE, Ifla.GSO_MAX_SEGS)
+    kinds = [Ifla.ADDRESS, Ifla.BROADCAST, Ifla.MTU, Ifla.TXQLEN, Ifla.GROUP, Ifla.IFALIAS]
+    kinds += [Ifla.GSO_MAX_SIZE, Ifla.GSO_MAX_SEGS]
     validate_linkmsg(dev, tb)
     do_setlink(dev, 0, flags, change, {kind: tb[kind] for kind in kinds if kind in tb})
     dev.kernel.rtnl_initializing.discard(dev)

@@ -151,7 +151,7 @@ def tcp_fragment(sk: "TcpSock", queue: "deque[SkBuff]", index: int, length: int,
 
 
 def tcp_adjust_pcount(sk: "TcpSock", cb: TcpSkbCb, more: int) -> None:
-    """Count the packets of one that was cut, which may be more than before (``tcptcp_adjust_pcount``)."""
+    """Count the packets of one that was cut, which may be more than before (``tcp_adjust_pcount``)."""
     if not more:
         return
     sk.packets_out += more

@@ -1,6 +1,5 @@
 """Segments joined on their way in (GRO): which are; cutting gives them back; programs see no difference."""
 
-import os
 import random
 from collections import defaultdict
 from struct import pack
@@ -24,6 +23,7 @@ from hardwire.stack.core.skbuff_segment import skb_gso_segment
 from hardwire.stack.iproute2.ethtool import ethtool
 from hardwire.stack.iproute2.ip import ip as run_ip
 from hardwire.stack.wire.checksum import csum_fold, csum_partial, csum_tcpudp_nofold
+from hardwire.tb.bench import seed
 from hardwire.tb.stack.bridged import OurBridge
 from hardwire.tb.stack.fake import FakePlatform
 from hardwire.tb.stack.frames import ME, MY_MAC, PEER, ip, udp
@@ -32,7 +32,7 @@ from hardwire.tb.stack.pair import PairHost
 from hardwire.tb.stack.routed import Routed
 from hardwire.tb.stack.tcp_pair import Cable, TcpPair
 
-SEED = int(os.environ.get("HARDWIRE_SEED") or random.SystemRandom().getrandbits(32))
+SEED = seed()
 DF = 0x4000
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
 MSS = 1448

@@ -1,8 +1,6 @@
 """Sixty seconds under a flood: connections go on, memory stays within its limit, and counters tell (RFC 4987, 5961)."""
 
 import gc
-import os
-import random
 from hashlib import sha256
 from struct import Struct
 
@@ -16,12 +14,13 @@ from hardwire.stack.ipv4.request_sock import TcpRequestSock
 from hardwire.stack.ipv4.tcp_sock import TcpSock
 from hardwire.stack.sysctl import sysctl
 from hardwire.stack.wire.checksum import ip_fast_csum
+from hardwire.tb.bench import seed
 from hardwire.tb.stack.inet_host import MS
 from hardwire.tb.stack.tcp_memory import check_tcp_memory, dropped, set_tcp_mem
 from hardwire.tb.stack.tcp_oracle import ACK, HEADER, PSH, SYN, checksum
 from hardwire.tb.stack.tcp_pair import PORT, TcpPair, seconds
 
-SEED = int(os.environ.get("HARDWIRE_SEED") or random.SystemRandom().getrandbits(32))
+SEED = seed()
 B = 0x0A000002
 FLOOD_NET = 0xC6120000  # 198.18.0.0/15, where the attackers are.
 SECONDS = 60

@@ -1,7 +1,5 @@
 """Segments with faults to connections in every state: no crash, no accepted forgery (RFC 9293, RFC 5961, RFC 7323)."""
 
-import os
-import random
 from errno import EAGAIN, EPIPE
 
 import pytest
@@ -9,12 +7,13 @@ import pytest
 from hardwire.stack import socket as api
 from hardwire.stack.core.tcp_states import TCP_ESTABLISHED, TCP_SYN_RECV
 from hardwire.stack.sysctl import sysctl
+from hardwire.tb.bench import seed
 from hardwire.tb.stack.inet_host import raises
 from hardwire.tb.stack.tcp_memory import check_queues
 from hardwire.tb.stack.tcp_mutated import STATES, Attacked
 from hardwire.tb.stack.tcp_pair import PORT, Scripted, seconds
 
-SEED = int(os.environ.get("HARDWIRE_SEED") or random.SystemRandom().getrandbits(32))
+SEED = seed()
 _BATCH = 500
 
 
