@@ -230,3 +230,24 @@ def test_a_token_bucket_cuts_what_is_longer_than_it_is_deep():
     shown = run_tc(pair.a.net, "-s qdisc show dev eth0")
     assert "dropped 0," in shown
     assert "backlog 0b 0p" in shown
+
+
+def test_what_a_token_bucket_had_no_room_for_is_not_in_its_parents_backlog_either():
+    pair = TcpPair(5)
+    run_tc(pair.a.net, "qdisc add dev eth0 root handle 1: prio")
+    run_tc(pair.a.net, "qdisc add dev eth0 parent 1:2 handle 2: tbf rate 10mbit burst 3000 limit 9000")
+    client, server = pair.connected()
+    pair.transfer(client, server, 300_000)
+    pair.finish(client, server)
+    prio, tbf = run_tc(pair.a.net, "-s qdisc show dev eth0").split("qdisc ")[1:]
+    assert (prio[:4], tbf[:3]) == ("prio", "tbf")
+    assert "dropped 0," not in tbf
+    assert "backlog 0b 0p" in prio
+    assert "backlog 0b 0p" in tbf
+
+
+def test_a_new_device_may_have_limits():
+    net = TcpPair(5).a.net
+    run_ip(net, "link add veth0 gso_max_size 9000 gso_max_segs 4 type veth peer name veth1")
+    assert "gso_max_size 9000 gso_max_segs 4 " in run_ip(net, "-d link show veth0")
+    assert "gso_max_size 65536 gso_max_segs 65535 " in run_ip(net, "-d link show veth1")
