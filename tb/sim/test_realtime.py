@@ -243,20 +243,33 @@ def test_it_ends_when_there_is_nothing_left_to_live_for() -> None:
     assert ran == ["timer"]
 
 
-def test_timers_that_follow_each_other_closely_are_not_held_up() -> None:
-    world = World()
-    realtime = RealTime(world, [], say=silent)
-    left = [300]
+def test_timers_that_follow_each_other_closely_are_not_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ns = 0
+    late_ns: list[int] = []
+
+    class Poll:
+        """Waits for nothing but the time."""
+
+        def poll(self, timeout_ms: int) -> list[tuple[int, int]]:
+            pass_time(timeout_ms / 1e3)
+            return []
+
+    def pass_time(seconds: float) -> None:
+        nonlocal now_ns
+        now_ns += round(seconds * 1e9)
 
     def tick() -> None:
-        left[0] -= 1
-        if left[0]:
-            world.timer(world.now_fs + 100_000 * 1_000_000, tick)  # 100 microseconds: far below what poll() can wait.
-        else:
+        late_ns.append(now_ns - world.now_ns)
+        if len(late_ns) == 300:
             realtime.stop()
+        else:
+            world.timer(world.now_fs + 100_000 * 1_000_000, tick)  # 100 microseconds: far below what poll() can wait.
 
+    monkeypatch.setattr("hardwire.sim.realtime.select.poll", Poll)
+    monkeypatch.setattr("hardwire.sim.realtime.time.sleep", pass_time)
+    world = World()
+    realtime = RealTime(world, [], say=silent, clock_ns=lambda: now_ns)
     world.timer(0, tick)
-    started = time.monotonic()
     realtime.run()
-    assert time.monotonic() - started >= 0.0299
-    assert realtime.behind_ns == 0
+    assert max(late_ns) <= 1
+    assert len(late_ns) == 300
