@@ -118,6 +118,7 @@ def test_user_mode_linux_is_fast_enough_to_compare_with():
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(7200)
 @needs_uml
 @pytest.mark.parametrize(("congestion", "loss_percent", "seconds"), CASES)
 def test_throughput_is_within_a_tenth_of_a_kernels(congestion, loss_percent, seconds):
