@@ -12,6 +12,7 @@ from ..core.skbuff import (
     SkBuff,
     skb_push,
 )
+from ..core.skbuff_data import skb_header_pointer
 
 if TYPE_CHECKING:
     from ..core.neighbour import Neighbour
@@ -118,7 +119,7 @@ def eth_type_trans(skb: SkBuff, dev: NetDevice) -> int:
     protocol = view[at + 12] << 8 | view[at + 13]
     if protocol >= ETH_P_802_3_MIN:
         return protocol
-    if skb.len >= 2 and view[at + ETH_HLEN] == view[at + ETH_HLEN + 1] == 0xFF:
+    if skb_header_pointer(skb, 0, 2) == b"\xff\xff":
         return ETH_P_802_3  # A length, with Novell's IPX behind it: no LLC header begins so.
     return ETH_P_802_2  # A length, with an LLC header behind it.
 
