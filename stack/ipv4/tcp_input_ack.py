@@ -159,15 +159,15 @@ def _count_acked(sk: "TcpSock", cb: TcpSkbCb, seq: int, segs: int, state: AckSta
 def tcp_tso_acked(sk: "TcpSock", skb: "SkBuff") -> int:
     """Take what was acknowledged off the front of a packet of several segments; return how many of these it was.
 
-    It is cut at the ends of segments only, so that those keep their place.
+    It is cut at the ends of segments only, so that those keep their place; of one whose FIN lacks, the last one stays.
     """
     cb: TcpSkbCb = skb.cb
     if cb.segs == 1 or not after(sk.snd_una, cb.seq):
         return 0
     before_segs = cb.segs
     mss = skb.gso_size
-    length = (sk.snd_una - cb.seq & 0xFFFFFFFF) // mss * mss
-    if not length or length >= skb.len:
+    length = min(sk.snd_una - cb.seq & 0xFFFFFFFF, skb.len - 1) // mss * mss
+    if not length:
         return 0
     try:
         tcp_trim_head(sk, skb, length)

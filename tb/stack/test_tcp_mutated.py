@@ -17,17 +17,17 @@ SEED = seed()
 _BATCH = 500
 
 
-def attack(segments: int) -> None:
+def attack(segments: int, number_of_run: int = SEED) -> None:
     """Send so many segments with faults; nothing is changed by one that must not, and all is counted."""
-    print(f"HARDWIRE_SEED={SEED}")
-    world = Attacked(SEED)
+    print(f"HARDWIRE_SEED={number_of_run}")
+    world = Attacked(number_of_run)
     for number in range(segments):
         try:
             world.step()
             if not number % _BATCH:
                 world.check()
         except Exception as error:
-            raise AssertionError(f"HARDWIRE_SEED={SEED}, segment {number}: {error}") from error
+            raise AssertionError(f"HARDWIRE_SEED={number_of_run}, segment {number}: {error}") from error
     world.close()
     print({f"{state}{' refused' if no else ''}": number for (state, no), number in sorted(world.counts.items())})
     for state in STATES:
@@ -37,6 +37,10 @@ def attack(segments: int) -> None:
 
 def test_mutated_segments_change_nothing_that_they_must_not():
     attack(6_000)
+
+
+def test_an_ack_of_all_but_a_fin_leaves_what_can_be_sent_again():
+    attack(14_000, 4030764300)
 
 
 @pytest.mark.soak
