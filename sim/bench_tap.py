@@ -89,9 +89,7 @@ def tap_stream(octets: int, *, to_kernel: bool = True, gso: bool = True) -> floa
             with machine.net.socket(AF_INET, SOCK_STREAM) as sock:
                 sock.connect((str(_THEIRS.ip), _PORT))
                 if to_kernel:
-                    data = memoryview(_data(octets))
-                    while data:
-                        data = data[sock.send(data[:_CHUNK]) :]
+                    sock.sendall(_data(octets))
                 else:
                     while part := sock.recv(_CHUNK):
                         arrived[1] += len(part)

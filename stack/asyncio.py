@@ -6,7 +6,8 @@ Each host may have a loop, in a task of its own: while one waits, the others go 
 import asyncio
 import sys
 from asyncio import events, selector_events
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Generator, Mapping
+from contextlib import contextmanager
 from ipaddress import AddressValueError, IPv4Address
 from socket import EAI_NONAME, gaierror
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -43,6 +44,16 @@ class _Selector(PollSelector):
         finally:
             events._set_running_loop(loop)
             sys.set_asyncgen_hooks(*hooks)
+
+
+@contextmanager
+def _closed_on_error(sock: Any) -> Generator[Any, None, None]:
+    """Close a socket if what is done with it here fails."""
+    try:
+        yield sock
+    except BaseException:
+        sock.close()
+        raise
 
 
 class EventLoop(selector_events.BaseSelectorEventLoop):
@@ -103,15 +114,12 @@ class EventLoop(selector_events.BaseSelectorEventLoop):
     def _socket(self, kind: int, address: Any, options: Mapping[int, bool] | None = None) -> Any:
         """Make a socket that does not wait, with options of ``SOL_SOCKET``, at a local address if one is given."""
         sock = self.net.socket(AF_INET, kind)
-        try:
+        with _closed_on_error(sock):
             sock.setblocking(False)
             for option, wanted in (options or {}).items():
                 sock.setsockopt(SOL_SOCKET, option, int(wanted))
             if address is not None:
                 sock.bind((address[0] or "", address[1] or 0))
-        except OSError:
-            sock.close()
-            raise
         return sock
 
     async def create_connection(
@@ -120,16 +128,11 @@ class EventLoop(selector_events.BaseSelectorEventLoop):
         """Connect to a server; options as in ``asyncio``."""
         if host is None and port is None:
             return await super().create_connection(protocol_factory, **options)
-        sock = self._socket(SOCK_STREAM, local_addr)
-        try:
-            await self.sock_connect(sock, (host, port))
-            if options.get("ssl"):
-                options.setdefault("server_hostname", host)
-            options["sock"] = sock
+        if options.get("ssl"):
+            options.setdefault("server_hostname", host)
+        with _closed_on_error(self._socket(SOCK_STREAM, local_addr)) as options["sock"]:
+            await self.sock_connect(options["sock"], (host, port))
             return await super().create_connection(protocol_factory, **options)
-        except BaseException:
-            sock.close()
-            raise
 
     async def create_server(
         self,
@@ -153,13 +156,8 @@ class EventLoop(selector_events.BaseSelectorEventLoop):
         if not isinstance(host, str | None):
             raise ValueError(f"one address, or '' for all, not {host!r}: make a server for each")
         reuse = {SO_REUSEADDR: reuse_address is None or reuse_address, SO_REUSEPORT: bool(reuse_port)}
-        sock = self._socket(SOCK_STREAM, (host, port), reuse)
-        try:
-            options["sock"] = sock
+        with _closed_on_error(self._socket(SOCK_STREAM, (host, port), reuse)) as options["sock"]:
             return await super().create_server(protocol_factory, **options)
-        except BaseException:
-            sock.close()
-            raise
 
     async def create_datagram_endpoint(
         self,
@@ -176,13 +174,10 @@ class EventLoop(selector_events.BaseSelectorEventLoop):
         if sock is None:
             reuse = {SO_REUSEPORT: bool(reuse_port), SO_BROADCAST: bool(allow_broadcast)}
             sock = self._socket(SOCK_DGRAM, local_addr, reuse)
-        try:
+        with _closed_on_error(sock):
             if remote_addr is not None:
                 await self.sock_connect(sock, remote_addr)
             return await super().create_datagram_endpoint(protocol_factory, sock=sock, **options)
-        except BaseException:
-            sock.close()
-            raise
 
 
 def run(net: "Net", main: Coroutine[Any, Any, T]) -> T:

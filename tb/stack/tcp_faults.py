@@ -7,6 +7,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from hardwire.stack.ipv4.tcp_sock import TcpSock
+from hardwire.tb.stack.frames import ME, PEER
 from hardwire.tb.stack.tcp_oracle import ACK, FIN, HEADER, PSH, RST, SYN, URG, checksum
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TEXT", "emit", "mutated", "pseudo", "text", "usual_flags"]
 
-ME, PEER = 0x0A000002, 0x0A000001
 TEXT = random.Random(0).randbytes(1 << 16) * 2  # What the peer sends: its octet for each sequence number.
 _FORGED = bytes(octet ^ 0x55 for octet in TEXT)
 _HALF = (1 << 31) - 1_000_000  # As far away as can be told from the other side.

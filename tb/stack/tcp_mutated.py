@@ -12,8 +12,7 @@ from hardwire.stack.ipv4.inet_connection_sock_request import inet_csk_reqsk_queu
 from hardwire.stack.ipv4.inet_timewait_sock import InetTimewaitSock
 from hardwire.stack.ipv4.request_sock import TcpRequestSock
 from hardwire.stack.ipv4.tcp_sock import TcpSock
-from hardwire.stack.wire.checksum import ip_fast_csum
-from hardwire.tb.stack.frames import MY_MAC, PEER_MAC
+from hardwire.tb.stack.frames import ME, PEER, ip
 from hardwire.tb.stack.inet_host import MS
 from hardwire.tb.stack.programs import make_ours
 from hardwire.tb.stack.tcp_faults import TEXT, emit, mutated, pseudo, text, usual_flags
@@ -36,9 +35,7 @@ __all__ = ["STATES", "Attacked"]
 
 PORT = 7000
 CLOSED_PORT = 7001
-ME, PEER = 0x0A000002, 0x0A000001
-_IP = Struct("!BBHHHBBHII")
-_ETHERNET = MY_MAC + PEER_MAC + b"\x08\x00"
+_DF = 0x4000
 End = TcpSock | TcpRequestSock | InetTimewaitSock
 
 
@@ -103,10 +100,8 @@ class Attacked:
 
     def arrive(self, octets: bytes, tos: int = 0) -> None:
         """Let a segment arrive in an IPv4 packet."""
-        header = bytearray(_IP.pack(0x45, tos, 20 + len(octets), 1, 0x4000, 64, 6, 0, PEER, ME))
-        header[10:12] = ip_fast_csum(bytes(header)).to_bytes(2, "big")
         self.injected += 1
-        self.host.receive((_ETHERNET + header + octets).ljust(60, b"\0"))
+        self.host.receive(ip(octets, 6, frag=_DF, tos=tos))
         self.platform.advance(0)
         self.answers = self.host.dev.sent[:]
         self.host.dev.sent.clear()

@@ -18,7 +18,10 @@ from hardwire.stack.ipv4.tcp_sock import TcpSock
 
 __all__ = [
     "ACK",
+    "CWR",
+    "ECE",
     "FIN",
+    "HEADER",
     "PSH",
     "RST",
     "SYN",
@@ -34,7 +37,7 @@ __all__ = [
 
 HEADER = Struct("!HHIIBBHHH")
 PAIR = Struct("!II")
-FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
+FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
 _AFTER_FIN = (TCP_CLOSE_WAIT, TCP_CLOSING, TCP_LAST_ACK)
 
 

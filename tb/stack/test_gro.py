@@ -30,11 +30,11 @@ from hardwire.tb.stack.frames import ME, MY_MAC, PEER, ip, udp
 from hardwire.tb.stack.inet_host import MS
 from hardwire.tb.stack.pair import PairHost
 from hardwire.tb.stack.routed import Routed
+from hardwire.tb.stack.tcp_oracle import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 from hardwire.tb.stack.tcp_pair import Cable, TcpPair
 
 SEED = seed()
 DF = 0x4000
-FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
 MSS = 1448
 STAMP = pack("!BBBBII", 1, 1, 8, 10, 1000, 2000)
 LATER = pack("!BBBBII", 1, 1, 8, 10, 1001, 2000)

@@ -14,7 +14,8 @@ import pytest
 from hardwire.sim.netns import Namespace
 from hardwire.stack.core.skbuff_data import skb_copy_bits
 from hardwire.tb.stack.frames import MY_MAC
-from hardwire.tb.stack.test_gro import ACK, FIRST, FOLLOWERS, PSH, Catcher, tcp
+from hardwire.tb.stack.tcp_oracle import ACK, PSH
+from hardwire.tb.stack.test_gro import FIRST, FOLLOWERS, Catcher, tcp
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 

@@ -13,21 +13,19 @@ from hardwire.stack.iproute import route_add
 from hardwire.stack.ipv4.request_sock import TcpRequestSock
 from hardwire.stack.ipv4.tcp_sock import TcpSock
 from hardwire.stack.sysctl import sysctl
-from hardwire.stack.wire.checksum import ip_fast_csum
 from hardwire.tb.bench import seed
+from hardwire.tb.stack.frames import ME, ip
 from hardwire.tb.stack.inet_host import MS
 from hardwire.tb.stack.tcp_memory import check_tcp_memory, dropped, set_tcp_mem
 from hardwire.tb.stack.tcp_oracle import ACK, HEADER, PSH, SYN, checksum
 from hardwire.tb.stack.tcp_pair import PORT, TcpPair, seconds
 
 SEED = seed()
-B = 0x0A000002
+DF = 0x4000
 FLOOD_NET = 0xC6120000  # 198.18.0.0/15, where the attackers are.
 SECONDS = 60
 TICKS = 10  # In a second.
 CHUNK = 2000
-_ETHERNET = bytes.fromhex("020000000002020000000001") + b"\x08\x00"
-_IP = Struct("!BBHHHBBHII")
 
 full_rate = pytest.mark.parametrize(
     "rate", [pytest.param(100, id="100/s"), pytest.param(3000, id="3000/s", marks=pytest.mark.soak)]
@@ -85,10 +83,14 @@ class Flooded(TcpPair):
         seq, ack, dport = numbers.get("seq", 0), numbers.get("ack", 0), numbers.get("dport", PORT)
         octets = bytearray(HEADER.pack(sport, dport, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, 0x50, flags, 60_000, 0, 0))
         octets += payload
-        octets[16:18] = checksum(Struct("!IIHH").pack(saddr, B, 6, len(octets)), bytes(octets)).to_bytes(2, "big")
-        header = bytearray(_IP.pack(0x45, 0, 20 + len(octets), 1, 0x4000, 64, 6, 0, saddr, B))
-        header[10:12] = ip_fast_csum(bytes(header)).to_bytes(2, "big")
-        self.b.receive((_ETHERNET + header + octets).ljust(60, b"\0"))
+        octets[16:18] = checksum(Struct("!IIHH").pack(saddr, ME, 6, len(octets)), bytes(octets)).to_bytes(2, "big")
+        self.b.receive(ip(bytes(octets), 6, saddr, frag=DF))
+
+    def attack_with_syns(self, sent: int, count: int) -> int:
+        """Let so many SYNs arrive at b, of as many hosts and ports; return how many there were with those before."""
+        for number in range(sent + 1, sent + count + 1):
+            self.attack(FLOOD_NET + 1 + number // 50_000, 1024 + number % 50_000, SYN, seq=self.random.getrandbits(32))
+        return sent + count
 
     def talk(self) -> None:
         """Let the connections' programs read what there is, and write some more once that has come."""
@@ -159,11 +161,7 @@ def test_a_flood_of_syns_that_are_answered_with_cookies(rate):
     listening = flooded.listening.sk
     sent = joined = 0
     for tick in range(SECONDS * TICKS):
-        for _ in range(rate // TICKS):
-            sent += 1
-            flooded.attack(
-                FLOOD_NET + 1 + sent // 50_000, 1024 + sent % 50_000, SYN, seq=flooded.random.getrandbits(32)
-            )
+        sent = flooded.attack_with_syns(sent, rate // TICKS)
         flooded.tick()
         assert listening.qlen <= 65
         assert len(flooded.b.net.ipv4.tcp_hashinfo.ehash) <= 65 + len(flooded.ends) + joined
@@ -196,11 +194,7 @@ def test_a_flood_of_syns_that_are_dropped(rate):
     before = dict(flooded.b.mib)
     sent = 0
     for _ in range(SECONDS * TICKS):
-        for _ in range(rate // TICKS):
-            sent += 1
-            flooded.attack(
-                FLOOD_NET + 1 + sent // 50_000, 1024 + sent % 50_000, SYN, seq=flooded.random.getrandbits(32)
-            )
+        sent = flooded.attack_with_syns(sent, rate // TICKS)
         flooded.tick()
         assert flooded.listening.sk.qlen <= 65
     changed = flooded.b.changed(before)

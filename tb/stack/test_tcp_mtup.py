@@ -13,6 +13,13 @@ from hardwire.tb.stack.tcp_pair import TcpPair, seconds
 THRESHOLD = 8
 
 
+def probing(mode: int) -> TcpPair:
+    """Return two hosts; a probes not at all (0), after timeouts (1) or always (2)."""
+    pair = TcpPair()
+    sysctl(pair.a.net, "net.ipv4.tcp_mtu_probing", mode)
+    return pair
+
+
 def black_hole(pair: TcpPair, mtu: int) -> None:
     """Let the way from a to b swallow packets that are longer."""
     pair.ab.choose = lambda frame: [] if len(frame) > 14 + mtu else [5 * MS]
@@ -31,9 +38,8 @@ def lengths(pair: TcpPair) -> list[int]:
 
 @pytest.mark.parametrize(("mtu", "sack"), [(1100, 1), (1280, 0), (1280, 1), (1499, 1), (1500, 1)])
 def test_probes_find_the_longest_packet_that_passes(mtu, sack):
-    pair = TcpPair()
+    pair = probing(2)
     sysctl(pair.a.net, "net.ipv4.tcp_sack", sack)
-    sysctl(pair.a.net, "net.ipv4.tcp_mtu_probing", 2)
     client, server = pair.connected()
     black_hole(pair, mtu)
     for _ in range(5):
@@ -57,8 +63,7 @@ def test_probes_find_the_longest_packet_that_passes(mtu, sack):
 
 
 def test_without_probing_nothing_longer_is_tried():
-    pair = TcpPair()
-    sysctl(pair.a.net, "net.ipv4.tcp_mtu_probing", 1)
+    pair = probing(1)
     client, server = pair.connected()
     pair.transfer(client, server, 1_000_000)
     assert pair.a.mib["TcpExt:TCPMTUPSuccess"] == pair.a.mib["TcpExt:TCPMTUPFail"] == 0
@@ -68,8 +73,7 @@ def test_without_probing_nothing_longer_is_tried():
 
 def test_a_black_hole_is_found_and_then_the_longest_packet_that_passes_it():
     """Timeouts tell that something is wrong (``tcp_retries1``); then segments have ``tcp_base_mss``, and grow again."""
-    pair = TcpPair()
-    sysctl(pair.a.net, "net.ipv4.tcp_mtu_probing", 1)
+    pair = probing(1)
     client, server = pair.connected()
     black_hole(pair, 1300)
     pair.transfer(client, server, 2_000_000)
@@ -81,8 +85,7 @@ def test_a_black_hole_is_found_and_then_the_longest_packet_that_passes_it():
 
 
 def test_a_way_that_became_wider_is_found_after_a_while():
-    pair = TcpPair()
-    sysctl(pair.a.net, "net.ipv4.tcp_mtu_probing", 2)
+    pair = probing(2)
     sysctl(pair.a.net, "net.ipv4.tcp_probe_interval", 60)
     client, server = pair.connected()
     black_hole(pair, 1200)
@@ -98,8 +101,7 @@ def test_a_way_that_became_wider_is_found_after_a_while():
 
 
 def test_how_near_the_search_comes_is_a_setting():
-    pair = TcpPair()
-    sysctl(pair.a.net, "net.ipv4.tcp_mtu_probing", 2)
+    pair = probing(2)
     sysctl(pair.a.net, "net.ipv4.tcp_probe_threshold", 200)
     client, server = pair.connected()
     black_hole(pair, 1280)
@@ -109,8 +111,7 @@ def test_how_near_the_search_comes_is_a_setting():
 
 
 def test_a_probe_needs_enough_behind_it():
-    pair = TcpPair()
-    sysctl(pair.a.net, "net.ipv4.tcp_mtu_probing", 2)
+    pair = probing(2)
     client, server = pair.connected()
     client.setsockopt(api.SOL_TCP, api.TCP_NODELAY, 1)
     for _ in range(50):

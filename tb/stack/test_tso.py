@@ -27,8 +27,9 @@ from hardwire.tb.stack.inet_host import MS
 from hardwire.tb.stack.ipsec import ALGORITHMS, Sa, protect
 from hardwire.tb.stack.pair import WireDevice, wire_start_xmit
 from hardwire.tb.stack.routed import Routed
+from hardwire.tb.stack.tcp_oracle import ACK, CWR, PSH
 from hardwire.tb.stack.tcp_pair import TcpPair
-from hardwire.tb.stack.test_gro import ACK, CWR, DF, MSS, PSH, tcp, with_ttl
+from hardwire.tb.stack.test_gro import DF, MSS, tcp, with_ttl
 
 SOFTWARE = NETIF_F_SG | NETIF_F_HW_CSUM
 TSO = SOFTWARE | NETIF_F_FRAGLIST | NETIF_F_TSO | NETIF_F_TSO_ECN | NETIF_F_TSO_MANGLEID
